@@ -1,0 +1,1 @@
+"""What is varied: the parts of a residual network and the network made of them."""

@@ -1,0 +1,44 @@
+"""Initial weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ablate.design.network import Network
+
+Fill = Callable[..., torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Initialiser:
+    """Sets the weights of every convolution and linear layer; their biases start at zero.
+
+    conv             for convolutions
+    linear           for linear layers
+    identity_blocks  for convolutions in blocks that keep their input's shape
+
+    Each is a function of `torch.nn.init` with its options bound. Norm layers keep torch's start
+    (scale 1, shift 0), and parameters that a part owns itself keep the part's.
+    """
+
+    conv: Fill
+    linear: Fill
+    identity_blocks: Fill
+
+    def __call__(self, network: Network, stream: Callable[[str], torch.Generator]) -> None:
+        """Fill `network` in place. `stream` gives each layer, by its name, a generator of its own: a layer
+        that two designs share starts from the same weights in both, whatever else differs.
+        """
+        in_identity_block = {id(m) for block in network.blocks if block.keeps_shape for m in block.modules()}
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Linear):
+                fill = self.linear
+            elif isinstance(module, nn.Conv2d):
+                fill = self.identity_blocks if id(module) in in_identity_block else self.conv
+            else:
+                continue
+            fill(module.weight, generator=stream(name))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
