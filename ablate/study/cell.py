@@ -1,0 +1,176 @@
+"""One cell of a study: a composed configuration, checked, and run at most once."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.design.cost import Cost, cost
+from ablate.study import record
+from ablate.study.composition import Composition
+from ablate.study.fingerprint import fingerprint
+from ablate.study.provenance import provenance
+from ablate.training import build, tracking
+from ablate.training.interrupt import Interrupted
+from ablate.training.run import train
+from ablate.training.settings import check_values, resolve_auto
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A configuration ready to be trained: `auto` resolved, values checked, the network known to fit together.
+
+    cfg          resolved
+    composition  how the user asked for it
+    fingerprint  names the result and its directory
+    cost         of the network
+    """
+
+    cfg: DictConfig
+    composition: Composition
+    fingerprint: str
+    cost: Cost
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.cfg.runs_dir).expanduser().absolute() / self.fingerprint
+
+
+def prepare(composition: Composition) -> Cell:
+    """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
+    composition.check_types()
+    cfg = composition.cfg.copy()
+    OmegaConf.resolve(cfg)
+    check_values(cfg)
+    resolve_auto(cfg)
+    with torch.device("meta"):
+        network = build.network(cfg)
+    total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
+    return Cell(cfg, composition, fingerprint(cfg), total)
+
+
+def run(cell: Cell) -> tuple[dict[str, Any], bool]:
+    """The cell's record, and whether it was trained just now.
+
+    A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
+    <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
+
+    Raises what the training raises, after recording it.
+    """
+    directory, cfg = cell.directory, cell.cfg
+    known = record.read(directory)
+    if known and known["status"] in record.RESULTS and not cfg.rerun:
+        return known, False
+
+    data = build.images(cfg)
+    data.prepare_data()
+    data.setup("fit")  # what is wrong with the data is said before anything is written
+    with record.claimed(directory):
+        known = record.read(directory)
+        if known and known["status"] in record.RESULTS:
+            if not cfg.rerun:
+                return known, False
+            directory = _set_aside(directory, known)
+        return _run_claimed(cell, directory, known, data.checksum()), True
+
+
+def _run_claimed(
+    cell: Cell, directory: Path, known: dict[str, Any] | None, data_checksum: str
+) -> dict[str, Any]:
+    cfg, composition = cell.cfg, cell.composition
+    if known and known["status"] in record.RESULTS:
+        known = None
+    (directory / "checkpoints").mkdir(exist_ok=True)
+    _write_configs(cell, directory)
+    tracking_chosen = any(key.split(".")[0] == "tracking" for key in composition.overridden)
+    mode = tracking.mode(cfg.tracking, tracking_chosen)
+    run: dict[str, Any] = {
+        "fingerprint": cell.fingerprint,
+        "name": composition.name,
+        "status": "running",
+        "choices": composition.choices,
+        "overrides": composition.overrides,
+        "seed": cfg.seed,
+        "summary": {},
+        "cost": {name: value for name, value in asdict(cell.cost).items() if name in ("params", "macs")},
+        "provenance": provenance(data_checksum),
+        "wandb": {"id": known["wandb"]["id"] if known else None, "mode": mode, "url": None},
+        "started": known["started"] if known else record.now(),
+        "ended": None,
+        "resumed": known is not None,
+    }
+    try:
+        with (
+            _log_file(directory),
+            tracking.wandb_run(
+                cfg, directory=directory, mode=mode, run_id=run["wandb"]["id"], name=composition.name
+            ) as wandb_run,
+        ):
+            if wandb_run is not None:
+                run["wandb"] |= {"id": wandb_run.id, "url": wandb_run.url if mode == "online" else None}
+            record.write(directory, run)
+            outcome = train(cfg, directory, wandb_run)
+            run |= {
+                "status": "finished" if outcome.diverged_at is None else "diverged",
+                "summary": outcome.summary,
+                "cost": run["cost"] | {"seconds": round(outcome.seconds, 3)},
+                "resumed": outcome.resumed,
+                "gradient_norms": outcome.grad_norms,
+            }
+            if outcome.diverged_at is not None:
+                run["diverged_at"] = outcome.diverged_at
+            if wandb_run is not None:
+                wandb_run.summary.update({"status": run["status"], "fingerprint": cell.fingerprint, **run["cost"]})
+    except BaseException as error:
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            run["status"] = "interrupted"
+        else:
+            run |= {"status": "failed", "error": "".join(traceback.format_exception(error))}
+        raise
+    finally:
+        run["ended"] = record.now()
+        record.write(directory, run)
+    return run
+
+
+def _write_configs(cell: Cell, directory: Path) -> None:
+    """config.yaml, resolved, and what Hydra was given, as Hydra itself writes it below .hydra."""
+    OmegaConf.save(cell.cfg, directory / "config.yaml")
+    hydra = directory / ".hydra"
+    hydra.mkdir(exist_ok=True)
+    OmegaConf.save(cell.composition.cfg, hydra / "config.yaml")
+    OmegaConf.save(cell.composition.hydra_cfg, hydra / "hydra.yaml")
+    OmegaConf.save(OmegaConf.create(list(cell.composition.overrides)), hydra / "overrides.yaml")
+
+
+def _set_aside(directory: Path, known: dict[str, Any]) -> Path:
+    """Move a result's files to <runs_dir>/.replaced/<fingerprint>-<start>; the claimed directory stays, empty."""
+    stamp = "".join(c for c in known["started"] if c.isdigit())[:14]
+    aside = directory.parent / ".replaced" / f"{directory.name}-{stamp}"
+    aside.mkdir(parents=True)
+    for entry in directory.iterdir():
+        if entry.name != "lock":
+            entry.rename(aside / entry.name)
+    return directory
+
+
+@contextmanager
+def _log_file(directory: Path) -> Iterator[None]:
+    """Everything that is logged during the block goes to run.log as well."""
+    handler = logging.FileHandler(directory / "run.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

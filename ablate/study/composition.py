@@ -1,0 +1,114 @@
+"""What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
+
+import difflib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from ablate.errors import InputError
+from ablate.study.fingerprint import NOT_HASHED
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# In a wheel the configuration lies inside the package, in a checkout beside it.
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed configuration inside a running Hydra application.
+
+    cfg        the configuration without Hydra's own part
+    hydra_cfg  Hydra's part
+    """
+
+    cfg: DictConfig
+    hydra_cfg: DictConfig
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was typed: `axis=option` and `key=value`."""
+        return list(self.hydra_cfg.hydra.overrides.task)
+
+    @property
+    def choices(self) -> dict[str, str | None]:
+        """The option chosen on each axis."""
+        return axes(self.hydra_cfg)
+
+    @cached_property
+    def overridden(self) -> dict[str, str]:
+        """The typed overrides by their key."""
+        parsed = OverridesParser.create().parse_overrides(self.overrides)
+        return {override.key_or_group: text for override, text in zip(parsed, self.overrides, strict=True)}
+
+    @cached_property
+    def name(self) -> str:
+        """The typed overrides that differ from the defaults and can change the result; `defaults` without any."""
+        defaults = composed([])
+        default_choices = axes(defaults)
+
+        def differs(key: str) -> bool:
+            if any(key == path or key.startswith(f"{path}.") for path in NOT_HASHED):
+                return False
+            if key in self.choices:
+                return self.choices[key] != default_choices[key]
+            return OmegaConf.select(self.cfg, key) != OmegaConf.select(defaults, key, default=_MISSING)
+
+        return " ".join(text for key, text in self.overridden.items() if differs(key)) or "defaults"
+
+    def check_types(self) -> None:
+        """Raise InputError for a value of another type than the one that its option's file gives it.
+
+        A value that is null there may become anything: whoever uses it checks it.
+        """
+        chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
+        reference = composed(chosen)
+        for key in self.overridden:
+            if key in self.choices:
+                continue
+            value = OmegaConf.select(self.cfg, key, default=_MISSING)
+            default = OmegaConf.select(reference, key, default=_MISSING)
+            if value is _MISSING or default is _MISSING or default is None or default == "auto" or _fits(value, default):
+                continue
+            raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.")
+
+
+_MISSING = object()
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """The configuration for `overrides`, with Hydra's part, by the running application's search path if one runs."""
+    if not GlobalHydra.instance().is_initialized():
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return composed(overrides)
+    return compose("config", overrides=overrides, return_hydra_config=True)
+
+
+def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
+    choices = hydra_cfg.hydra.runtime.choices
+    return {str(axis): option for axis, option in choices.items() if not str(axis).startswith("hydra/")}
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """` Did you mean …?`, or nothing where no word is near."""
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    kinds = (int, str, ListConfig, DictConfig)
+    return any(isinstance(default, kind) and isinstance(value, kind) for kind in kinds)
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    return names.get(type(value), "a list" if isinstance(value, ListConfig) else "a mapping")

@@ -1,0 +1,53 @@
+"""Under what a result came about: recorded beside it, so that a comparison that mixes it can say so."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "wandb", "numpy", "scikit-learn")
+
+
+def provenance(data_checksum: str) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "git": git_state(Path(__file__).resolve().parent),
+        "hardware": {
+            "host": platform.node(),
+            "platform": platform.platform(),
+            "cpu": _cpu(),
+            "cores": len(os.sched_getaffinity(0)),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        },
+        "data_checksum": data_checksum,
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """The commit that the code in `folder` is at, and whether it has been changed since; None outside a repository."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        # An installed package can lie inside somebody else's repository, which does not track it.
+        _git(folder, "ls-files", "--error-unmatch", "__init__.py")
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--", ".", "../conf"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

@@ -1,0 +1,67 @@
+"""run.json: what is known of a run, at any moment of it."""
+
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import InputError
+
+# A diverged run is a result: its loss stopped being finite.
+RESULTS = ("finished", "diverged")
+
+
+def read(directory: Path) -> dict[str, Any] | None:
+    """The record in a run's directory, or None where there is none."""
+    try:
+        return json.loads((directory / "run.json").read_text())
+    except FileNotFoundError:
+        return None
+
+
+def write(directory: Path, record: dict[str, Any]) -> None:
+    """Replace the record: readers see the old one or the new one, whole. Numbers that JSON lacks become null."""
+    text = json.dumps(_json(record), indent=2, allow_nan=False)
+    unfinished = directory / "run.json.tmp"
+    unfinished.write_text(text + "\n")
+    os.replace(unfinished, directory / "run.json")
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Make the run's directory, and keep every other process on this file system out of it for the block.
+
+    Raises InputError where it cannot be written, or another process trains there.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("a")
+    except OSError as error:
+        raise InputError(
+            f"runs_dir={directory.parent} cannot be written ({error.strerror}): set runs_dir to a folder of yours."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{directory} is being trained by another process: wait for it, or look at its run.log."
+            ) from error
+        yield
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

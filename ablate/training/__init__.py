@@ -1,0 +1,1 @@
+"""How one design is trained and watched."""

@@ -1,0 +1,143 @@
+"""Checkpoints from which a run goes on as if it had never stopped."""
+
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from ablate.training.interrupt import Interrupted, StopRequest
+
+KEPT = 2
+
+
+class Checkpoints(Checkpoint):
+    """Saves `step-<optimizer steps>.ckpt` after epochs, every n steps on request, and when asked to stop.
+
+    A file appears whole or not at all; the last two are kept. Beside Lightning's state (weights, optimizer,
+    schedule, place in the data) it holds the random state, the seconds trained, and the best val/acc so far.
+    With `keep_best`, `best.pt` holds the weights of the epoch with the best val/acc, the earliest of equals.
+
+    before_save  called on every process before each save, so that the history holds every step of the checkpoint
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        every_n_epochs: int,
+        every_n_steps: int | None,
+        keep_best: bool,
+        before_save: Callable[[pl.Trainer], None],
+        has_diverged: Callable[[], bool],
+        stop: StopRequest,
+    ) -> None:
+        self.directory = directory
+        self.every_n_epochs, self.every_n_steps, self.keep_best = every_n_epochs, every_n_steps, keep_best
+        self.before_save, self.has_diverged, self.stop = before_save, has_diverged, stop
+        self.best_acc = float("-inf")
+        self.seconds_before = 0.0
+        self._started = time.monotonic()
+        self._saved_step = -1
+
+    @property
+    def seconds(self) -> float:
+        """Seconds trained, those before an interruption included."""
+        return self.seconds_before + time.monotonic() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        rng = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            rng["cuda"] = torch.cuda.get_rng_state()
+        return {"rng": rng, "seconds": self.seconds, "best_acc": self.best_acc}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seconds_before, self.best_acc = state["seconds"], state["best_acc"]
+        self._rng = state["rng"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.stop.listen()
+        self._started = time.monotonic()
+        if hasattr(self, "_rng"):  # not earlier: setting up has drawn numbers of its own
+            torch.set_rng_state(self._rng["cpu"].cpu())
+            if "cuda" in self._rng and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self._rng["cuda"].cpu())
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return  # the epoch's own end saves; half an accumulated gradient is in no checkpoint
+        signum = self._asked_to_stop(trainer)
+        if signum or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+            self._save(trainer)
+        if signum:
+            raise Interrupted(signum)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.has_diverged():
+            return
+        acc = float(trainer.callback_metrics.get("val/acc", float("-inf")))
+        if self.keep_best and acc > self.best_acc:
+            self.best_acc = acc
+            if trainer.is_global_zero:
+                _replace(self.directory / "best.pt", lambda path: torch.save(pl_module.network.state_dict(), path))
+        signum = self._asked_to_stop(trainer)
+        epoch = trainer.current_epoch + 1
+        if signum or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+            self._save(trainer)
+        if signum:
+            raise Interrupted(signum)
+
+    def _asked_to_stop(self, trainer: pl.Trainer) -> int | None:
+        """The signal that arrived at any of the processes."""
+        if trainer.world_size == 1:
+            return self.stop.signum
+        asked = torch.tensor(self.stop.signum or 0, device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(asked, reduce_op="max")) or None
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        self.before_save(trainer)
+        if self.has_diverged() or trainer.global_step == self._saved_step:
+            return
+        path = self.directory / f"step-{trainer.global_step:09d}.ckpt"
+        trainer.save_checkpoint(path)
+        self._saved_step = trainer.global_step
+        if trainer.is_global_zero:
+            for old in checkpoints(self.directory)[:-KEPT]:
+                old.unlink()
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """A run's checkpoints, the oldest first."""
+    return sorted(directory.glob("step-*.ckpt"))
+
+
+def latest(directory: Path) -> Path | None:
+    """The newest checkpoint that is whole; torn ones are passed over."""
+    return next((path for path in reversed(checkpoints(directory)) if _is_whole(path)), None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimizer steps done when the checkpoint was saved."""
+    return int(checkpoint.stem.split("-")[1])
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every byte is as it was written: torch's files are zip archives, which hold checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _replace(path: Path, write: Callable[[Path], None]) -> None:
+    unfinished = path.with_suffix(".tmp")
+    write(unfinished)
+    os.replace(unfinished, path)

@@ -1,0 +1,166 @@
+"""What a run leaves in numbers: metrics.parquet and gradient_norms.parquet.
+
+While the run lasts they grow as parts, one file per flush; a resumed run cuts them back to its checkpoint, and
+the end joins them.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+SCHEMAS = {
+    "metrics": pa.schema(
+        [("step", pa.int64()), ("epoch", pa.int32()), ("name", NAME), ("value", pa.float64())],
+    ),
+    "gradient_norms": pa.schema(
+        [("step", pa.int64()), ("layer", NAME), ("depth", pa.float32()), ("norm", pa.float32())],
+    ),
+}
+
+
+class RunHistory(Logger):
+    """A Lightning logger that writes long-form Parquet files into a run's directory.
+
+    metrics         step, epoch, name, value
+    gradient_norms  step, layer, depth (0 at the image, 1 at the head), norm (L2)
+
+    `step` counts optimizer steps from 0; a metric of an epoch bears the epoch's last step. A value that is not
+    finite is kept as it is.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+        self.parts = directory / "parts"
+        self._rows: list[tuple[int, int, str, float]] = []
+        self._norms: list[pa.Table] = []
+
+    @property
+    def name(self) -> str:
+        return "history"
+
+    @property
+    def version(self) -> str:
+        return self.directory.name
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "RunHistory":
+        return self
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds the configuration."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        epoch = int(metrics.get("epoch", 0))
+        self._rows += [
+            (int(step or 0), epoch, name, float(value)) for name, value in metrics.items() if name != "epoch"
+        ]
+
+    @rank_zero_only
+    def log_gradient_norms(
+        self, steps: Sequence[int], layers: Sequence[str], depths: Sequence[float], norms: np.ndarray
+    ) -> None:
+        """norms: (steps, layers); a negative one stands for a layer without a gradient, and is left out."""
+        present = norms.ravel() >= 0
+        present |= np.isnan(norms.ravel())
+        columns = [
+            pa.array(np.repeat(np.asarray(steps, dtype=np.int64), len(layers))),
+            pa.DictionaryArray.from_arrays(
+                pa.array(np.tile(np.arange(len(layers), dtype=np.int32), len(steps))), pa.array(layers, pa.string())
+            ),
+            pa.array(np.tile(np.asarray(depths, dtype=np.float32), len(steps))),
+            pa.array(norms.ravel().astype(np.float32)),
+        ]
+        self._norms.append(
+            pa.Table.from_arrays(columns, schema=SCHEMAS["gradient_norms"]).filter(pa.array(present))
+        )
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write what has been logged since the last call to a new part."""
+        if self._rows:
+            columns = list(zip(*self._rows, strict=True))
+            arrays = [
+                pa.array(c, f.type if f.type != NAME else pa.string())
+                for c, f in zip(columns, SCHEMAS["metrics"], strict=True)
+            ]
+            arrays[2] = arrays[2].dictionary_encode()
+            self._write_part("metrics", pa.Table.from_arrays(arrays, schema=SCHEMAS["metrics"]))
+            self._rows.clear()
+        if self._norms:
+            self._write_part("gradient_norms", pa.concat_tables(self._norms))
+            self._norms.clear()
+
+    @rank_zero_only
+    def cut(self, step: int) -> None:
+        """Forget every row of `step` and later: the run goes on from a checkpoint before it."""
+        for kind in SCHEMAS:
+            for part in self._parts_of(kind):
+                table = pq.read_table(part, schema=SCHEMAS[kind])
+                kept = table.filter(pc.less(table["step"], step))
+                if kept.num_rows == 0:
+                    part.unlink()
+                elif kept.num_rows < table.num_rows:
+                    _write(part, [kept])
+
+    @rank_zero_only
+    def join(self) -> None:
+        """Join the parts into the run's two files. The parts stay until `discard_parts`."""
+        self.save()
+        for kind, schema in SCHEMAS.items():
+            tables = (pq.read_table(part, schema=schema) for part in self._parts_of(kind))
+            _write(self.directory / f"{kind}.parquet", tables, schema)
+
+    def last_values(self) -> dict[str, float]:
+        """Every metric's last value, by name, once the parts are joined."""
+        table = pq.read_table(self.directory / "metrics.parquet")
+        table = table.set_column(2, "name", table["name"].cast(pa.string()))  # each part has names of its own
+        last = table.group_by("name", use_threads=False).aggregate([("value", "last")])
+        return dict(zip(last["name"].to_pylist(), last["value_last"].to_pylist(), strict=True))
+
+    def outer_norms(self) -> dict[str, float]:
+        """The first and the last layer's gradient norm at the last recorded step, by layer; empty without records."""
+        file = pq.ParquetFile(self.directory / "gradient_norms.parquet")
+        if file.num_row_groups == 0:
+            return {}
+        table = file.read_row_group(file.num_row_groups - 1).sort_by([("step", "descending"), ("depth", "ascending")])
+        rows = table.filter(pc.equal(table["step"], table["step"][0])).to_pylist()
+        return {row["layer"]: row["norm"] for row in (rows[0], rows[-1])}
+
+    @rank_zero_only
+    def discard_parts(self) -> None:
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+    def _parts_of(self, kind: str) -> list[Path]:
+        return sorted(self.parts.glob(f"{kind}-*.parquet"))
+
+    def _write_part(self, kind: str, table: pa.Table) -> None:
+        self.parts.mkdir(exist_ok=True)
+        last = self._parts_of(kind)[-1:]
+        number = int(last[0].stem.rsplit("-", 1)[1]) + 1 if last else 0
+        _write(self.parts / f"{kind}-{number:08d}.parquet", [table])
+
+
+def _write(path: Path, tables: Any, schema: pa.Schema | None = None) -> None:
+    """One Parquet file of all `tables`, which appears whole or not at all."""
+    unfinished = path.with_suffix(".tmp")
+    writer = None
+    for table in tables:
+        writer = writer or pq.ParquetWriter(unfinished, schema or table.schema, compression="zstd")
+        writer.write_table(table)
+    writer = writer or pq.ParquetWriter(unfinished, schema, compression="zstd")
+    writer.close()
+    os.replace(unfinished, path)

@@ -1,0 +1,156 @@
+"""One run: a resolved configuration trained, tested and recorded in a directory."""
+
+import logging
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment
+
+from ablate.training import build
+from ablate.training.checkpoints import Checkpoints, latest, step_of
+from ablate.training.history import RunHistory
+from ablate.training.interrupt import StopRequest, stop_request
+from ablate.training.progress import EpochLines, progress
+from ablate.training.ranks import other_ranks
+from ablate.training.recorder import StepRecorder
+
+
+@dataclass
+class Outcome:
+    """What a run came to.
+
+    summary      the last value of every metric, by name
+    diverged_at  the optimizer step whose loss was not finite, or None
+    seconds      spent training, interruptions not counted
+    grad_norms   the last recorded gradient norm of the first and of the last layer, by layer
+    """
+
+    summary: dict[str, float]
+    diverged_at: int | None
+    seconds: float
+    resumed: bool
+    grad_norms: dict[str, float]
+
+
+def train(cfg: DictConfig, directory: Path, wandb_run: Any) -> Outcome:
+    """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
+
+    Writes metrics.parquet, gradient_norms.parquet and checkpoints/ into `directory`, and to `wandb_run` unless it
+    is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
+
+    Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives.
+    """
+    checkpoint = latest(directory / "checkpoints")
+    with other_ranks(directory, cfg.trainer.devices, checkpoint), stop_request() as stop:
+        return _train(cfg, directory, wandb_run, checkpoint, stop)
+
+
+def _train(
+    cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, stop: StopRequest
+) -> Outcome:
+    _quieten()
+    torch.set_float32_matmul_precision(cfg.matmul_precision)
+    if cfg.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
+        torch.set_num_threads(cfg.threads)
+
+    history = RunHistory(directory)
+    if checkpoint is not None:
+        history.cut(step_of(checkpoint))
+    else:
+        history.discard_parts()
+    recorder = StepRecorder(
+        history, wandb_run, cfg.gradient_norms.every_n_steps, cfg.trainer.log_every_n_steps
+    )
+
+    def write_history(trainer: pl.Trainer) -> None:
+        recorder.flush(trainer)
+        history.save()
+
+    checkpoints = Checkpoints(
+        directory / "checkpoints",
+        every_n_epochs=cfg.checkpoint.every_n_epochs,
+        every_n_steps=cfg.checkpoint.every_n_steps,
+        keep_best=cfg.result == "best",
+        before_save=write_history,
+        has_diverged=lambda: recorder.diverged_at is not None,
+        stop=stop,
+    )
+    network = build.initialised_network(cfg)
+    model = build.classifier(cfg, network)
+    if cfg.compile is not None:
+        network.compile(mode=cfg.compile)
+    data = build.images(cfg)
+    trainer = _trainer(cfg, directory, history, wandb_run, [recorder, checkpoints, progress()])
+
+    torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
+    trainer.fit(model, data, ckpt_path=checkpoint)
+    seconds = checkpoints.seconds
+    if recorder.diverged_at is None:
+        if cfg.result == "best":
+            weights = torch.load(directory / "checkpoints" / "best.pt", map_location="cpu", weights_only=True)
+            network.load_state_dict(weights)
+        trainer.test(model, data, verbose=False)
+    history.join()
+    return Outcome(
+        summary=history.last_values() if trainer.is_global_zero else {},
+        diverged_at=recorder.diverged_at,
+        seconds=seconds,
+        resumed=checkpoint is not None,
+        grad_norms=history.outer_norms() if trainer.is_global_zero else {},
+    )
+
+
+def _trainer(
+    cfg: DictConfig, directory: Path, history: RunHistory, wandb_run: Any, callbacks: list[Callback]
+) -> pl.Trainer:
+    new_trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
+    users_callbacks = new_trainer.keywords.pop("callbacks", [])
+    return new_trainer(
+        logger=[history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history],
+        callbacks=[*users_callbacks, *callbacks],
+        default_root_dir=directory,
+        enable_progress_bar=not isinstance(callbacks[-1], EpochLines),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the data's own loaders share every batch among the ranks
+        # Always, lest Lightning find itself under Slurm and requeue the job by a checkpoint of its own.
+        plugins=[LightningEnvironment()],
+    )
+
+
+def _quieten() -> None:
+    """Only what a user can act on: Lightning's notes on hardware and its advice on its own loaders go."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*LeafSpec.*is deprecated.*",
+        ".*does not support .* checkpoint_callback.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def main(arguments: list[str]) -> None:
+    """A rank other than 0: `DIRECTORY [CHECKPOINT]`, the run's directory and where rank 0 goes on from."""
+    directory, checkpoint = Path(arguments[0]), arguments[1]
+    cfg = OmegaConf.load(directory / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    with stop_request() as stop:
+        _train(cfg, directory, None, Path(checkpoint) if checkpoint else None, stop)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,154 @@
+"""Learning-rate schedules: torch's own, each with an optional warm-up before it.
+
+A schedule is `(optimizer, steps, steps_per_epoch, batches_per_epoch) -> list of Lightning's scheduler configs`;
+`steps` are optimizer steps in all. Every schedule but `reduce_on_plateau` moves with every step.
+
+warmup: {epochs, start, shape}: for so many epochs (fractions allowed) before the schedule itself the rate rises
+from start * lr to lr (`linear`), or stays at start * lr (`constant`; ResNet-110's recipe in He et al. 2015,
+section 4.2).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim import lr_scheduler as torch_lr
+from torch.optim.lr_scheduler import LRScheduler
+
+from ablate.errors import InputError
+
+Configs = list[dict[str, Any]]
+
+
+def constant(
+    optimizer: Optimizer, steps: int, steps_per_epoch: int, batches_per_epoch: int, *, warmup: Mapping[str, Any]
+) -> Configs:
+    """The rate stays at lr."""
+    return _after_warmup(optimizer, steps, steps_per_epoch, warmup, lambda _: torch_lr.ConstantLR(optimizer, 1.0, 0))
+
+
+def multi_step(
+    optimizer: Optimizer,
+    steps: int,
+    steps_per_epoch: int,
+    batches_per_epoch: int,
+    *,
+    milestones: Sequence[float],
+    gamma: float,
+    warmup: Mapping[str, Any],
+) -> Configs:
+    """The rate times gamma at each milestone, a fraction (0 to 1) of all steps, the warm-up's included."""
+    if not all(0 < milestone < 1 for milestone in milestones):
+        raise InputError(f"schedule.milestones={list(milestones)}: milestones are fractions of the training, as 0.5.")
+
+    def main(remaining: int) -> LRScheduler:
+        warm = steps - remaining
+        return torch_lr.MultiStepLR(optimizer, [round(m * steps) - warm for m in milestones], gamma)
+
+    return _after_warmup(optimizer, steps, steps_per_epoch, warmup, main)
+
+
+def cosine(
+    optimizer: Optimizer,
+    steps: int,
+    steps_per_epoch: int,
+    batches_per_epoch: int,
+    *,
+    end: float,
+    warmup: Mapping[str, Any],
+) -> Configs:
+    """Half a cosine from lr down to `end`, a rate."""
+    return _after_warmup(
+        optimizer,
+        steps,
+        steps_per_epoch,
+        warmup,
+        lambda remaining: torch_lr.CosineAnnealingLR(optimizer, remaining, eta_min=end),
+    )
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    steps: int,
+    steps_per_epoch: int,
+    batches_per_epoch: int,
+    *,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+    warmup: Mapping[str, Any],
+) -> Configs:
+    """From lr / div_factor up to lr within `pct_start` of the steps, then down; momentum moves against it."""
+    max_lr = [group["lr"] for group in optimizer.param_groups]
+    return _after_warmup(
+        optimizer,
+        steps,
+        steps_per_epoch,
+        warmup,
+        lambda remaining: torch_lr.OneCycleLR(
+            optimizer,
+            max_lr,
+            total_steps=remaining + 1,  # torch counts the rate before the first step as a step
+            pct_start=pct_start,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+        ),
+    )
+
+
+def reduce_on_plateau(
+    optimizer: Optimizer,
+    steps: int,
+    steps_per_epoch: int,
+    batches_per_epoch: int,
+    *,
+    factor: float,
+    patience: int,
+    warmup: Mapping[str, Any],
+) -> Configs:
+    """The rate times `factor` once val/loss has not fallen for `patience` epochs."""
+    plateau = {
+        "scheduler": torch_lr.ReduceLROnPlateau(optimizer, factor=factor, patience=patience),
+        "monitor": "val/loss",
+        # At the last batch of each epoch, rather than at interval "epoch": Lightning steps the latter after it has
+        # saved the epoch's checkpoint, and a resumed run would lack that step.
+        "interval": "step",
+        "frequency": batches_per_epoch,
+    }
+    warm_steps = _warm_steps(steps, steps_per_epoch, warmup)
+    if warm_steps == 0:
+        return [plateau]
+    return [plateau, {"scheduler": _warmup(optimizer, warm_steps, warmup), "interval": "step"}]
+
+
+def _after_warmup(
+    optimizer: Optimizer,
+    steps: int,
+    steps_per_epoch: int,
+    warmup: Mapping[str, Any],
+    main: Callable[[int], LRScheduler],
+) -> Configs:
+    """The warm-up, then `main(steps left)`."""
+    warm_steps = _warm_steps(steps, steps_per_epoch, warmup)
+    if warm_steps == 0:
+        return [{"scheduler": main(steps), "interval": "step"}]
+    parts = [_warmup(optimizer, warm_steps, warmup), main(steps - warm_steps)]
+    return [{"scheduler": torch_lr.SequentialLR(optimizer, parts, [warm_steps]), "interval": "step"}]
+
+
+def _warm_steps(steps: int, steps_per_epoch: int, warmup: Mapping[str, Any]) -> int:
+    if warmup["shape"] not in ("linear", "constant"):
+        raise InputError(f"schedule.warmup.shape={warmup['shape']}: it is `linear` or `constant`.")
+    warm_steps = round(warmup["epochs"] * steps_per_epoch)
+    if not 0 <= warm_steps < steps:
+        raise InputError(
+            f"schedule.warmup.epochs={warmup['epochs']}: the warm-up must end before the training does"
+            f" ({steps / steps_per_epoch:g} epochs)."
+        )
+    return warm_steps
+
+
+def _warmup(optimizer: Optimizer, warm_steps: int, warmup: Mapping[str, Any]) -> LRScheduler:
+    if warmup["shape"] == "constant":
+        return torch_lr.ConstantLR(optimizer, warmup["start"], warm_steps)
+    return torch_lr.LinearLR(optimizer, warmup["start"], 1.0, warm_steps)

@@ -1,0 +1,98 @@
+"""What `auto` stands for on this machine, and which values make no sense.
+
+A resolved configuration says exactly how a run computes, so that equal configurations give equal results.
+"""
+
+import os
+
+import torch
+from omegaconf import DictConfig, open_dict
+
+from ablate.errors import InputError
+
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
+def resolve_auto(cfg: DictConfig) -> None:
+    """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads.
+
+    Raises InputError for an accelerator or a number of devices that this machine does not have.
+    """
+    with open_dict(cfg):
+        trainer = cfg.trainer
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if trainer.accelerator == "auto":
+            trainer.accelerator = "gpu" if gpus else "cpu"
+        if trainer.accelerator in ("gpu", "cuda") and not gpus:
+            raise InputError(
+                f"trainer.accelerator={trainer.accelerator}: torch finds no GPU on this machine. Use trainer=cpu, or"
+                " trainer=auto, which takes a GPU where there is one."
+            )
+        on_gpu = trainer.accelerator in ("gpu", "cuda")
+        if trainer.devices in ("auto", -1, "-1"):
+            trainer.devices = max(1, gpus) if on_gpu else 1
+        if not isinstance(trainer.devices, int) or trainer.devices < 1:
+            raise InputError(f"trainer.devices={trainer.devices}: give a number of devices, at least 1, or auto.")
+        if on_gpu and trainer.devices > gpus:
+            raise InputError(f"trainer.devices={trainer.devices}: this machine has {gpus} GPU(s).")
+        if trainer.devices == 1 or trainer.strategy == "auto":
+            trainer.strategy = "auto" if trainer.devices == 1 else "ddp"
+        if trainer.precision == "auto":
+            trainer.precision = "bf16-mixed" if _has_bf16(on_gpu) else "32-true"
+        if cfg.optimizer.get("fused") == "auto":
+            cfg.optimizer.fused = on_gpu
+        # One process's threads; on a GPU they compute nothing that ends up in the result.
+        if on_gpu:
+            cfg.threads = None
+        elif cfg.threads == "auto":
+            cfg.threads = max(1, len(os.sched_getaffinity(0)) // trainer.devices)
+
+
+def _has_bf16(on_gpu: bool) -> bool:
+    """Whether the hardware multiplies bfloat16 natively, where autocast gains speed."""
+    if on_gpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Raise InputError for a value that no run can have."""
+    positive = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
+    positive += ("checkpoint.every_n_epochs", "threads", "checkpoint.every_n_steps")
+    not_negative = ("optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "gradient_norms.every_n_steps")
+    not_negative += ("trainer.gradient_clip_val", "schedule.warmup.epochs", "seed")
+    for path in (*positive, *not_negative):
+        value, least = _at(cfg, path), 1 if path in positive else 0
+        if value is None or value == "auto":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{path}={value}: a number is expected.")
+        if value < least or value != value:
+            raise InputError(f"{path}={value}: it must not be {'negative' if least == 0 else 'below 1'}.")
+    for path, allowed in (
+        ("label_smoothing", (0, 1)),
+        ("schedule.warmup.start", (0, 1)),
+        ("data.val_fraction", (0, 1)),
+    ):
+        low, high = allowed
+        if not low <= _at(cfg, path) < high:
+            raise InputError(f"{path}={_at(cfg, path)}: it must be at least {low} and below {high}.")
+    for path, options in (
+        ("weight_decay_on", ("all", "weights")),
+        ("result", ("last", "best")),
+        ("compile", (None, *COMPILE_MODES)),
+        ("tracking.mode", ("offline", "online", "disabled")),
+        ("trainer.gradient_clip_algorithm", ("norm", "value")),
+    ):
+        if _at(cfg, path) not in options:
+            names = ", ".join("null" if option is None else option for option in options)
+            raise InputError(f"{path}={_at(cfg, path)}: choose one of {names}.")
+
+
+def _at(cfg: DictConfig, path: str) -> object:
+    value: object = cfg
+    for key in path.split("."):
+        if not isinstance(value, DictConfig) or key not in value:
+            return None
+        value = value[key]
+    return value
