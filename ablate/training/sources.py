@@ -1,0 +1,204 @@
+"""Small image data sets, read whole into memory: one function per data set, each returns a Source."""
+
+import gzip
+import math
+import pickle
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torchvision import datasets
+
+from ablate.errors import InputError
+
+_IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+class Source(NamedTuple):
+    """Images as uint8 (count, channels, height, width), labels as int64 (count,)."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source:
+    """The 1,797 real handwritten digits inside scikit-learn: 1x8x8, 10 classes, nothing read from `root`.
+
+    They have no test split of their own: `test_fraction` of them, stratified by class, fixed by `split_seed`.
+    Pixel values 0 to 16 become 0 to 255. Source: UCI "Optical Recognition of Handwritten Digits" (its test
+    part).
+
+    Raises InputError for a test fraction outside (0, 1).
+    """
+    if not 0 < test_fraction < 1:
+        raise InputError(
+            f"data.source.test_fraction={test_fraction}: use a number between 0 and 1, such as 0.2."
+        )
+    bunch = load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    train_images, test_images, train_labels, test_labels = train_test_split(
+        pixels, bunch.target, test_size=test_fraction, random_state=split_seed, stratify=bunch.target
+    )
+    return _source(train_images, train_labels, test_images, test_labels)
+
+
+def fashion_mnist(root: str | None) -> Source:
+    """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747): 1x28x28, 10 classes, 60,000 + 10,000.
+
+    Reads its four IDX files, gzipped or not, from `root` or from torchvision's `root`/FashionMNIST/raw;
+    downloads them to the latter when one is missing.
+
+    Raises InputError when the files can be had neither way, or are damaged.
+    """
+    folder = _folder(root)
+    if _idx_paths(folder) is None:
+        _download(
+            folder,
+            datasets.FashionMNIST,
+            target="FashionMNIST/raw",
+            expected=f"{', '.join(_IDX_FILES)} (gzipped or not), here or in FashionMNIST/raw",
+            advice="Debian has them: after `apt install dataset-fashion-mnist` "
+            "use data.root=/usr/share/datasets/fashion-mnist.",
+        )
+    paths = _idx_paths(folder)
+    if paths is None:
+        raise InputError(
+            f"The download left no complete Fashion-MNIST in {folder}: delete it there, try again."
+        )
+    train_images, train_labels, test_images, test_labels = map(_read_idx, paths)
+    return _source(train_images[:, None], train_labels, test_images[:, None], test_labels)
+
+
+def cifar10(root: str | None) -> Source:
+    """CIFAR-10 (Krizhevsky 2009): 3x32x32, 10 classes, 50,000 + 10,000, from `root`/cifar-10-batches-py.
+
+    Downloaded when missing. Raises InputError when the files can be had neither way, or are damaged.
+    """
+    return _cifar(root, _Cifar10)
+
+
+def cifar100(root: str | None) -> Source:
+    """CIFAR-100 with its fine labels (Krizhevsky 2009): 3x32x32, 100 classes, from `root`/cifar-100-python.
+
+    Downloaded when missing. Raises InputError when the files can be had neither way, or are damaged.
+    """
+    return _cifar(root, _Cifar100)
+
+
+# torchvision refuses extracted files whose MD5 it does not know, with the same words as missing files. A
+# repacked copy or a subset is fine here (each run records a checksum of what it read), so the readers below
+# ask only that the files exist. A downloaded archive is still checked: its MD5 is `tgz_md5`.
+class _Cifar10(datasets.CIFAR10):
+    train_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR10.train_list]
+    test_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR10.test_list]
+    meta: ClassVar = datasets.CIFAR10.meta | {"md5": None}
+
+
+class _Cifar100(datasets.CIFAR100):
+    train_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR100.train_list]
+    test_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR100.test_list]
+    meta: ClassVar = datasets.CIFAR100.meta | {"md5": None}
+
+
+def _cifar(root: str | None, reader: type[datasets.CIFAR10]) -> Source:
+    folder = _folder(root)
+    extracted = folder / reader.base_folder
+    names = [name for name, _ in (*reader.train_list, *reader.test_list)] + [reader.meta["filename"]]
+    if not all((extracted / name).is_file() for name in names):
+        _download(
+            folder,
+            reader,
+            target=reader.base_folder,
+            expected=f"{reader.base_folder}/ with {', '.join(names)}",
+            advice=f"Get {reader.url} where there is a network, unpack it in that folder with "
+            f"`tar xzf {reader.filename}`, or set data.root to the folder that has it.",
+        )
+    try:
+        train, test = reader(str(folder), train=True), reader(str(folder), train=False)
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"{extracted} cannot be read ({error}): delete it and get it again.") from error
+    # torchvision turns the files' own channels-first arrays into channels-last ones.
+    return _source(
+        train.data.transpose(0, 3, 1, 2), train.targets, test.data.transpose(0, 3, 1, 2), test.targets
+    )
+
+
+def _folder(root: str | None) -> Path:
+    if root is None:
+        raise InputError(
+            "data.root is empty: name the folder that has the data set, or where to download it to."
+        )
+    return Path(root).expanduser()
+
+
+def _download(
+    folder: Path, reader: Callable[..., object], *, target: str, expected: str, advice: str
+) -> None:
+    """Let torchvision download to `folder`/`target`; InputError, and no new folders left, when it cannot."""
+    created = [path for path in (folder / target, *(folder / target).parents) if not path.exists()]
+    try:
+        reader(str(folder), download=True)
+    except (RuntimeError, OSError, HTTPException) as error:
+        for path in created:
+            with suppress(OSError):
+                path.rmdir()
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"No data set in {folder.absolute()}, and the download failed ({reason}). "
+            f"Expected there: {expected}. {advice}"
+        ) from error
+
+
+def _idx_paths(folder: Path) -> list[Path] | None:
+    """The four IDX files in the order of a Source, or None when one is missing."""
+    places = [folder, folder / "FashionMNIST" / "raw"]
+    found = [
+        [path for place in places for path in (place / name, place / f"{name}.gz") if path.is_file()]
+        for name in _IDX_FILES
+    ]
+    return [paths[0] for paths in found] if all(found) else None
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """An IDX file of unsigned bytes: 0, 0, type 8, number of dimensions, big-endian uint32 sizes, the bytes.
+
+    torchvision's own reader takes no gzipped file and needs write access to unpack one beside it.
+    Format: http://yann.lecun.com/exdb/mnist. Raises InputError for a damaged file.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("not an IDX file of bytes")
+        sizes = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+        pixels = np.frombuffer(content, np.uint8, offset=4 + 4 * len(sizes))
+        if len(pixels) != math.prod(sizes):
+            raise ValueError(f"{len(pixels)} bytes where {math.prod(sizes)} are declared")
+    except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}): delete it and get it again.") from error
+    return pixels.reshape(sizes)
+
+
+def _source(
+    train_images: np.ndarray, train_labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
+) -> Source:
+    return Source(
+        torch.tensor(train_images, dtype=torch.uint8),
+        torch.tensor(train_labels, dtype=torch.int64),
+        torch.tensor(test_images, dtype=torch.uint8),
+        torch.tensor(test_labels, dtype=torch.int64),
+    )

@@ -1,0 +1,215 @@
+"""The readers of small data sets, against torchvision and scikit-learn, on files in the real formats."""
+
+import gzip
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torchvision import datasets
+from torchvision.datasets.mnist import read_image_file, read_label_file
+
+from ablate.errors import InputError
+from ablate.training import sources
+
+PACKAGED = Path("/usr/share/datasets/fashion-mnist")
+IDX = {
+    "train-images-idx3-ubyte": (30, 28, 28),
+    "train-labels-idx1-ubyte": (30,),
+    "t10k-images-idx3-ubyte": (10, 28, 28),
+    "t10k-labels-idx1-ubyte": (10,),
+}
+
+
+def write_idx(folder: Path, *, zipped: bool) -> None:
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for name, shape in IDX.items():
+        values = random.integers(0, 256 if len(shape) == 3 else 10, shape, dtype=np.uint8)
+        content = bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + values.tobytes()
+        if zipped:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / name).write_bytes(content)
+
+
+def write_cifar(root: Path, classes: int) -> None:
+    """Small files with the keys, types and names of the real archives."""
+    random = np.random.default_rng(1)
+    ten = classes == 10
+    folder = root / ("cifar-10-batches-py" if ten else "cifar-100-python")
+    folder.mkdir(parents=True)
+    names = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"] if ten else ["train", "test"]
+    for name in names:
+        entry = {
+            "data": random.integers(0, 256, (100, 3072), dtype=np.uint8),
+            "labels" if ten else "fine_labels": random.permutation(np.arange(100) % classes).tolist(),
+            "filenames": [f"{n}.png" for n in range(100)],
+        }
+        (folder / name).write_bytes(pickle.dumps(entry, protocol=2))
+    key = "label_names" if ten else "fine_label_names"
+    meta = {key: [f"class {n}" for n in range(classes)]}
+    (folder / ("batches.meta" if ten else "meta")).write_bytes(pickle.dumps(meta, protocol=2))
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a network, on any machine."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+
+
+def check_types(source: sources.Source, channels: int, size: int) -> None:
+    for images, labels in (source[:2], source[2:]):
+        assert images.dtype == torch.uint8 and images.shape[1:] == (channels, size, size)
+        assert labels.dtype == torch.int64 and labels.shape == (len(images),)
+        assert images.is_contiguous()
+
+
+def test_digits_are_scikit_learns_split_by_class() -> None:
+    source = sources.digits(None, test_fraction=0.2, split_seed=0)
+    check_types(source, 1, 8)
+    assert (len(source.train_labels), len(source.test_labels)) == (1437, 360)
+    shown = torch.cat([source.train_images, source.test_images]).flatten(1)
+    labels = torch.cat([source.train_labels, source.test_labels])
+    bunch = load_digits()
+    # Back to 0..16, every picture is there once, with its label.
+    values = torch.round(shown * (16 / 255)).long()
+    assert shown.max() == 255 and shown.min() == 0
+    ours = sorted(map(tuple, torch.cat([values, labels[:, None]], 1).tolist()))
+    assert ours == sorted(
+        (*row, label) for row, label in zip(bunch.data.astype(int).tolist(), bunch.target, strict=True)
+    )
+    expected = 0.2 * np.bincount(bunch.target)
+    assert np.all(np.abs(np.bincount(source.test_labels) - expected) <= 1)
+
+
+def test_the_digits_split_is_fixed_by_its_seed() -> None:
+    first, again, other = (sources.digits(None, test_fraction=0.2, split_seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.test_images, again.test_images)
+    assert not torch.equal(first.test_images, other.test_images)
+    with pytest.raises(InputError, match=r"test_fraction=1.5"):
+        sources.digits(None, test_fraction=1.5, split_seed=0)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("inside", ["", "FashionMNIST/raw"])
+def test_idx_files_equal_torchvisions_reading(tmp_path: Path, zipped: bool, inside: str) -> None:
+    write_idx(tmp_path / "plain" / "FashionMNIST" / "raw", zipped=False)
+    write_idx(tmp_path / "given" / inside, zipped=zipped)
+    source = sources.fashion_mnist(str(tmp_path / "given"))
+    check_types(source, 1, 28)
+    for train, (images, labels) in ((True, source[:2]), (False, source[2:])):
+        reference = datasets.FashionMNIST(str(tmp_path / "plain"), train=train)
+        assert torch.equal(images[:, 0], reference.data)
+        assert torch.equal(labels, reference.targets)
+
+
+@pytest.mark.skipif(not PACKAGED.is_dir(), reason=f"Debian's dataset-fashion-mnist is not in {PACKAGED}")
+def test_the_real_fashion_mnist_equals_torchvisions_reading(tmp_path: Path) -> None:
+    source = sources.fashion_mnist(str(PACKAGED))
+    check_types(source, 1, 28)
+    assert (len(source.train_labels), len(source.test_labels)) == (60_000, 10_000)
+    for name in IDX:
+        (tmp_path / name).write_bytes(gzip.decompress((PACKAGED / f"{name}.gz").read_bytes()))
+    assert torch.equal(source.train_images[:, 0], read_image_file(str(tmp_path / "train-images-idx3-ubyte")))
+    assert torch.equal(source.test_labels, read_label_file(str(tmp_path / "t10k-labels-idx1-ubyte")))
+    pixels = source.train_images / 255
+    assert pixels.mean().item() == pytest.approx(0.2860, abs=5e-5)
+    assert pixels.std().item() == pytest.approx(0.3530, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda c: c[:-1],
+        lambda c: b"\1" + c[1:],
+        lambda c: c[:10],
+        lambda c: b"",
+        lambda c: c[:10] + b"\xff" + c[11:],
+    ],
+    ids=["short", "magic", "header", "empty", "middle"],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_damaged_idx_file_is_named(tmp_path: Path, zipped: bool, damage: object) -> None:
+    write_idx(tmp_path / "set", zipped=zipped)
+    path = tmp_path / "set" / ("t10k-images-idx3-ubyte" + (".gz" if zipped else ""))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte.*delete it"):
+        sources.fashion_mnist(str(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_cifar_is_read_from_extracted_files(tmp_path: Path, classes: int) -> None:
+    write_cifar(tmp_path, classes)
+    source = (sources.cifar10 if classes == 10 else sources.cifar100)(str(tmp_path))
+    check_types(source, 3, 32)
+    assert (len(source.train_labels), len(source.test_labels)) == (500 if classes == 10 else 100, 100)
+    # The documented format: a row is 1024 red, 1024 green, 1024 blue values, row by row of the picture.
+    folder = tmp_path / ("cifar-10-batches-py" if classes == 10 else "cifar-100-python")
+    entry = pickle.loads((folder / ("test_batch" if classes == 10 else "test")).read_bytes())
+    assert source.test_images[7, 1, 2, 3] == entry["data"][7, 1024 + 2 * 32 + 3]
+    assert torch.equal(source.test_images.flatten(1), torch.from_numpy(entry["data"]))
+    assert source.test_labels.tolist() == entry["labels" if classes == 10 else "fine_labels"]
+
+
+def test_a_downloaded_cifar_archive_must_have_its_md5(tmp_path: Path, offline: None) -> None:
+    write_cifar(tmp_path / "made", 10)
+    (tmp_path / "root").mkdir()
+    with tarfile.open(tmp_path / "root" / "cifar-10-python.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "made" / "cifar-10-batches-py", "cifar-10-batches-py")
+    with pytest.raises(InputError, match="download failed"):
+        sources.cifar10(str(tmp_path / "root"))
+
+
+@pytest.mark.parametrize("length", [0, 40])
+@pytest.mark.parametrize("name", ["data_batch_3", "batches.meta"])
+def test_a_damaged_cifar_file_says_where(tmp_path: Path, name: str, length: int) -> None:
+    write_cifar(tmp_path, 10)
+    path = tmp_path / "cifar-10-batches-py" / name
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match="cifar-10-batches-py cannot be read"):
+        sources.cifar10(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (sources.fashion_mnist, ["train-images-idx3-ubyte", "data.root=/usr/share/datasets/fashion-mnist"]),
+        (sources.cifar10, ["cifar-10-batches-py", "data_batch_5", "cifar-10-python.tar.gz"]),
+        (sources.cifar100, ["cifar-100-python", "meta", "cifar-100-python.tar.gz"]),
+    ],
+)
+def test_without_files_and_network_it_says_how_to_get_them(
+    tmp_path: Path, offline: None, source: object, words: list[str]
+) -> None:
+    root = tmp_path / "new" / "folder"
+    with pytest.raises(InputError) as caught:
+        source(str(root))
+    for word in [str(root), *words]:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match=r"data.root"):
+        source(None)
+
+
+def test_a_failed_download_leaves_what_was_there(tmp_path: Path, offline: None) -> None:
+    write_idx(tmp_path / "set", zipped=True)
+    (tmp_path / "set" / "t10k-labels-idx1-ubyte.gz").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="download failed"):
+        sources.fashion_mnist(str(tmp_path / "set"))
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError):
+        sources.cifar10(str(tmp_path / "empty"))
+    assert (tmp_path / "empty").is_dir()
