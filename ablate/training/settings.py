@@ -40,7 +40,8 @@ def resolve_auto(cfg: DictConfig) -> None:
         if trainer.precision == "auto":
             trainer.precision = "bf16-mixed" if _has_bf16(on_gpu) else "32-true"
         if cfg.optimizer.get("fused") == "auto":
-            cfg.optimizer.fused = on_gpu
+            # A fused step divides by the loss scale itself, too late for clipping.
+            cfg.optimizer.fused = not (trainer.precision == "16-mixed" and trainer.gradient_clip_val)
         # One process's threads; on a GPU they compute nothing that ends up in the result.
         if on_gpu:
             cfg.threads = None
