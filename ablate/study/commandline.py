@@ -79,4 +79,5 @@ def _unknown_key(key: str) -> str:
     what = f"{parent} has the keys" if parent else "axes and values are"
     prefix = f"{parent}." if parent else ""
     suggestion = nearest(word, known).replace("mean ", f"mean {prefix}", 1)
-    return f"{key}: there is no such axis or value.{suggestion} Here {what}: {', '.join(known)}."
+    addition = f" (+{key}=… adds a key that is new.)" if parent else ""
+    return f"{key}: there is no such axis or value.{suggestion} Here {what}: {', '.join(known)}.{addition}"

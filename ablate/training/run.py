@@ -138,7 +138,7 @@ def _quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*LeafSpec.*is deprecated.*",
-        ".*does not support .* checkpoint_callback.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
     ):
         warnings.filterwarnings("ignore", message=message)
 

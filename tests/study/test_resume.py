@@ -1,0 +1,107 @@
+"""A run that was stopped, killed or half-written goes on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from ablate.study import cell, record
+from ablate.training.interrupt import Interrupted
+from ablate.training.recorder import StepRecorder
+
+RECIPES = {
+    "cosine": ["schedule=cosine", "schedule.warmup.epochs=0.5"],
+    "plateau": ["schedule=reduce_on_plateau", "schedule.patience=0", "schedule.warmup.epochs=1"],
+    "dropout": ["shortcut=dropout", "schedule=one_cycle", "optimizer=adamw"],
+    "accumulating": ["trainer.accumulate_grad_batches=3", "schedule=multi_step", "result=best"],
+}
+
+
+def signalled_at(monkeypatch: pytest.MonkeyPatch, step: int, signum: int) -> None:
+    """The process gets `signum` in the middle of optimizer step `step`, once."""
+    original = StepRecorder.on_before_optimizer_step
+
+    def hook(self, trainer, pl_module, optimizer):  # type: ignore[no-untyped-def]
+        original(self, trainer, pl_module, optimizer)
+        if trainer.global_step == step:
+            signal.raise_signal(signum)
+
+    monkeypatch.setattr(StepRecorder, "on_before_optimizer_step", hook)
+
+
+def files_equal(one: Path, other: Path) -> None:
+    for name in ("metrics", "gradient_norms"):
+        tables = [pq.read_table(folder / f"{name}.parquet") for folder in (one, other)]
+        ordered = [table.sort_by([(c, "ascending") for c in table.column_names[:3]]).to_pylist() for table in tables]
+        assert len(ordered[0]) > 0
+        assert ordered[0] == ordered[1], f"{name}.parquet differs"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("step", [0, 4, 9, 13])
+def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(prepared, monkeypatch, recipe, step):
+    if recipe == "accumulating":
+        step //= 3
+    overrides = ["trainer.max_epochs=3", *RECIPES[recipe]]
+    whole = prepared(*overrides, runs="whole")
+    cell.run(whole)
+    stopped = prepared(*overrides, runs="stopped")
+    with monkeypatch.context() as patch:
+        signalled_at(patch, step, signal.SIGTERM)
+        with pytest.raises(Interrupted) as stop:
+            cell.run(stopped)
+    assert stop.value.signum == signal.SIGTERM
+    assert record.read(stopped.directory)["status"] == "interrupted"
+
+    result, trained = cell.run(stopped)
+    assert trained and result["status"] == "finished" and result["resumed"]
+    assert result["summary"] == record.read(whole.directory)["summary"]
+    files_equal(whole.directory, stopped.directory)
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(prepared, monkeypatch):
+    whole = prepared("trainer.max_epochs=4", runs="whole")
+    cell.run(whole)
+    stopped = prepared("trainer.max_epochs=4", runs="stopped")
+    with monkeypatch.context() as patch:
+        signalled_at(patch, 35, signal.SIGINT)
+        with pytest.raises(Interrupted):
+            cell.run(stopped)
+    newest = max((stopped.directory / "checkpoints").glob("step-*.ckpt"))
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    cell.run(stopped)
+    files_equal(whole.directory, stopped.directory)
+
+
+KILLED_AT_STEP = """
+import os, signal, sys
+from ablate.training.recorder import StepRecorder
+original = StepRecorder.on_before_optimizer_step
+def hook(self, trainer, module, optimizer):
+    if trainer.global_step == int(os.environ["KILL_AT"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(self, trainer, module, optimizer)
+StepRecorder.on_before_optimizer_step = hook
+from ablate.__main__ import main
+main()
+"""
+
+
+def test_kill_9_loses_nothing_that_a_checkpoint_held(prepared, tmp_path):
+    overrides = ["trainer.max_epochs=3", "checkpoint.every_n_steps=4"]
+    whole = prepared(*overrides, runs="whole")
+    cell.run(whole)
+    killed = prepared(*overrides, runs="killed")
+    command = [sys.executable, "-c", KILLED_AT_STEP, *killed.composition.overrides]
+    process = subprocess.run(command, env={**os.environ, "KILL_AT": "17"}, capture_output=True, cwd=tmp_path)
+    assert process.returncode == -signal.SIGKILL
+    assert json.loads((killed.directory / "run.json").read_text())["status"] == "running"
+    assert max(p.name for p in (killed.directory / "checkpoints").iterdir()) == "step-000000016.ckpt"
+    result, _ = cell.run(killed)
+    assert result["resumed"]
+    files_equal(whole.directory, killed.directory)
