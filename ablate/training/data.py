@@ -73,6 +73,8 @@ class Images(pl.LightningDataModule):
         self._offset = -torch.tensor(list(mean)).view(1, channels, 1, 1) / std_column
         # Positions among the training images, set by `setup`.
         self._train = self._val = torch.empty(0, dtype=torch.int64)
+        self._train_sampler: EpochSampler | None = None
+        self._resume_at: dict[str, int] | None = None
 
     def checksum(self) -> str:
         """16 hex digits that tell one set of files from another (SHA-256)."""
@@ -117,8 +119,19 @@ class Images(pl.LightningDataModule):
             )
         self._train, self._val = order[held_out:].sort().values, order[:held_out].sort().values
 
+    def state_dict(self) -> dict[str, int]:
+        """The place in the training data, for the checkpoint.
+
+        Lightning saves it with its loops as well, but does not restore it where the loaders were made before
+        the loops' state was read, as they are to count the steps of a schedule.
+        """
+        return self._train_sampler.state_dict() if self._train_sampler else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._resume_at = state_dict or None
+
     def _sampler(self, count: int, *, training: bool) -> EpochSampler:
-        return EpochSampler(
+        sampler = EpochSampler(
             count,
             self.batch_size if training else self.eval_batch_size,
             seed=self.seed,
@@ -126,6 +139,12 @@ class Images(pl.LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
+        if training:
+            self._train_sampler = sampler
+            if self._resume_at:
+                sampler.load_state_dict(self._resume_at)
+                self._resume_at = None
+        return sampler
 
     @property
     def _device(self) -> torch.device:
