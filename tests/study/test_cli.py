@@ -1,0 +1,170 @@
+"""The command line as a user meets it: a process of its own, in an empty folder."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wandb.proto import wandb_internal_pb2
+
+SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
+
+
+def ablate(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    return subprocess.run(
+        [sys.executable, "-m", "ablate", *arguments],
+        cwd=folder,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("runs/*/run.json"))]
+
+
+def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
+    first = ablate(tmp_path, *SMALL, "shortcut=projection")
+    assert first.returncode == 0, first.stderr
+    (run,) = records(tmp_path)
+    directory = tmp_path / "runs" / run["fingerprint"]
+    names = {"run.json", "config.yaml", "metrics.parquet", "gradient_norms.parquet", "checkpoints", "wandb", ".hydra", "run.log"}
+    assert names <= {path.name for path in directory.iterdir()}
+    assert {p.name for p in (directory / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    assert [p.name for p in tmp_path.iterdir()] == ["runs"], "something landed beside the run's directory"
+    assert run["status"] == "finished" and run["choices"]["shortcut"] == "projection" and run["seed"] == 0
+    assert {"params", "macs", "seconds"} <= set(run["cost"])
+    assert {"packages", "git", "hardware", "data_checksum"} <= set(run["provenance"])
+    assert f"{run['summary']['test/acc']:.4f}" in first.stdout
+
+    before = (directory / "run.json").read_bytes()
+    second = ablate(tmp_path, *SMALL, "shortcut=projection")
+    assert second.returncode == 0 and "not trained again" in second.stdout
+    assert (directory / "run.json").read_bytes() == before
+
+    again = ablate(tmp_path, *SMALL, "shortcut=projection", "rerun=true")
+    assert again.returncode == 0 and "epoch 1/1" in again.stdout
+    assert len(list((tmp_path / "runs" / ".replaced").iterdir())) == 1
+
+
+def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
+    done = ablate(tmp_path, "-m", *SMALL, "norm=batch,none", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    runs = records(tmp_path)
+    assert [run["status"] for run in runs] == ["finished"] * 4
+    assert len({run["wandb"]["id"] for run in runs}) == 4
+    contents = [offline_run(tmp_path / "runs" / run["fingerprint"]) for run in runs]
+    assert [content["exit_code"] for content in contents] == [0] * 4
+    for content in contents:
+        assert {"train/loss", "val/acc", "test/acc", "grad_norm/stem.conv", "grad_norm/head.linear"} <= content["keys"]
+        assert content["configs"] == 1
+        assert {"trainer/global_step", "epoch"} <= content["axes"]
+
+
+def wandb_records(file: Path) -> Iterator[wandb_internal_pb2.Record]:
+    """The records of an offline run: LevelDB's log format behind W&B's header of 7 bytes."""
+    data, position, record = file.read_bytes(), 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        record += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last piece of one
+            yield wandb_internal_pb2.Record.FromString(record)
+            record = b""
+
+
+def offline_run(directory: Path) -> dict:
+    """What the one offline file below `directory` holds."""
+    (file,) = directory.glob("wandb/offline-run-*/*.wandb")
+    found: dict = {"keys": set(), "exit_code": None, "configs": 0, "axes": set()}
+    for entry in wandb_records(file):
+        kind = entry.WhichOneof("record_type")
+        if kind == "history":
+            found["keys"] |= {item.key or ".".join(item.nested_key) for item in entry.history.item}
+        elif kind == "exit":
+            found["exit_code"] = entry.exit.exit_code
+        elif kind == "run":
+            found["configs"] += any("optimizer" in (item.key, *item.nested_key) for item in entry.run.config.update)
+        elif kind == "metric":
+            found["axes"].add(entry.metric.step_metric or entry.metric.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["shortcut=projectoin"], ["Did you mean projection?", "zero_pad"]),
+        (["shortcutt=none"], ["Did you mean shortcut?"]),
+        (["optimizer.lrr=0.1"], ["Did you mean optimizer.lr?"]),
+        (["optimizer.lr=fast"], ["optimizer.lr=fast", "a number"]),
+        (["optimizer.lr=-0.1"], ["optimizer.lr=-0.1", "negative"]),
+        (["trainer.max_epochs=many"], ["a whole number"]),
+        (["data=fashion_mnist", "data.root=missing"], ["missing", "dataset-fashion-mnist"]),
+        (["data=image_folder", "data.root=missing"], ["missing", "train/<class>/"]),
+        (["data.batch_size=2000"], ["data.batch_size=2000", "1293"]),
+        (["model=vgg16"], ["8x8", "data.image_size=32"]),
+        (["stem=none", "placement=full_pre_activation"], ["stem=none", "placement"]),
+        (["runs_dir=/proc/nowhere"], ["runs_dir"]),
+        (["compile=fast"], ["compile=fast", "reduce-overhead"]),
+        (["model=resnet20", "model.stages=[3]"], ["model.stages", "model.widths"]),
+    ],
+)
+def test_wrong_input_gets_one_message_and_leaves_nothing(tmp_path, arguments, says):
+    refused = ablate(tmp_path, "trainer=cpu", *arguments)
+    assert refused.returncode == 2, refused.stderr
+    (line,) = [line for line in refused.stderr.splitlines() if line.strip()]
+    assert line.startswith("ablate: ")
+    assert all(words in line for words in says), line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_that_is_not_there_is_refused(tmp_path):
+    refused = ablate(tmp_path, "trainer=gpu", CUDA_VISIBLE_DEVICES="")
+    assert refused.returncode == 2 and "trainer=cpu" in refused.stderr
+
+
+def test_a_clash_in_a_multirun_leaves_the_other_cells_alone(tmp_path):
+    mixed = ablate(tmp_path, "-m", *SMALL, "tracking=disabled", "transition=stride,max_pool", "stem=conv3x3,conv7x7_pool")
+    assert mixed.returncode == 2
+    assert [run["status"] for run in records(tmp_path)] == ["finished"] * 2
+    assert mixed.stderr.count("too small for this depth") == 2
+
+
+def test_a_failure_is_recorded_and_exits_1(tmp_path):
+    failed = ablate(tmp_path, *SMALL, "tracking=offline", "+trainer.overfit_batches=2.5")
+    assert failed.returncode == 1
+    (run,) = records(tmp_path)
+    assert run["status"] == "failed" and "overfit_batches" in run["error"]
+    assert offline_run(tmp_path / "runs" / run["fingerprint"])["exit_code"] == 1
+
+
+def test_hydras_own_flags_work(tmp_path):
+    shown = ablate(tmp_path, "--cfg", "job", "model=resnet50", "--package", "model")
+    assert shown.returncode == 0 and "stages" in shown.stdout
+    helped = ablate(tmp_path, "--help")
+    assert helped.returncode == 0 and "shortcut: " in helped.stdout and "zero_pad" in helped.stdout
+    completed = ablate(
+        tmp_path, "-sc", "query=bash", COMP_LINE="ablate shortcut=proj", COMP_POINT="20"
+    )
+    assert completed.returncode == 0 and "shortcut=projection" in completed.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tracking_can_be_switched_off_and_follows_wandb_mode(tmp_path):
+    off = ablate(tmp_path, *SMALL, "tracking=disabled")
+    assert off.returncode == 0
+    by_environment = ablate(tmp_path, *SMALL, "seed=1", WANDB_MODE="disabled")
+    assert by_environment.returncode == 0
+    assert [run["wandb"]["id"] for run in records(tmp_path)] == [None, None]
+    assert not list(tmp_path.glob("runs/*/wandb"))
