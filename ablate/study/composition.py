@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -55,8 +56,12 @@ class Composition:
         def differs(key: str) -> bool:
             if any(key == path or key.startswith(f"{path}.") for path in NOT_HASHED):
                 return False
+            if key in self.choices and self.choices[key] == default_choices[key]:
+                # The default, but not what a model or an experiment that was typed too would have chosen.
+                without = [text for other, text in self.overridden.items() if other != key and other in self.choices]
+                return axes(composed(without))[key] != self.choices[key]
             if key in self.choices:
-                return self.choices[key] != default_choices[key]
+                return True
             return OmegaConf.select(self.cfg, key) != OmegaConf.select(defaults, key, default=_MISSING)
 
         return " ".join(text for key, text in self.overridden.items() if differs(key)) or "defaults"
@@ -86,6 +91,10 @@ def composed(overrides: list[str]) -> DictConfig:
     if not GlobalHydra.instance().is_initialized():
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return composed(overrides)
+    if HydraConfig.initialized():
+        # The rest of its search path the application's loader keeps itself.
+        typed = HydraConfig.get().overrides.hydra
+        overrides = [*(text for text in typed if text.startswith("hydra.searchpath=")), *overrides]
     return compose("config", overrides=overrides, return_hydra_config=True)
 
 

@@ -71,8 +71,7 @@ class Classifier(pl.LightningModule):
         optimizer = self.new_optimizer(decayed_groups(self.network, self.weight_decay_on))
         steps = int(self.trainer.estimated_stepping_batches)
         batches = int(self.trainer.num_training_batches)
-        steps_per_epoch = -(-batches // self.trainer.accumulate_grad_batches)
-        return [optimizer], self.new_schedule(optimizer, steps, steps_per_epoch, batches)
+        return [optimizer], self.new_schedule(optimizer, steps, batches)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch

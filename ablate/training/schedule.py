@@ -1,11 +1,10 @@
 """Learning-rate schedules: torch's own, each with an optional warm-up before it.
 
-A schedule is `(optimizer, steps, steps_per_epoch, batches_per_epoch) -> list of Lightning's scheduler configs`;
+A schedule is `(optimizer, steps, batches_per_epoch) -> list of Lightning's scheduler configs`;
 `steps` are optimizer steps in all. Every schedule but `reduce_on_plateau` moves with every step.
 
-warmup: {epochs, start, shape}: for so many epochs (fractions allowed) before the schedule itself the rate rises
-from start * lr to lr (`linear`), or stays at start * lr (`constant`; ResNet-110's recipe in He et al. 2015,
-section 4.2).
+warmup: {fraction, start, shape}: for this fraction of all steps, before the schedule itself, the rate rises from
+start * lr to lr (`linear`), or stays at start * lr (`constant`; ResNet-110's recipe in He et al. 2015, section 4.2).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,16 +20,15 @@ Configs = list[dict[str, Any]]
 
 
 def constant(
-    optimizer: Optimizer, steps: int, steps_per_epoch: int, batches_per_epoch: int, *, warmup: Mapping[str, Any]
+    optimizer: Optimizer, steps: int, batches_per_epoch: int, *, warmup: Mapping[str, Any]
 ) -> Configs:
     """The rate stays at lr."""
-    return _after_warmup(optimizer, steps, steps_per_epoch, warmup, lambda _: torch_lr.ConstantLR(optimizer, 1.0, 0))
+    return _after_warmup(optimizer, steps, warmup, lambda _: torch_lr.ConstantLR(optimizer, 1.0, 0))
 
 
 def multi_step(
     optimizer: Optimizer,
     steps: int,
-    steps_per_epoch: int,
     batches_per_epoch: int,
     *,
     milestones: Sequence[float],
@@ -45,13 +43,12 @@ def multi_step(
         warm = steps - remaining
         return torch_lr.MultiStepLR(optimizer, [round(m * steps) - warm for m in milestones], gamma)
 
-    return _after_warmup(optimizer, steps, steps_per_epoch, warmup, main)
+    return _after_warmup(optimizer, steps, warmup, main)
 
 
 def cosine(
     optimizer: Optimizer,
     steps: int,
-    steps_per_epoch: int,
     batches_per_epoch: int,
     *,
     end: float,
@@ -61,7 +58,6 @@ def cosine(
     return _after_warmup(
         optimizer,
         steps,
-        steps_per_epoch,
         warmup,
         lambda remaining: torch_lr.CosineAnnealingLR(optimizer, remaining, eta_min=end),
     )
@@ -70,7 +66,6 @@ def cosine(
 def one_cycle(
     optimizer: Optimizer,
     steps: int,
-    steps_per_epoch: int,
     batches_per_epoch: int,
     *,
     pct_start: float,
@@ -83,7 +78,6 @@ def one_cycle(
     return _after_warmup(
         optimizer,
         steps,
-        steps_per_epoch,
         warmup,
         lambda remaining: torch_lr.OneCycleLR(
             optimizer,
@@ -99,7 +93,6 @@ def one_cycle(
 def reduce_on_plateau(
     optimizer: Optimizer,
     steps: int,
-    steps_per_epoch: int,
     batches_per_epoch: int,
     *,
     factor: float,
@@ -115,7 +108,7 @@ def reduce_on_plateau(
         "interval": "step",
         "frequency": batches_per_epoch,
     }
-    warm_steps = _warm_steps(steps, steps_per_epoch, warmup)
+    warm_steps = _warm_steps(steps, warmup)
     if warm_steps == 0:
         return [plateau]
     return [plateau, {"scheduler": _warmup(optimizer, warm_steps, warmup), "interval": "step"}]
@@ -124,28 +117,21 @@ def reduce_on_plateau(
 def _after_warmup(
     optimizer: Optimizer,
     steps: int,
-    steps_per_epoch: int,
     warmup: Mapping[str, Any],
     main: Callable[[int], LRScheduler],
 ) -> Configs:
     """The warm-up, then `main(steps left)`."""
-    warm_steps = _warm_steps(steps, steps_per_epoch, warmup)
+    warm_steps = _warm_steps(steps, warmup)
     if warm_steps == 0:
         return [{"scheduler": main(steps), "interval": "step"}]
     parts = [_warmup(optimizer, warm_steps, warmup), main(steps - warm_steps)]
     return [{"scheduler": torch_lr.SequentialLR(optimizer, parts, [warm_steps]), "interval": "step"}]
 
 
-def _warm_steps(steps: int, steps_per_epoch: int, warmup: Mapping[str, Any]) -> int:
+def _warm_steps(steps: int, warmup: Mapping[str, Any]) -> int:
     if warmup["shape"] not in ("linear", "constant"):
         raise InputError(f"schedule.warmup.shape={warmup['shape']}: it is `linear` or `constant`.")
-    warm_steps = round(warmup["epochs"] * steps_per_epoch)
-    if not 0 <= warm_steps < steps:
-        raise InputError(
-            f"schedule.warmup.epochs={warmup['epochs']}: the warm-up must end before the training does"
-            f" ({steps / steps_per_epoch:g} epochs)."
-        )
-    return warm_steps
+    return min(round(warmup["fraction"] * steps), steps - 1)
 
 
 def _warmup(optimizer: Optimizer, warm_steps: int, warmup: Mapping[str, Any]) -> LRScheduler:

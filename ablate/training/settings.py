@@ -61,7 +61,7 @@ def check_values(cfg: DictConfig) -> None:
     positive = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
     positive += ("checkpoint.every_n_epochs", "threads", "checkpoint.every_n_steps")
     not_negative = ("optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "gradient_norms.every_n_steps")
-    not_negative += ("trainer.gradient_clip_val", "schedule.warmup.epochs", "seed")
+    not_negative += ("trainer.gradient_clip_val", "seed")
     for path in (*positive, *not_negative):
         value, least = _at(cfg, path), 1 if path in positive else 0
         if value is None or value == "auto":
@@ -73,6 +73,7 @@ def check_values(cfg: DictConfig) -> None:
     for path, allowed in (
         ("label_smoothing", (0, 1)),
         ("schedule.warmup.start", (0, 1)),
+        ("schedule.warmup.fraction", (0, 1)),
         ("data.val_fraction", (0, 1)),
     ):
         low, high = allowed

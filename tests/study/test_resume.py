@@ -15,8 +15,8 @@ from ablate.training.interrupt import Interrupted
 from ablate.training.recorder import StepRecorder
 
 RECIPES = {
-    "cosine": ["schedule=cosine", "schedule.warmup.epochs=0.5"],
-    "plateau": ["schedule=reduce_on_plateau", "schedule.patience=0", "schedule.warmup.epochs=1"],
+    "cosine": ["schedule=cosine", "schedule.warmup.fraction=0.2"],
+    "plateau": ["schedule=reduce_on_plateau", "schedule.patience=0", "schedule.warmup.fraction=0.3"],
     "dropout": ["shortcut=dropout", "schedule=one_cycle", "optimizer=adamw"],
     "accumulating": ["trainer.accumulate_grad_batches=3", "schedule=multi_step", "result=best"],
 }

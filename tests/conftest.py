@@ -1,0 +1,72 @@
+"""What all tests share: composed configurations, small cells, and `--long` for tests that take minutes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.study import cell
+from ablate.study.commandline import register_resolvers
+from ablate.study.composition import CONF, Composition
+
+# Small enough for a second, large enough to learn: 10 steps an epoch, whatever the defaults are.
+SMALL = (
+    "model.stages=[1,1,1]",
+    "model.widths=[4,8,8]",
+    "data.batch_size=128",
+    "schedule.warmup.fraction=0.0",
+    "trainer=cpu",
+    "threads=1",
+    "tracking=disabled",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: --long"))
+
+
+@pytest.fixture(scope="session")
+def compose_cfg() -> Callable[..., DictConfig]:
+    """compose_cfg("model=resnet18", …): what conf/ makes of these overrides."""
+    register_resolvers()
+
+    def composed(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+
+    return composed
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Callable[..., cell.Cell]:
+    """`prepared("axis=option", …)`: a small cell that would train below the test's own folder."""
+
+    def prepare(*overrides: str, runs: str = "runs") -> cell.Cell:
+        register_resolvers()
+        keys = {override.split("=")[0] for override in overrides}  # Hydra takes each option only once
+        small = [override for override in SMALL if override.split("=")[0] not in keys]
+        typed = [*small, f"runs_dir={tmp_path / runs}", *overrides]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = compose("config", overrides=typed, return_hydra_config=True)
+        cfg = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+        hydra_cfg = OmegaConf.masked_copy(composed, ["hydra"])
+        OmegaConf.set_readonly(hydra_cfg, False)
+        return cell.prepare(Composition(cfg, hydra_cfg))
+
+    return prepare
+
+
+@pytest.fixture(scope="session")
+def options() -> Callable[[str], list[str]]:
+    """options("norm"): the options of an axis, by the files in its folder."""
+    return lambda axis: sorted(path.stem for path in (CONF / axis).glob("*.yaml"))
