@@ -58,7 +58,7 @@ def vgg(
     hidden: Sequence[int],
     dropout: float,
 ) -> nn.Sequential:
-    """[norm], [act], 2x2/2 max-pool, averaged to pool x pool, flatten, then linear, act, dropout per hidden layer, linear.
+    """[norm], [act], 2x2/2 max-pool, mean to pool x pool, flatten; linear, act, dropout per hidden layer; linear.
 
     VGG's classifier (arXiv 1409.1556); the averaging, torchvision's, does nothing at 224 pixels.
     """

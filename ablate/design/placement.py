@@ -60,9 +60,7 @@ class Parts:
 
     def conv(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Conv2d:
         """A convolution that keeps the map's size at stride 1 and halves it, rounding up, at stride 2."""
-        return nn.Conv2d(
-            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=self.conv_bias
-        )
+        return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=self.conv_bias)
 
     def named(self, words: Sequence[str], channels: int, number: int | str, fresh: bool) -> dict[str, nn.Module]:
         """The modules that `words` stand for, named `norm<number>` and `act<number>`.

@@ -144,9 +144,7 @@ class Gate(nn.Module):
     no initialisation of convolutions overwrites it.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, stride: int, *, bias: float, gate_branch: bool
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, *, bias: float, gate_branch: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
         self.bias = nn.Parameter(torch.full((out_channels, 1, 1), float(bias)))

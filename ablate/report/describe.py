@@ -115,9 +115,7 @@ def _image(cfg: DictConfig) -> list[int]:
 
 def _first_sentence(file: Path) -> str:
     lines = file.read_text().splitlines()
-    comment = " ".join(
-        line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @package")
-    )
+    comment = " ".join(line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @package"))
     return re.split(r"(?<!\bal)\.(?:\s|$)", comment)[0]
 
 
@@ -163,9 +161,7 @@ def _set_back(composition: Composition, choice: str, default: Any, defaults: Dic
     typed = composition.overridden
     kept = [text for key, text in typed.items() if key != choice and not key.startswith(f"{choice}.")]
     # An option may choose on other axes too (a model its block): typed, the choices stay.
-    pinned = {
-        a: option for a, option in composition.choices.items() if a in default_choices and a not in typed
-    }
+    pinned = {a: option for a, option in composition.choices.items() if a in default_choices and a not in typed}
     kept += _typed(pinned | {choice: default}, default_choices)
     values = _values(composed(kept))
     # What an experiment says about the option that it chooses was merged into the default one as well.
@@ -250,9 +246,7 @@ def _show_tables(described: dict[str, Any]) -> None:
         )
     console.print()
     console.print(stages)
-    statistics = (
-        f" Beside the parameters: {described['buffers']:,} norm statistics." if described["buffers"] else ""
-    )
+    statistics = f" Beside the parameters: {described['buffers']:,} norm statistics." if described["buffers"] else ""
     console.print(f"[dim]Activations: of one image, kept for the backward, in float32.{statistics}[/dim]")
     _show_differences(console, described["differences"])
 
@@ -275,9 +269,7 @@ def _show_differences(console: Console, differences: list[dict[str, Any]]) -> No
             numbers = ["clash", "clash"]
         else:
             numbers = [_signed(params, f"{abs(params):,}"), _signed(macs, count(abs(macs)))]
-        values = "".join(
-            f" {key.partition('.')[2]}={_word(value)}" for key, value in change["values"].items()
-        )
+        values = "".join(f" {key.partition('.')[2]}={_word(value)}" for key, value in change["values"].items())
         changes.add_row(axis, default, "→", f"[bold]{chosen}[/bold]{values}", *numbers)
     if changes.row_count:
         console.print()

@@ -82,9 +82,7 @@ def run(cell: Cell) -> tuple[dict[str, Any], bool]:
         return _run_claimed(cell, directory, known, data.checksum()), True
 
 
-def _run_claimed(
-    cell: Cell, directory: Path, known: dict[str, Any] | None, data_checksum: str
-) -> dict[str, Any]:
+def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data_checksum: str) -> dict[str, Any]:
     cfg, composition = cell.cfg, cell.composition
     if known and known["status"] in record.RESULTS:
         known = None

@@ -78,7 +78,13 @@ class Composition:
                 continue
             value = OmegaConf.select(self.cfg, key, default=_MISSING)
             default = OmegaConf.select(reference, key, default=_MISSING)
-            if value is _MISSING or default is _MISSING or default is None or default == "auto" or _fits(value, default):
+            if (
+                value is _MISSING
+                or default is _MISSING
+                or default is None
+                or default == "auto"
+                or _fits(value, default)
+            ):
                 continue
             raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.")
 

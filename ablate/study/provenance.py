@@ -9,7 +9,16 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "wandb", "numpy", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "wandb",
+    "numpy",
+    "scikit-learn",
+)
 
 
 def provenance(data_checksum: str) -> dict[str, Any]:

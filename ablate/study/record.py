@@ -3,7 +3,6 @@
 import fcntl
 import json
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ def write(directory: Path, record: dict[str, Any]) -> None:
     text = json.dumps(_json(record), indent=2, allow_nan=False)
     unfinished = directory / "run.json.tmp"
     unfinished.write_text(text + "\n")
-    os.replace(unfinished, directory / "run.json")
+    unfinished.replace(directory / "run.json")
 
 
 def now() -> str:

@@ -13,9 +13,7 @@ from ablate.training.seeds import stream
 def initialised_network(cfg: DictConfig) -> Network:
     """The network with the weights that `cfg.seed` and `cfg.init` give it, the same on every machine."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(
-            stream(cfg.seed, "parts").initial_seed()
-        )  # for parts that fill parameters of their own
+        torch.manual_seed(stream(cfg.seed, "parts").initial_seed())  # for parts that fill parameters of their own
         net = network(cfg)
     part(cfg.init)(net, lambda layer: stream(cfg.seed, f"initialisation of {layer}"))
     return net.to(memory_format=torch.channels_last) if cfg.channels_last else net

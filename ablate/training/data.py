@@ -55,9 +55,7 @@ class Images(pl.LightningDataModule):
         super().__init__()
         for name, values in (("mean", mean), ("std", std)):
             if len(values) != channels:
-                raise InputError(
-                    f"data.{name} has {len(values)} values for data.channels={channels}: give one each."
-                )
+                raise InputError(f"data.{name} has {len(values)} values for data.channels={channels}: give one each.")
         if not 0 < val_fraction < 1:
             raise InputError(f"data.val_fraction={val_fraction}: use a number between 0 and 1, such as 0.1.")
         for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
@@ -88,9 +86,7 @@ class Images(pl.LightningDataModule):
     def val_size(self) -> int:
         return len(self._val)
 
-    def on_after_batch_transfer(
-        self, batch: tuple[Tensor, Tensor], dataloader_idx: int
-    ) -> tuple[Tensor, Tensor]:
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """uint8 of any size to float32: (x / 255 - mean) / std, resized (bilinear, antialias)."""
         images, labels = batch
         if self._scale.device != images.device:
@@ -223,18 +219,12 @@ class ImageFolder(Images):
     files.
     """
 
-    def __init__(
-        self, *, crop_scale: Sequence[float], crop_fraction: float, num_workers: int, **images: Any
-    ) -> None:
+    def __init__(self, *, crop_scale: Sequence[float], crop_fraction: float, num_workers: int, **images: Any) -> None:
         super().__init__(**images)
         if self.channels not in (1, 3):
-            raise InputError(
-                f"data.channels={self.channels}: image files are read as 1 (grey) or 3 (colour)."
-            )
+            raise InputError(f"data.channels={self.channels}: image files are read as 1 (grey) or 3 (colour).")
         if not 0 < crop_fraction <= 1 or not 0 < crop_scale[0] <= crop_scale[1] <= 1:
-            raise InputError(
-                "data.crop_fraction and data.crop_scale=[least,most] are parts of 1, such as 0.875."
-            )
+            raise InputError("data.crop_fraction and data.crop_scale=[least,most] are parts of 1, such as 0.875.")
         self.num_workers = num_workers
         self._files: list[tuple[str, int]] = []
         self._test_files: list[tuple[str, int]] = []

@@ -39,9 +39,12 @@ class GradientNorms:
             return torch.full((len(self.layers),), ABSENT, dtype=torch.float64)
         if present != self._present:
             self._index(present, gradients[0].device)
-        # Squares in float64: the norm of a diverging layer can be finite where its float32 square is not.
+        # float32 within a parameter, where float64 takes twenty times as long on a CPU: a norm above 1e19 comes out
+        # as inf, one below 1e-22 as 0.
         norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float32)).double()
-        squares = torch.zeros_like(self._absent, dtype=torch.float64).index_add_(0, self._layer_of, norms.square()[self._norm_of])
+        squares = torch.zeros_like(self._absent, dtype=torch.float64).index_add_(
+            0, self._layer_of, norms.square()[self._norm_of]
+        )
         result = squares.sqrt()
         if scale is not None:
             result = result / scale

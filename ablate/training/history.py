@@ -4,7 +4,6 @@ While the run lasts they grow as parts, one file per flush; a resumed run cuts t
 the end joins them.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,14 +78,13 @@ class RunHistory(Logger):
         columns = [
             pa.array(np.repeat(np.asarray(steps, dtype=np.int64), len(layers))),
             pa.DictionaryArray.from_arrays(
-                pa.array(np.tile(np.arange(len(layers), dtype=np.int32), len(steps))), pa.array(layers, pa.string())
+                pa.array(np.tile(np.arange(len(layers), dtype=np.int32), len(steps))),
+                pa.array(layers, pa.string()),
             ),
             pa.array(np.tile(np.asarray(depths, dtype=np.float32), len(steps))),
             pa.array(norms.ravel().astype(np.float32)),
         ]
-        self._norms.append(
-            pa.Table.from_arrays(columns, schema=SCHEMAS["gradient_norms"]).filter(pa.array(present))
-        )
+        self._norms.append(pa.Table.from_arrays(columns, schema=SCHEMAS["gradient_norms"]).filter(pa.array(present)))
 
     @rank_zero_only
     def save(self) -> None:
@@ -163,4 +161,4 @@ def _write(path: Path, tables: Any, schema: pa.Schema | None = None) -> None:
         writer.write_table(table)
     writer = writer or pq.ParquetWriter(unfinished, schema, compression="zstd")
     writer.close()
-    os.replace(unfinished, path)
+    unfinished.replace(path)

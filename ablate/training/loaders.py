@@ -24,18 +24,12 @@ class EpochSampler:
     Raises InputError for a training batch that does not divide among the ranks, or one too small for them.
     """
 
-    def __init__(
-        self, count: int, batch_size: int, *, seed: int, training: bool, rank: int, world_size: int
-    ) -> None:
+    def __init__(self, count: int, batch_size: int, *, seed: int, training: bool, rank: int, world_size: int) -> None:
         name = "data.batch_size" if training else "data.eval_batch_size"
         if training and batch_size % world_size:
-            raise InputError(
-                f"{name}={batch_size} does not divide among {world_size} processes: use a multiple."
-            )
+            raise InputError(f"{name}={batch_size} does not divide among {world_size} processes: use a multiple.")
         if min(batch_size, count) < world_size:
-            raise InputError(
-                f"{name}={batch_size} of {count} images leaves some of {world_size} processes idle."
-            )
+            raise InputError(f"{name}={batch_size} of {count} images leaves some of {world_size} processes idle.")
         self.count, self.batch_size, self.seed, self.training = count, batch_size, seed, training
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
@@ -175,9 +169,7 @@ class _Keys:
 class FolderLoader(_Loader):
     """Batches (uint8 images, labels) that workers read from files, the same whatever their number."""
 
-    def __init__(
-        self, pictures: Pictures, sampler: EpochSampler, *, num_workers: int, pin_memory: bool
-    ) -> None:
+    def __init__(self, pictures: Pictures, sampler: EpochSampler, *, num_workers: int, pin_memory: bool) -> None:
         super().__init__(sampler)
         self.loader = DataLoader(
             pictures,

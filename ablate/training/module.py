@@ -1,6 +1,6 @@
 """The training step of an image classifier, as a Lightning module."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -57,17 +57,19 @@ class Classifier(pl.LightningModule):
             def accuracy(k: int) -> Metric:
                 return MulticlassAccuracy(classes, top_k=k, average="micro", validate_args=False)
 
-            return MetricCollection(
-                {"loss": MeanMetric(nan_strategy="disable"), "acc": accuracy(1)}
-                | ({"acc_top5": accuracy(5)} if classes > 5 else {}),
-                compute_groups=False,
-            )
+            parts: dict[str, Metric | MetricCollection] = {
+                "loss": MeanMetric(nan_strategy="disable"),
+                "acc": accuracy(1),
+            }
+            if classes > 5:
+                parts["acc_top5"] = accuracy(5)
+            return MetricCollection(parts, compute_groups=False)
 
         self.metrics = nn.ModuleDict({split: metrics() for split in ("train_", "val_", "test_")})
         # A checkpoint in the middle of an epoch holds what the epoch has counted so far.
-        self.metrics["train_"].persistent(True)
+        self._metrics("train_").persistent(True)
 
-    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[dict[str, Any]]]:
+    def configure_optimizers(self) -> Any:
         optimizer = self.new_optimizer(decayed_groups(self.network, self.weight_decay_on))
         steps = int(self.trainer.estimated_stepping_batches)
         batches = int(self.trainer.num_training_batches)
@@ -122,3 +124,9 @@ class Classifier(pl.LightningModule):
         metrics = self.metrics[split]
         assert isinstance(metrics, MetricCollection)
         return metrics
+
+
+def network_of(module: pl.LightningModule) -> nn.Module:
+    """The network within a `Classifier`, for callbacks, which are given any Lightning module."""
+    assert isinstance(module, Classifier)
+    return module.network

@@ -36,9 +36,7 @@ def other_ranks(directory: Path, devices: int, resume_from: Path | None) -> Iter
     before = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(values)
     command = [sys.executable, "-m", "ablate.training.run", str(directory), str(resume_from or "")]
-    others = [
-        subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)}) for rank in range(1, devices)
-    ]
+    others = [subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)}) for rank in range(1, devices)]
     try:
         yield
         for process in others:

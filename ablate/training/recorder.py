@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from ablate.training.gradient_norms import GradientNorms
 from ablate.training.history import RunHistory
+from ablate.training.module import network_of
 
 CAPACITY = 64  # steps held on the device between two copies to the host
 
@@ -37,7 +38,7 @@ class StepRecorder(Callback):
         self._norms: list[Tensor] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.gradient_norms = GradientNorms(pl_module.network)
+        self.gradient_norms = GradientNorms(network_of(pl_module))
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -68,7 +69,8 @@ class StepRecorder(Callback):
             return
         mean = trainer.strategy.reduce(torch.stack(self._losses).double(), reduce_op="mean")
         numbers = torch.cat([mean, *(norms.to(mean.device) for norms in self._norms)]).cpu()
-        losses, norms = numbers[: len(mean)].tolist(), numbers[len(mean) :].view(len(self._norms), -1).numpy()
+        losses = numbers[: len(mean)].tolist()
+        norms = numbers[len(mean) :].view(len(self._norms), len(self.gradient_norms.layers)).numpy()
         if trainer.is_global_zero:
             self._log(losses, norms)
         for (step, _, _), finite in zip(self._steps, numbers[: len(mean)].isfinite().tolist(), strict=True):

@@ -55,9 +55,7 @@ def train(cfg: DictConfig, directory: Path, wandb_run: Any) -> Outcome:
         return _train(cfg, directory, wandb_run, checkpoint, stop)
 
 
-def _train(
-    cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, stop: StopRequest
-) -> Outcome:
+def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, stop: StopRequest) -> Outcome:
     _quieten()
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     if cfg.threads is not None:
@@ -69,9 +67,7 @@ def _train(
         history.cut(step_of(checkpoint))
     else:
         history.discard_parts()
-    recorder = StepRecorder(
-        history, wandb_run, cfg.gradient_norms.every_n_steps, cfg.trainer.log_every_n_steps
-    )
+    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms.every_n_steps, cfg.trainer.log_every_n_steps)
 
     def write_history(trainer: pl.Trainer) -> None:
         recorder.flush(trainer)

@@ -19,9 +19,7 @@ from ablate.errors import InputError
 Configs = list[dict[str, Any]]
 
 
-def constant(
-    optimizer: Optimizer, steps: int, batches_per_epoch: int, *, warmup: Mapping[str, Any]
-) -> Configs:
+def constant(optimizer: Optimizer, steps: int, batches_per_epoch: int, *, warmup: Mapping[str, Any]) -> Configs:
     """The rate stays at lr."""
     return _after_warmup(optimizer, steps, warmup, lambda _: torch_lr.ConstantLR(optimizer, 1.0, 0))
 

@@ -4,6 +4,7 @@ A resolved configuration says exactly how a run computes, so that equal configur
 """
 
 import os
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, open_dict
@@ -39,6 +40,11 @@ def resolve_auto(cfg: DictConfig) -> None:
             trainer.strategy = "auto" if trainer.devices == 1 else "ddp"
         if trainer.precision == "auto":
             trainer.precision = "bf16-mixed" if _has_bf16(on_gpu) else "32-true"
+        if trainer.precision == "16-mixed" and not on_gpu:
+            raise InputError(
+                "trainer.precision=16-mixed: on a CPU Lightning computes bf16-mixed under that name. Use bf16-mixed, or"
+                " 32-true."
+            )
         if cfg.optimizer.get("fused") == "auto":
             # A fused step divides by the loss scale itself, too late for clipping.
             cfg.optimizer.fused = not (trainer.precision == "16-mixed" and trainer.gradient_clip_val)
@@ -58,9 +64,14 @@ def _has_bf16(on_gpu: bool) -> bool:
 
 def check_values(cfg: DictConfig) -> None:
     """Raise InputError for a value that no run can have."""
-    positive = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
+    positive: tuple[str, ...] = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
     positive += ("checkpoint.every_n_epochs", "threads", "checkpoint.every_n_steps")
-    not_negative = ("optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "gradient_norms.every_n_steps")
+    not_negative: tuple[str, ...] = (
+        "optimizer.lr",
+        "optimizer.weight_decay",
+        "optimizer.momentum",
+        "gradient_norms.every_n_steps",
+    )
     not_negative += ("trainer.gradient_clip_val", "seed")
     for path in (*positive, *not_negative):
         value, least = _at(cfg, path), 1 if path in positive else 0
@@ -91,8 +102,8 @@ def check_values(cfg: DictConfig) -> None:
             raise InputError(f"{path}={_at(cfg, path)}: choose one of {names}.")
 
 
-def _at(cfg: DictConfig, path: str) -> object:
-    value: object = cfg
+def _at(cfg: DictConfig, path: str) -> Any:
+    value: Any = cfg
     for key in path.split("."):
         if not isinstance(value, DictConfig) or key not in value:
             return None

@@ -46,9 +46,7 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
     Raises InputError for a test fraction outside (0, 1).
     """
     if not 0 < test_fraction < 1:
-        raise InputError(
-            f"data.source.test_fraction={test_fraction}: use a number between 0 and 1, such as 0.2."
-        )
+        raise InputError(f"data.source.test_fraction={test_fraction}: use a number between 0 and 1, such as 0.2.")
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     train_images, test_images, train_labels, test_labels = train_test_split(
@@ -77,9 +75,7 @@ def fashion_mnist(root: str | None) -> Source:
         )
     paths = _idx_paths(folder)
     if paths is None:
-        raise InputError(
-            f"The download left no complete Fashion-MNIST in {folder}: delete it there, try again."
-        )
+        raise InputError(f"The download left no complete Fashion-MNIST in {folder}: delete it there, try again.")
     train_images, train_labels, test_images, test_labels = map(_read_idx, paths)
     return _source(train_images[:, None], train_labels, test_images[:, None], test_labels)
 
@@ -133,22 +129,16 @@ def _cifar(root: str | None, reader: type[datasets.CIFAR10]) -> Source:
     except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise InputError(f"{extracted} cannot be read ({error}): delete it and get it again.") from error
     # torchvision turns the files' own channels-first arrays into channels-last ones.
-    return _source(
-        train.data.transpose(0, 3, 1, 2), train.targets, test.data.transpose(0, 3, 1, 2), test.targets
-    )
+    return _source(train.data.transpose(0, 3, 1, 2), train.targets, test.data.transpose(0, 3, 1, 2), test.targets)
 
 
 def _folder(root: str | None) -> Path:
     if root is None:
-        raise InputError(
-            "data.root is empty: name the folder that has the data set, or where to download it to."
-        )
+        raise InputError("data.root is empty: name the folder that has the data set, or where to download it to.")
     return Path(root).expanduser()
 
 
-def _download(
-    folder: Path, reader: Callable[..., object], *, target: str, expected: str, advice: str
-) -> None:
+def _download(folder: Path, reader: Callable[..., object], *, target: str, expected: str, advice: str) -> None:
     """Let torchvision download to `folder`/`target`; InputError, and no new folders left, when it cannot."""
     created = [path for path in (folder / target, *(folder / target).parents) if not path.exists()]
     try:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import wandb
 from omegaconf import DictConfig, OmegaConf
@@ -24,7 +24,7 @@ def mode(tracking: DictConfig, chosen: bool) -> str:
 
 
 @contextmanager
-def wandb_run(cfg: DictConfig, *, directory: Path, mode: str, run_id: str | None, name: str) -> Iterator[Any]:
+def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None, name: str) -> Iterator[Any]:
     """An open W&B run that is always finished, with exit code 0 unless the block raises; None where disabled.
 
     The resolved configuration is logged once, nested. Step series have `trainer/global_step` as their axis,
@@ -45,7 +45,7 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: str, run_id: str | None
         group=tracking.group,
         tags=list(tracking.tags),
         job_type=tracking.job_type,
-        config=OmegaConf.to_container(cfg, resolve=True),
+        config=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
         # The closing table says where the run lies and how to upload it; W&B's own summary would list every layer.
         settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off"),
         reinit="finish_previous",

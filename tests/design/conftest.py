@@ -35,9 +35,7 @@ def make_block(compose_cfg: Callable[..., DictConfig]) -> MakeBlock:
     """
     composed = cache(compose_cfg)
 
-    def made(
-        *overrides: str, in_channels: int = 8, width: int = 8, stride: int = 1, first: bool = False
-    ) -> Block:
+    def made(*overrides: str, in_channels: int = 8, width: int = 8, stride: int = 1, first: bool = False) -> Block:
         cfg = composed(*overrides)
         parts = Parts(norm=part(cfg.norm), activation=part(cfg.activation), conv_bias=cfg.conv_bias)
         block = Block(

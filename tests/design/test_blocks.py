@@ -119,9 +119,7 @@ def test_projection(placement: str, make_block: Callable[..., Block], x: Tensor)
 @pytest.mark.parametrize("stride_on", ["first", "spatial"])
 def test_bottleneck(stride_on: str, make_block: Callable[..., Block], x: Tensor) -> None:
     """1x1, 3x3 twice (block.depth=2), 1x1 to four times the width, the stride where it is asked for."""
-    block = make_block(
-        "model=resnet50", f"block.stride_on={stride_on}", "block.depth=2", width=4, stride=2
-    ).eval()
+    block = make_block("model=resnet50", f"block.stride_on={stride_on}", "block.depth=2", width=4, stride=2).eval()
     w = Weights(block)
     assert [w.tensors[f"conv{n}.weight"].shape[0] for n in (1, 2, 3, 4)] == [4, 4, 4, 16]
     assert [w.tensors[f"conv{n}.weight"].shape[-1] for n in (1, 2, 3, 4)] == [1, 3, 3, 1]

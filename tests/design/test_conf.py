@@ -67,9 +67,7 @@ def test_experiment_on_the_embedded_data(experiment: str, compose_cfg: Callable[
     """It builds, or is refused for its size, and builds at the size that the file's header names."""
 
     def build_on_digits(*overrides: str) -> None:
-        cfg = shrunk(
-            compose_cfg(experiment, "data=digits", *overrides)
-        )  # depth and width do not change the maps
+        cfg = shrunk(compose_cfg(experiment, "data=digits", *overrides))  # depth and width do not change the maps
         with torch.device("meta"):
             network(cfg)
 

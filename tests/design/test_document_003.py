@@ -86,9 +86,7 @@ def test_block(method: str, net: Network) -> None:
         return F.conv2d(x, weight, w[f"conv{number}.bias"], padding="same")
 
     def norm(number: int, x: Tensor) -> Tensor:
-        return F.batch_norm(
-            x, None, None, w[f"norm{number}.weight"], w[f"norm{number}.bias"], training=True, eps=EPS
-        )
+        return F.batch_norm(x, None, None, w[f"norm{number}.weight"], w[f"norm{number}.bias"], training=True, eps=EPS)
 
     ours, theirs = block(x), METHODS[method](conv, norm, x)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)

@@ -51,12 +51,7 @@ def like(block: Block, other: Block) -> Block:
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_zero_pad_and_identity_have_no_parameter(placement: str, shape: Any, make_block: MakeBlock) -> None:
     def names(shortcut: str) -> list[str]:
-        return [
-            n
-            for n, _ in make_block(
-                f"placement={placement}", f"shortcut={shortcut}", **shape
-            ).named_parameters()
-        ]
+        return [n for n, _ in make_block(f"placement={placement}", f"shortcut={shortcut}", **shape).named_parameters()]
 
     assert names("zero_pad") == names("none")
     if not shape:
@@ -65,9 +60,7 @@ def test_zero_pad_and_identity_have_no_parameter(placement: str, shape: Any, mak
 
 @pytest.mark.parametrize("placement", NO_OUT)
 @pytest.mark.parametrize("shortcut", ["zero_pad", "projection"])
-def test_silenced_branch_leaves_the_identity(
-    shortcut: str, placement: str, make_block: MakeBlock, x: Tensor
-) -> None:
+def test_silenced_branch_leaves_the_identity(shortcut: str, placement: str, make_block: MakeBlock, x: Tensor) -> None:
     block = silenced(make_block(f"placement={placement}", f"shortcut={shortcut}"))
     assert torch.equal(block(x), x)
 
@@ -80,9 +73,7 @@ def test_silenced_branch_leaves_the_padding(placement: str, make_block: MakeBloc
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("placement", NO_OUT)
-def test_silenced_branch_leaves_the_projection(
-    placement: str, norm: str, make_block: MakeBlock, x: Tensor
-) -> None:
+def test_silenced_branch_leaves_the_projection(placement: str, norm: str, make_block: MakeBlock, x: Tensor) -> None:
     block = silenced(make_block(f"placement={placement}", f"norm={norm}", "shortcut=projection", **WIDER))
     h = block.pre(x)
     y = F.conv2d(h, block.shortcut.conv.weight, block.shortcut.conv.bias, stride=2)
@@ -174,9 +165,7 @@ def test_full_pre_activation_ends_with_one_norm_and_one_activation(
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_stem_and_head_do_what_the_blocks_leave(
-    placement: str, compose_cfg: Callable[..., DictConfig]
-) -> None:
+def test_stem_and_head_do_what_the_blocks_leave(placement: str, compose_cfg: Callable[..., DictConfig]) -> None:
     cfg = compose_cfg(f"placement={placement}")
     net = build.initialised_network(cfg)
     pre = list(cfg.placement.pre)
@@ -225,9 +214,7 @@ def test_activations_in_place_change_no_input(
         "model.widths=[16,16,64]",
     ],
 )
-def test_shared_layers_start_from_the_same_weights(
-    change: str, compose_cfg: Callable[..., DictConfig]
-) -> None:
+def test_shared_layers_start_from_the_same_weights(change: str, compose_cfg: Callable[..., DictConfig]) -> None:
     """Common random numbers: whatever else differs, a layer of the same name and shape is the same."""
     small = "model.stages=[2,2,2]" if change != "model=resnet32" else "seed=0"
 

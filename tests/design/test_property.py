@@ -67,9 +67,7 @@ def trains(overrides: list[str], compose_cfg: Callable[..., DictConfig]) -> None
         loss = F.cross_entropy(net(x), labels)
         losses.append(loss.item())
         loss.backward()
-        assert not [
-            name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()
-        ]
+        assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
         if len(losses) < 3:
             optimizer.step()
     # Even where every ReLU is dead, the last bias moves, and the loss with it.
@@ -77,9 +75,7 @@ def trains(overrides: list[str], compose_cfg: Callable[..., DictConfig]) -> None
     assert losses[0] != losses[1] != losses[2]
 
 
-EXAMPLES = settings(
-    deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+EXAMPLES = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
 
 
 @settings(EXAMPLES, max_examples=40)

@@ -33,9 +33,7 @@ def resnet_name(ours: str) -> str:
 def vgg_name(net: Network) -> Callable[[str], str]:
     """Torchvision numbers VGG's layers: conv, [norm], act for each convolution, one pooling per stage."""
     counted = nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d
-    features = [
-        name for name, module in net.named_modules() if isinstance(module, counted) and "head" not in name
-    ]
+    features = [name for name, module in net.named_modules() if isinstance(module, counted) and "head" not in name]
     names = {name: f"features.{number}" for number, name in enumerate(features)}
     names |= {"head.linear1": "classifier.0", "head.linear2": "classifier.3", "head.linear": "classifier.6"}
 

@@ -166,11 +166,7 @@ def test_tables_are_plain_where_nobody_watches(tmp_path):
 
 def test_an_option_from_a_users_own_folder(tmp_path):
     (tmp_path / "mine" / "norm").mkdir(parents=True)
-    own = (
-        (CONF / "norm" / "batch.yaml")
-        .read_text()
-        .replace("_partial_: true", "_partial_: true\naffine: false")
-    )
+    own = (CONF / "norm" / "batch.yaml").read_text().replace("_partial_: true", "_partial_: true\naffine: false")
     (tmp_path / "mine" / "norm" / "fixed.yaml").write_text(own)
     arguments = ["data=image_folder", "model=resnet50", "norm=fixed", "--json"]
     run = ablate(tmp_path, "--config-dir", "mine", *arguments)
@@ -191,9 +187,7 @@ def test_training_is_not_imported():
         "print(sorted({'pytorch_lightning', 'wandb', 'torchvision', 'torchmetrics'} & set(sys.modules)),"
         " file=sys.stderr)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert run.stderr == "[]\n"
     assert json.loads(run.stdout)["params"] > 0
 

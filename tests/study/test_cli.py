@@ -35,9 +35,22 @@ def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
     assert first.returncode == 0, first.stderr
     (run,) = records(tmp_path)
     directory = tmp_path / "runs" / run["fingerprint"]
-    names = {"run.json", "config.yaml", "metrics.parquet", "gradient_norms.parquet", "checkpoints", "wandb", ".hydra", "run.log"}
+    names = {
+        "run.json",
+        "config.yaml",
+        "metrics.parquet",
+        "gradient_norms.parquet",
+        "checkpoints",
+        "wandb",
+        ".hydra",
+        "run.log",
+    }
     assert names <= {path.name for path in directory.iterdir()}
-    assert {p.name for p in (directory / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    assert {p.name for p in (directory / ".hydra").iterdir()} == {
+        "config.yaml",
+        "hydra.yaml",
+        "overrides.yaml",
+    }
     assert [p.name for p in tmp_path.iterdir()] == ["runs"], "something landed beside the run's directory"
     assert run["status"] == "finished" and run["choices"]["shortcut"] == "projection" and run["seed"] == 0
     assert {"params", "macs", "seconds"} <= set(run["cost"])
@@ -63,7 +76,13 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
     contents = [offline_run(tmp_path / "runs" / run["fingerprint"]) for run in runs]
     assert [content["exit_code"] for content in contents] == [0] * 4
     for content in contents:
-        assert {"train/loss", "val/acc", "test/acc", "grad_norm/stem.conv", "grad_norm/head.linear"} <= content["keys"]
+        assert {
+            "train/loss",
+            "val/acc",
+            "test/acc",
+            "grad_norm/stem.conv",
+            "grad_norm/head.linear",
+        } <= content["keys"]
         assert content["configs"] == 1
         assert {"trainer/global_step", "epoch"} <= content["axes"]
 
@@ -135,7 +154,9 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_clash_in_a_multirun_leaves_the_other_cells_alone(tmp_path):
-    mixed = ablate(tmp_path, "-m", *SMALL, "tracking=disabled", "transition=stride,max_pool", "stem=conv3x3,conv7x7_pool")
+    mixed = ablate(
+        tmp_path, "-m", *SMALL, "tracking=disabled", "transition=stride,max_pool", "stem=conv3x3,conv7x7_pool"
+    )
     assert mixed.returncode == 2
     assert [run["status"] for run in records(tmp_path)] == ["finished"] * 2
     assert mixed.stderr.count("too small for this depth") == 2
@@ -154,9 +175,7 @@ def test_hydras_own_flags_work(tmp_path):
     assert shown.returncode == 0 and "stages" in shown.stdout
     helped = ablate(tmp_path, "--help")
     assert helped.returncode == 0 and "shortcut: " in helped.stdout and "zero_pad" in helped.stdout
-    completed = ablate(
-        tmp_path, "-sc", "query=bash", COMP_LINE="ablate shortcut=proj", COMP_POINT="20"
-    )
+    completed = ablate(tmp_path, "-sc", "query=bash", COMP_LINE="ablate shortcut=proj", COMP_POINT="20")
     assert completed.returncode == 0 and "shortcut=projection" in completed.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -73,9 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for n in range(count):
                 height, width = torch.randint(20, 60, (2,), generator=generator).tolist()
                 coarse = torch.rand(1, 3, 5, 5, generator=generator)
-                pixels = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)[
-                    0
-                ]
+                pixels = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)[0]
                 picture = VF.to_pil_image(pixels).convert("L" if n == 0 else "RGB")
                 picture.save(root / split / name / f"{n:02}.{'png' if n % 2 else 'jpg'}")
     return root
@@ -101,9 +99,7 @@ def same(first: object, second: object) -> bool:
     """The same batches: the same tensors in the same order."""
     first, second = list(first), list(second)
     return len(first) == len(second) and all(
-        torch.equal(a, b)
-        for one, other in zip(first, second, strict=True)
-        for a, b in zip(one, other, strict=True)
+        torch.equal(a, b) for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True)
     )
 
 
@@ -202,9 +198,7 @@ def test_an_epoch_goes_on_from_its_batch_and_the_next_starts_at_the_first() -> N
         (1, 8, False, 2, "of 1 images"),
     ],
 )
-def test_batches_that_do_not_suit_the_ranks(
-    count: int, batch: int, training: bool, world: int, words: str
-) -> None:
+def test_batches_that_do_not_suit_the_ranks(count: int, batch: int, training: bool, world: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
         sampler(count, batch, training, 0, world)
 
@@ -212,9 +206,7 @@ def test_batches_that_do_not_suit_the_ranks(
 # Batches on the device
 
 
-@pytest.mark.parametrize(
-    ("channels", "size", "shift", "flip"), [(3, 8, 4, True), (1, 7, 2, False), (3, 5, 0, True)]
-)
+@pytest.mark.parametrize(("channels", "size", "shift", "flip"), [(3, 8, 4, True), (1, 7, 2, False), (3, 5, 0, True)])
 def test_each_image_is_torchvisions_crop_and_flip(channels: int, size: int, shift: int, flip: bool) -> None:
     images, labels = pictures(40, channels, size, 2), torch.arange(40)
     order = sampler(40, 8, True)
@@ -279,8 +271,7 @@ def test_a_cuda_device_sees_the_same_batches() -> None:
     assert all(tensor.is_cuda for batch in batches for tensor in batch)
     assert same(data.train_dataloader(), [[tensor.cpu() for tensor in batch] for batch in batches])
     ours, theirs = (
-        d.on_after_batch_transfer(b, 0)[0]
-        for d, b in ((data, [t.cpu() for t in batches[0]]), (remote, batches[0]))
+        d.on_after_batch_transfer(b, 0)[0] for d, b in ((data, [t.cpu() for t in batches[0]]), (remote, batches[0]))
     )
     torch.testing.assert_close(theirs.cpu(), ours)
 
@@ -438,9 +429,7 @@ def test_folder_training_crops_are_torchvisions_with_each_pictures_own_stream(fo
     loader = data.train_dataloader()
     loader.sampler.set_epoch(2)
     order = sampler_like(loader.sampler, 2)
-    crop = v2.Compose(
-        [v2.RandomResizedCrop(16, scale=(0.3, 1.0)), v2.RandomHorizontalFlip(), v2.PILToTensor()]
-    )
+    crop = v2.Compose([v2.RandomResizedCrop(16, scale=(0.3, 1.0)), v2.RandomHorizontalFlip(), v2.PILToTensor()])
     for (images, labels), index in zip(loader, order, strict=True):
         assert images.dtype == torch.uint8 and labels.dtype == torch.int64
         for image, label, n in zip(images, labels.tolist(), index.tolist(), strict=True):
@@ -505,9 +494,7 @@ def test_a_labelled_test_folder_is_the_test_set(folder: Path, tmp_path: Path) ->
 def test_grey_pictures_and_the_folders_checksum(folder: Path, tmp_path: Path) -> None:
     grey = image_folder(folder, channels=1, mean=[0.5], std=[0.5])
     assert next(iter(grey.train_dataloader()))[0].shape == (8, 1, 16, 16)
-    lines = sorted(
-        f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n" for path in folder.glob("*/*/*")
-    )
+    lines = sorted(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n" for path in folder.glob("*/*/*"))
     assert grey.checksum() == hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
@@ -568,9 +555,7 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.0)
 
 
-def fit(
-    data: pl.LightningDataModule, folder: Path, crash: int | None, ckpt: str | None, **when: object
-) -> list:
+def fit(data: pl.LightningDataModule, folder: Path, crash: int | None, ckpt: str | None, **when: object) -> list:
     module = Recorder(crash)
     callback = ModelCheckpoint(folder, save_last=True, save_top_k=-1, **when)
     trainer = pl.Trainer(
