@@ -264,18 +264,20 @@ def test_a_network_without_any_gradient_has_no_norms():
     assert norms.layers == ["0", "2"] and norms.measure().tolist() == [ABSENT, ABSENT]
 
 
-def test_a_norm_whose_square_overflows_float32_is_finite():
+@pytest.mark.parametrize("size", [1e-18, 1.0, 8e18])
+def test_tiny_and_huge_gradients_keep_their_norm(size):
     net = with_gradients(nn.Sequential(nn.Linear(2, 2)))
     for parameter in net.parameters():
-        parameter.grad *= 1e30
-    assert GradientNorms(net).measure().item() == pytest.approx(math.sqrt(6) * 1e30)
+        parameter.grad *= size
+    assert GradientNorms(net).measure().item() == pytest.approx(math.sqrt(6) * size, rel=1e-6)
 
 
 @pytest.mark.long
 def test_a_compiled_network(prepared):
-    chosen = prepared(*BASE, "compile=default", "trainer.max_epochs=1")
+    # Steps too small to carry the rounding of fused kernels from one step to the next.
+    chosen = prepared(*BASE, "compile=default", "trainer.max_epochs=1", "optimizer.lr=1e-5")
     cell.run(chosen)
-    assert_equal(recorded(chosen.directory), by_hand(chosen.cfg), rel=1e-2)
+    assert_equal(recorded(chosen.directory), by_hand(chosen.cfg), rel=1e-3)
 
 
 def test_two_processes_record_the_norms_of_one(prepared):
