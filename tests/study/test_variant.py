@@ -1,0 +1,31 @@
+"""README's "Add a variant", done from outside the package."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[2] / "README.md"
+SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
+
+
+def test_the_readmes_variant_trains_from_a_folder_of_the_users_own(tmp_path):
+    section = README.read_text().split("## Add a variant")[1].split("\n## ")[0]
+    files = dict(re.findall(r"```\w+ ([\w./]+)\n(.*?)```", section, flags=re.DOTALL))
+    assert set(files) == {"my_lab.py", "my_conf/shortcut/blurred.yaml"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    trained = subprocess.run(
+        [sys.executable, "-m", "ablate", "--config-dir", "my_conf", "shortcut=blurred", "tracking=disabled", *SMALL],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert trained.returncode == 0, trained.stderr
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("runs/*/run.json"))
+    assert record["status"] == "finished" and record["choices"]["shortcut"] == "blurred"
