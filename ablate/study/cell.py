@@ -17,6 +17,7 @@ from ablate.study.composition import Composition
 from ablate.study.fingerprint import fingerprint
 from ablate.study.provenance import provenance
 from ablate.training import build, tracking
+from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted
 from ablate.training.run import train
 from ablate.training.settings import check_values, resolve_auto
@@ -136,6 +137,7 @@ def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data
     finally:
         run["ended"] = record.now()
         record.write(directory, run)
+    RunHistory(directory).discard_parts()  # not earlier: until the record says that the run is over, it may go on
     return run
 
 

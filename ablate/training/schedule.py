@@ -5,6 +5,7 @@ A schedule is `(optimizer, steps, batches_per_epoch) -> list of Lightning's sche
 
 warmup: {fraction, start, shape}: for this fraction of all steps, before the schedule itself, the rate rises from
 start * lr to lr (`linear`), or stays at start * lr (`constant`; ResNet-110's recipe in He et al. 2015, section 4.2).
+For `one_cycle` lr is here the rate that it begins with, lr / div_factor.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -40,7 +40,7 @@ def resolve_auto(cfg: DictConfig) -> None:
             trainer.strategy = "auto" if trainer.devices == 1 else "ddp"
         if trainer.precision == "auto":
             trainer.precision = "bf16-mixed" if _has_bf16(on_gpu) else "32-true"
-        if trainer.precision == "16-mixed" and not on_gpu:
+        if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
             raise InputError(
                 "trainer.precision=16-mixed: on a CPU Lightning computes bf16-mixed under that name. Use bf16-mixed, or"
                 " 32-true."

@@ -274,8 +274,8 @@ def test_tiny_and_huge_gradients_keep_their_norm(size):
 
 @pytest.mark.long
 def test_a_compiled_network(prepared):
-    # Steps too small to carry the rounding of fused kernels from one step to the next.
-    chosen = prepared(*BASE, "compile=default", "trainer.max_epochs=1", "optimizer.lr=1e-5")
+    # Fused kernels round otherwise: steps too small to carry it on, and no ReLU, whose corner magnifies it.
+    chosen = prepared(*BASE, "compile=default", "trainer.max_epochs=1", "optimizer.lr=1e-5", "activation=gelu")
     cell.run(chosen)
     assert_equal(recorded(chosen.directory), by_hand(chosen.cfg), rel=1e-3)
 
