@@ -157,6 +157,8 @@ def test_frozen_layers_are_absent(prepared, monkeypatch):
     layers = {layer for _, layer in norms}
     assert not any(layer.startswith("stem") for layer in layers)
     assert "stage2.block1.conv1" not in layers and "head.linear" in layers
+    depths = pq.read_table(chosen.directory / "gradient_norms.parquet")["depth"].to_pylist()
+    assert sorted(set(depths)) == pytest.approx(np.linspace(0, 1, len(layers)))
     assert_equal(norms, by_hand(chosen.cfg))
 
 

@@ -129,6 +129,7 @@ def test_a_crash_within_a_write_leaves_what_was_there(history, tmp_path, monkeyp
     log_steps(history, range(3))
     history.save()
     history.join()
+    whole = sorted(tmp_path.rglob("*.parquet"))
     log_steps(history, range(3, 6))
 
     def full_disk(self: pq.ParquetWriter, table: pa.Table) -> None:
@@ -138,6 +139,7 @@ def test_a_crash_within_a_write_leaves_what_was_there(history, tmp_path, monkeyp
         patch.setattr(pq.ParquetWriter, "write_table", full_disk)
         with pytest.raises(OSError, match="no space"):
             history.save()
+    assert sorted(tmp_path.rglob("*.parquet")) == whole
     assert_holds(tmp_path, range(3))
     resumed = RunHistory(tmp_path)
     resumed.cut(3)

@@ -85,6 +85,7 @@ def test_decay_on_weights_leaves_biases_and_norms_alone(compose_cfg, norm, short
     weights = {f"{name}.weight" for name, module in net.named_modules() if isinstance(module, kinds)}
     assert decayed == weights
     assert exempt == set(names.values()) - weights and "head.linear.bias" in exempt
+    assert decayed_groups(net, "weights")[1]["weight_decay"] == 0
     (everything,) = decayed_groups(net, "all")
     assert {names[id(p)] for p in everything["params"]} == set(names.values())
 
