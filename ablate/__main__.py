@@ -25,6 +25,14 @@ def describe(cfg: Any, flags: set[str]) -> None:
     show(_composition(cfg), as_json="--json" in flags)
 
 
+def report(arguments: list[str]) -> int:
+    """Runs compared: a page, tables and figures. Returns the exit code."""
+    from ablate.report import command
+    from ablate.study import commandline
+
+    return commandline.guarded(command.report, arguments)
+
+
 def _composition(cfg: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
@@ -45,6 +53,8 @@ def main() -> None:
     from ablate.study import commandline
     from ablate.study.composition import CONF
 
+    if sys.argv[1:2] == ["report"]:
+        sys.exit(report(sys.argv[2:]))
     command: tuple[Any, ...] = (train,)
     if sys.argv[1:2] == ["describe"]:
         # The rest is Hydra's, as in training.

@@ -8,7 +8,7 @@ it; Agarwal et al. 2021 (arXiv 2108.13264) why few runs call for interval estima
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -85,9 +85,7 @@ class Difference(Estimate):
 
     def detectable(self, level: float = LEVEL) -> float | None:
         """The true difference that so many seeds of this spread would find with 80% probability, testing at `level`."""
-        if not self.deviation:
-            return None
-        return float(_power().solve_power(nobs=self.n, alpha=level, power=POWER)) * self.deviation
+        return detectable_effect(self.n, level) * self.deviation if self.deviation else None
 
     def seeds_needed(self, level: float = LEVEL) -> int | None:
         """About how many seeds would find a difference as large as this one with 80% probability, if it is the true one.
@@ -96,16 +94,38 @@ class Difference(Estimate):
         """
         if not self.deviation or not self.mean:
             return None
-        effect = abs(self.mean) / self.deviation
-        if self._finds(effect, 2, level):
-            return 2
-        if not self._finds(effect, 1_000_000, level):
-            return None
-        return math.ceil(_power().solve_power(effect_size=effect, alpha=level, power=POWER))
+        return seeds_for_effect(abs(self.mean) / self.deviation, level)
 
-    @staticmethod
-    def _finds(effect: float, seeds: int, level: float) -> bool:
-        return bool(_power().power(effect, seeds, level) >= POWER)
+
+def power(effect: float, n: int, level: float) -> float:
+    """The probability that a two-sided paired t-test of n seeds finds a true difference of `effect` deviations, and its sign."""
+    return float(stats.nct.sf(stats.t.isf(level / 2, n - 1), n - 1, effect * math.sqrt(n)))
+
+
+@cache
+def detectable_effect(n: int, level: float) -> float:
+    """The difference, in deviations, that n seeds find with 80% probability."""
+    # The power rises with the effect; to four digits.
+    low, high = 0.0, 1.0
+    while power(high, n, level) < POWER:
+        low, high = high, 2 * high
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(middle, n, level) >= POWER else (middle, high)
+    return high
+
+
+def seeds_for_effect(effect: float, level: float) -> int | None:
+    """The fewest seeds that find a difference of `effect` deviations with 80% probability; None for more than a million."""
+    low, high = 1, 2
+    while power(effect, high, level) < POWER:
+        low, high = high, 2 * high
+        if high > 1_000_000:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, middle, level) >= POWER else (middle, high)
+    return high
 
 
 def least_p_sign_flip(n: int) -> float:
@@ -196,8 +216,3 @@ def variance_shares(
         for term, row in table.iterrows()
     ]
 
-
-def _power() -> Any:
-    from statsmodels.stats.power import TTestPower
-
-    return TTestPower()
