@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablate.report.numbers import Unit, numbered, p_phrase, unit
-from ablate.study.comparison import Comparison, Variant, text
+from ablate.study.comparison import Comparison
 from ablate.study.confounds import mixtures
 from ablate.study.effects import Effect
 from ablate.study.statistics import LEVEL, Difference, least_p_sign_flip, seeds_for_sign_flip
+from ablate.study.variants import Variant, text
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Finding:
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """Two sentences: which choice matters most, by how much and how surely, or that these runs can't tell; and the rest."""
+    """Two sentences: which choice matters most, by how much and how surely; or that these runs can't tell."""
     baseline, metric = comparison.baseline, comparison.metric
     if not any(variant.values for variant in comparison.variants):
         ended = comparison.count("diverged", "failed", "finished")
@@ -87,7 +88,9 @@ def _of_effect(effect: Effect, family: int) -> Finding:
 
 def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence[Finding]) -> list[str]:
     first = certain[0]
-    answer = [f"{first.choice} matters most: {first.change} {comparison.metric} by {_told(comparison, first)}{first.over}."]
+    answer = [
+        f"{first.choice} matters most: {first.change} {comparison.metric} by {_told(comparison, first)}{first.over}."
+    ]
     # The others, each choice by its largest finding.
     others: dict[str, Finding] = {}
     for finding in (*certain[1:], *found):
@@ -122,7 +125,9 @@ def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
     ]
     needed = first.difference.seeds_needed(LEVEL / first.family)
     if first.difference.n < 2:
-        answer.append("One seed has no spread to judge by: with three, an interval can be told, and how many more it takes.")
+        answer.append(
+            "One seed has no spread to judge by: with three, an interval can be told, and how many more it takes."
+        )
     elif needed is None:
         answer.append("Its seeds agree so well, or it is so small, that no number of seeds can be named.")
     else:
@@ -149,7 +154,9 @@ def notes(comparison: Comparison) -> list[str]:
     results = [result for variant in comparison.variants for result in variant.results]
     for fact, counts in mixtures(results).items():
         some = list(counts.items())[:3]
-        listed = "; ".join(f"{value if len(value) < 80 else value[:79] + '…'} ({numbered(n, 'run')})" for value, n in some)
+        listed = "; ".join(
+            f"{value if len(value) < 80 else value[:79] + '…'} ({numbered(n, 'run')})" for value, n in some
+        )
         more = f"; {len(counts) - 3} more" if len(counts) > 3 else ""
         said.append(f"The runs do not share their {fact}: {listed}{more}.")
     dirty = sum(bool((r.record["provenance"].get("git") or {}).get("dirty")) for r in results)
@@ -162,7 +169,8 @@ def notes(comparison: Comparison) -> list[str]:
         of = _unit(comparison)
         said.append(
             f"Choices act together: with {b}, what {a} does is another by {of.change(effect.difference.mean)}"
-            f"{of.of_difference} ({p_phrase(effect.p_holm)} after correction). A main effect is then an average of unlike effects."
+            f"{of.of_difference} ({p_phrase(effect.p_holm)} after correction). "
+            "A main effect is then an average of unlike effects."
         )
     return said
 
@@ -174,8 +182,8 @@ def _lost(comparison: Comparison) -> list[str]:
     listed = ", ".join(f"{v.label} ({len(v.seeds('diverged'))} of {len(v.entries)})" for v in lost[:6])
     more = f" and {len(lost) - 6} more variants" if len(lost) > 6 else ""
     return [
-        f"Runs that diverged: {listed}{more}. Means, intervals and tests are of the finished runs, so they flatter such a "
-        "variant; the probability of doing better counts a diverged run as lost."
+        f"Runs that diverged: {listed}{more}. Means, intervals and tests are of the finished runs, so they "
+        "flatter such a variant; the probability of doing better counts a diverged run as lost."
     ]
 
 
@@ -205,10 +213,12 @@ def _seeds(comparison: Comparison) -> list[str]:
     if few:
         least = " and ".join(f"{numbered(n, 'seed')} below p = {least_p_sign_flip(n):.4g}" for n in few[-2:])
         said.append(
-            f"The exact sign-flip test cannot bring {least}, whatever the data; it takes {seeds_for_sign_flip()} seeds to reach "
-            f"{LEVEL}. The verdicts rest on the t-test, which takes the differences to be normally distributed."
+            f"The exact sign-flip test cannot bring {least}, whatever the data; it takes {seeds_for_sign_flip()} "
+            f"seeds to reach {LEVEL}. The verdicts rest on the t-test, which takes the differences to be normally distributed."
         )
-    unequal = [v for v in compared if set(v.values) != set(v.paired_seeds) or set(comparison.baseline.values) - set(v.values)]
+    unequal = [
+        v for v in compared if set(v.values) != set(v.paired_seeds) or set(comparison.baseline.values) - set(v.values)
+    ]
     if unequal:
         said.append(f"Unequal seeds: {_named(unequal)} paired with the baseline on the seeds that both have.")
     return said

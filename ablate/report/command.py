@@ -61,10 +61,16 @@ def _pair(typed: str) -> tuple[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ablate report", description="Which choice mattered, and how sure are we.")
-    parser.add_argument("what", nargs="*", metavar="FILE or RUNS", help="a sweep file, or run directories and folders of them (runs)")
-    parser.add_argument("--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with")
+    parser.add_argument(
+        "what", nargs="*", metavar="FILE or RUNS", help="a sweep file, or run directories and folders of them (runs)"
+    )
+    parser.add_argument(
+        "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
+    )
     parser.add_argument("--metric", default="test/acc", help="what to compare (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     return parser

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ablate.report import figures
+from ablate.report import figures, gradient_figures
 from ablate.report.answer import answer, notes
 from ablate.report.closing import count
 from ablate.report.figures import Row
 from ablate.report.numbers import DASH, Unit, duration, p_value, percent, unit
-from ablate.report.svg import Drawing
-from ablate.study.comparison import Comparison, Entry, Variant, text
+from ablate.report.svg import SERIES, Drawing
+from ablate.study.comparison import Comparison
 from ablate.study.effects import Effect
 from ablate.study.series import Gradients, curve, gradients
 from ablate.study.statistics import LEVEL, Difference, Estimate
+from ablate.study.variants import Entry, Variant, text
 
 # What a page holds at most, however many runs there are; comparison.json holds everything.
 ROWS = 200
@@ -71,7 +72,6 @@ def contents(comparison: Comparison) -> Contents:
 def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     """A variant's numbers as words, and the numbers that a column is sorted by."""
     estimate, difference, better = variant.estimate, variant.difference, variant.outperforming
-    failed = variant.seeds("failed")
     level = comparison.level
     p_flip = difference.p_sign_flip if difference else None
     detectable = difference.detectable(level) if difference else None
@@ -79,7 +79,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "label": variant.label,
         "is_baseline": variant.is_baseline,
         "choices": " ".join(f"{key}={text(value)}" for key, value in variant.assignment.items()),
-        "n": (estimate.n, str(estimate.n)),
+        "n": estimate.n,
         "mean": (estimate.mean, of.value(estimate.mean)),
         "interval": of.interval(estimate.interval),
         "difference": (difference.mean if difference else None, of.change(difference.mean if difference else None)),
@@ -95,14 +95,16 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "macs": _counted(variant.cost("macs")),
         "seconds": (variant.cost("seconds"), duration(variant.cost("seconds"))),
         "flow": ", ".join(f"{name} {n}/{len(variant.results)}" for name, n in variant.gradient_flow.items()) or DASH,
-        "diverged": (len(variant.seeds("diverged")), f"{len(variant.seeds('diverged'))}"),
-        "failed": (len(failed), f"{len(failed)}"),
+        "diverged": len(variant.seeds("diverged")),
+        "failed": len(variant.seeds("failed")),
         "confounds": variant.confounds,
         "runs": [_run(entry, variant.metric, of) for entry in variant.entries[:RUNS]],
         "more_runs": max(0, len(variant.entries) - RUNS),
         "command": variant.command(),
         "missing": variant.seeds("todo", "running", "interrupted", "failed"),
-        "missing_command": variant.command(missing) if (missing := variant.seeds("todo", "interrupted", "failed")) else "",
+        "missing_command": variant.command(missing)
+        if (missing := variant.seeds("todo", "interrupted", "failed"))
+        else "",
         "reason": next((entry.reason for entry in variant.entries if entry.reason), None),
     }
 
@@ -134,8 +136,8 @@ def forest_row(variant: Variant, of: Unit) -> Row:
 def _said(difference: Difference, p: float | None, of: Unit) -> str:
     if difference.interval is None:
         return f"{of.change(difference.mean)} (n = {difference.n})"
-    said = p_value(p)
-    return f"{of.change(difference.mean)} [{of.interval(difference.interval, changes=True)}] p {said}"
+    low, high = (of.change(end) for end in difference.interval)
+    return f"{of.change(difference.mean)} [{low}, {high}] p {p_value(p)}"
 
 
 def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
@@ -171,7 +173,8 @@ def _most_telling(comparison: Comparison, most: int) -> list[Variant]:
     if len(variants) <= most:
         return variants
     order = sorted(
-        variants, key=lambda v: (not v.is_baseline, v.difference is None, -abs(v.difference.mean or 0) if v.difference else 0)
+        variants,
+        key=lambda v: (not v.is_baseline, v.difference is None, -abs(v.difference.mean or 0) if v.difference else 0),
     )
     kept = {id(variant) for variant in order[:most]}
     return [variant for variant in variants if id(variant) in kept]
@@ -187,15 +190,19 @@ def _draw_effects(made: Contents) -> None:
     if comparison.variance:
         made.figures["variance"] = figures.variance(comparison.variance)
     elif not comparison.effects and (compared := [v for v in made.drawn.values() if v.difference]):
-        made.figures["differences"] = figures.forest("Difference to the baseline", [forest_row(v, of) for v in compared], of)
+        made.figures["differences"] = figures.forest(
+            "Difference to the baseline", [forest_row(v, of) for v in compared], of
+        )
     if not comparison.effects:
         return
     for factor, other in list(combinations(comparison.factors, 2))[:PAIRS]:
         # The choice with more values along the axis.
         if len(comparison.factors[factor]) < len(comparison.factors[other]):
             factor, other = other, factor
-        levels, values = comparison.factors[factor][:8], comparison.factors[other][: len(figures.CIVIDIS) - 3]
-        lines = [(value, [_marginal(comparison, {factor: level, other: value}) for level in levels]) for value in values]
+        levels, values = comparison.factors[factor][:8], comparison.factors[other][: len(SERIES) + 1]
+        lines = [
+            (value, [_marginal(comparison, {factor: level, other: value}) for level in levels]) for value in values
+        ]
         if sum(e is not None for _, row in lines for e in row) >= 3:
             made.figures[f"interaction_{len(made.figures)}"] = figures.interaction(
                 comparison.metric, factor, other, levels, lines, of
@@ -210,7 +217,9 @@ def _effect_row(effect: Effect, of: Unit) -> Row:
 
 def _marginal(comparison: Comparison, fixed: dict[str, Any]) -> Estimate | None:
     """The mean over every variant with these values, seed by seed; of seeds that all of them have."""
-    inside = [v for v in comparison.variants if all(v.assignment[key] == value for key, value in fixed.items()) and v.values]
+    inside = [
+        v for v in comparison.variants if all(v.assignment[key] == value for key, value in fixed.items()) and v.values
+    ]
     if not inside:
         return None
     seeds = sorted(set.intersection(*(set(variant.values) for variant in inside)))
@@ -253,7 +262,7 @@ def _draw_gradients(made: Contents) -> None:
         return
     values = np.concatenate([g.map[np.isfinite(g.map)] for g in found.values()])
     low, high = float(values.min()), float(values.max())
-    made.figures["gradient_profile"] = figures.profile(found, made.labels)
-    made.figures["gradient_scale"] = figures.colour_bar(low, high)
+    made.figures["gradient_profile"] = gradient_figures.profile(found, made.labels)
+    made.figures["gradient_scale"] = gradient_figures.colour_bar(low, high)
     for series, g in found.items():
-        made.figures[f"gradients_{series}"] = figures.heat_map(made.labels[series], g, low, high)
+        made.figures[f"gradients_{series}"] = gradient_figures.heat_map(made.labels[series], g, low, high)

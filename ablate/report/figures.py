@@ -1,10 +1,8 @@
 """The figures of a report, each a small drawing that a phone can show."""
 
-import base64
-import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,9 @@ import numpy as np
 from ablate.report.closing import count
 from ablate.report.numbers import Unit, duration
 from ablate.report.svg import ACCENT, GRID, INK, PAPER, Drawing, Plot, fill, number, path, shortened, stroke
-from ablate.study.comparison import Variant, text
-from ablate.study.series import Curve, Gradients
+from ablate.study.series import Curve
 from ablate.study.statistics import Estimate
-
-# Cividis (Nunez, Anderton and Renslow 2018, PLOS ONE 13(7) e0199239), read alike by every kind of colour vision.
-CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
+from ablate.study.variants import Variant, text
 
 
 @dataclass(frozen=True)
@@ -32,19 +27,18 @@ class Row:
 
 def forest(title: str, rows: Sequence[Row], of: Unit) -> Drawing:
     """Differences with their 95% intervals about zero; what is certain after correction is in the accent colour."""
-    line = 36
-    drawing = Drawing(420, 34 + line * len(rows) + 14, title)
-    left, right = 8.0, 412.0
+    line = 40
+    drawing = Drawing(420, 24 + line * len(rows) + 22, title)
+    left, right = 4.0, 416.0
     place = _scale([row.estimate for row in rows], left, right)
-    low, high = 26, drawing.height - 26
-    drawing.line(place(0), low, place(0), high, "muted", stroke_dasharray="2 3")
-    drawing.text(place(0), drawing.height - 8, f"0{of.of_difference}", "middle", muted=True)
     drawing.text(left, 14, title, muted=True)
     for i, row in enumerate(rows):
-        y = 34 + line * i + 22
-        drawing.text(left, y - 10, shortened(row.label, 38))
-        drawing.text(right, y - 10, row.said, "end", muted=True)
-        _whisker(drawing, row, y + 3, place)
+        y = 24 + line * i + 30
+        drawing.text(left, y - 12, shortened(row.label, 34))
+        drawing.text(right, y - 12, row.said, "end", muted=True, font_size=11)
+        drawing.line(place(0), y - 8, place(0), y + 8, "muted")
+        _whisker(drawing, row, y, place)
+    drawing.text(min(max(place(0), 24), 396), drawing.height - 6, f"0{of.of_difference}", "middle", muted=True)
     return drawing
 
 
@@ -52,7 +46,7 @@ def strip(row: Row, rows: Sequence[Row]) -> Drawing:
     """One row's interval, on the scale of all: for a table's cell."""
     drawing = Drawing(150, 22, f"{row.label}: {row.said}")
     place = _scale([row.estimate for row in rows], 6, 144)
-    drawing.line(place(0), 0, place(0), 22, "muted", stroke_dasharray="2 3")
+    drawing.line(place(0), 0, place(0), 22, "muted")
     _whisker(drawing, row, 11, place)
     return drawing
 
@@ -74,14 +68,21 @@ def variance(rows: Sequence[Mapping[str, Any]]) -> Drawing:
 
 
 def interaction(
-    metric: str, factor: str, other: str, levels: Sequence[Any], lines: Sequence[tuple[Any, Sequence[Estimate | None]]], of: Unit
+    metric: str,
+    factor: str,
+    other: str,
+    levels: Sequence[Any],
+    lines: Sequence[tuple[Any, Sequence[Estimate | None]]],
+    of: Unit,
 ) -> Plot:
     """The mean of the metric for each value of one choice, a line for each value of another, with 95% intervals."""
-    values = [v * of.factor for _, row in lines for e in row if e for v in (e.mean, *(e.interval or ())) if v is not None]
+    values = [
+        v * of.factor for _, row in lines for e in row if e for v in (e.mean, *(e.interval or ())) if v is not None
+    ]
     plot = Plot(
         f"{metric} by {factor} and {other}",
         (-0.4, len(levels) - 0.6),
-        _range(values),
+        padded(values),
         x_label=factor,
         y_label=f"{metric} {of.of_value}",
         x_ticks=[(i, shortened(text(level), max(6, 56 // len(levels)))) for i, level in enumerate(levels)],
@@ -98,7 +99,9 @@ def interaction(
             if e.interval:
                 ends = [plot.place(x, end * of.factor) for end in e.interval]
                 plot.add("path", "", group, d=path(ends), **stroke(series), stroke_width=1.2)
-            said = f"{other}={text(value)}: {of.value(e.mean)}{of.of_value}, 95% CI {of.interval(e.interval)}, n = {e.n}"
+            said = (
+                f"{other}={text(value)}: {of.value(e.mean)}{of.of_value}, 95% CI {of.interval(e.interval)}, n = {e.n}"
+            )
             plot.add("circle", said, group, cx=cx, cy=cy, r=4, **fill(series))
     return plot
 
@@ -109,7 +112,7 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
     values = [v * factor for c in curves.values() for v in (*c.low, *c.high, *(y for _, ys in c.lost for y in ys))]
     epochs = [float(e) for c in curves.values() for e in (*c.epochs, *(x for xs, _ in c.lost for x in xs))]
     plot = Plot(
-        f"{name} by epoch", (min(epochs), max(epochs)), _range(values), x_label="epoch", y_label=f"{name} {of.of_value}"
+        f"{name} by epoch", (min(epochs), max(epochs)), padded(values), x_label="epoch", y_label=f"{name} {of.of_value}"
     )
     for series, curve in curves.items():
         group = plot.group(series)
@@ -125,7 +128,9 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
     return plot
 
 
-def scatter(metric: str, cost: str, variants: Mapping[int, Variant], of: Unit, best: set[int], labels: Sequence[str]) -> Plot:
+def scatter(
+    metric: str, cost: str, variants: Mapping[int, Variant], of: Unit, best: set[int], labels: Sequence[str]
+) -> Plot:
     """The metric against what it costs; those that none beats in both are joined: the Pareto front."""
     words = {"params": "parameters", "macs": "multiply-adds", "seconds": "training time, seconds"}
     costs = {series: variant.cost(cost) or 0.0 for series, variant in variants.items()}
@@ -135,14 +140,22 @@ def scatter(metric: str, cost: str, variants: Mapping[int, Variant], of: Unit, b
     plot = Plot(
         f"{metric} against {words[cost]}",
         (low / room, high * room),
-        _range([*means.values()]),
+        padded([*means.values()]),
         x_label=words[cost],
         y_label=f"{metric} {of.of_value}",
         log_x=True,
     )
     front = sorted((costs[series], means[series]) for series in best)
-    plot.add("path", "", d=path([plot.place(*point) for point in front]), class_="muted-line", stroke=INK, fill="none",
-             opacity=0.5, stroke_dasharray="4 3")
+    plot.add(
+        "path",
+        "",
+        d=path([plot.place(*point) for point in front]),
+        class_="muted-line",
+        stroke=INK,
+        fill="none",
+        opacity=0.5,
+        stroke_dasharray="4 3",
+    )
     for series in variants:
         x, y = plot.place(costs[series], means[series])
         said = duration(costs[series]) if cost == "seconds" else f"{count(costs[series])} {words[cost]}"
@@ -155,53 +168,11 @@ def scatter(metric: str, cost: str, variants: Mapping[int, Variant], of: Unit, b
     return plot
 
 
-def heat_map(label: str, gradients: Gradients, low: float, high: float) -> Drawing:
-    """log10 of the gradient norm: depth upwards from the image to the head, progress of the training to the right."""
-    drawing = Drawing(200, 150, f"gradient norms of {label}")
-    drawing.text(0, 12, shortened(label, 30))
-    picture = base64.b64encode(_png(gradients.map, low, high)).decode()
-    drawing.add("image", "", x=14, y=20, width=186, height=112, preserveAspectRatio="none", href=f"data:image/png;base64,{picture}",
-                style="image-rendering: pixelated")
-    drawing.text(200, 146, "training →", "end", muted=True, font_size=10)
-    drawing.text(9, 132, "image → head", muted=True, font_size=10, transform="rotate(-90 9 132)")
-    return drawing
-
-
-def colour_bar(low: float, high: float) -> Drawing:
-    drawing = Drawing(420, 44, "colours of the gradient norms")
-    defs = drawing.add("defs")
-    gradient = drawing.add("linearGradient", "", defs, id="cividis")
-    for i, colour in enumerate(CIVIDIS):
-        drawing.add("stop", "", gradient, offset=f"{number(i / (len(CIVIDIS) - 1) * 100)}%", stop_color=colour)
-    drawing.add("rect", "", x=20, y=4, width=380, height=12, fill="url(#cividis)")
-    for i in range(5):
-        value = low + (high - low) * i / 4
-        drawing.text(20 + 380 * i / 4, 32, f"{10**value:.2g}", "middle", muted=True)
-    return drawing
-
-
-def profile(gradients: Mapping[int, Gradients], labels: Sequence[str]) -> Plot:
-    """The gradient norm by depth, the mean over the training; bands reach over the seeds."""
-    ends = [v for g in gradients.values() for v in (*g.low, *g.high)]
-    low, high = math.floor(min(ends)), math.ceil(max(ends))
-    every = max(1, (high - low) // 6)
-    plot = Plot(
-        "gradient norm by depth",
-        (0, 1),
-        (low, max(high, low + 1)),
-        x_label="depth, from the image (0) to the head (1)",
-        y_label="gradient norm",
-        y_ticks=[(v, f"{10.0**v:.0e}" if abs(v) > 3 else f"{10.0**v:g}") for v in range(low, max(high, low + 1) + 1, every)],
-    )
-    for series, g in gradients.items():
-        group = plot.group(series)
-        plot.band(list(zip(g.depths, g.low, strict=True)), list(zip(g.depths, g.high, strict=True)), series, group)
-        plot.curve(list(zip(g.depths, g.profile, strict=True)), series, group)
-        for depth, value in zip(g.depths, g.profile, strict=True):
-            x, y = plot.place(float(depth), float(value))
-            said = f"{labels[series]}: {10**value:.3g} at depth {depth:.2f}"
-            plot.add("circle", said, group, cx=x, cy=y, r=5, fill=PAPER, opacity=0, class_="hit")
-    return plot
+def padded(values: Sequence[float]) -> tuple[float, float]:
+    """Their range, with some room."""
+    low, high = min(values), max(values)
+    room = (high - low) * 0.06 or abs(low) * 0.02 or 0.5
+    return low - room, high + room
 
 
 def _scale(estimates: Sequence[Estimate], left: float, right: float) -> Any:
@@ -220,16 +191,21 @@ def _whisker(drawing: Drawing, row: Row, y: float, place: Any) -> None:
     kind = "accent" if row.certain else "ink"
     if row.estimate.interval:
         low, high = map(place, row.estimate.interval)
-        drawing.add("path", "", d=f"M{number(low)} {number(y)}H{number(high)}", class_=f"{kind}-line", stroke=colour, stroke_width=2)
+        drawing.add(
+            "path",
+            "",
+            d=f"M{number(low)} {number(y)}H{number(high)}",
+            class_=f"{kind}-line",
+            stroke=colour,
+            stroke_width=2,
+        )
     x = place(row.estimate.mean)
-    shape = {"fill": colour, "class_": kind} if row.estimate.interval else {"fill": PAPER, "stroke": colour, "class_": "hollow"}
+    shape = (
+        {"fill": colour, "class_": kind}
+        if row.estimate.interval
+        else {"fill": PAPER, "stroke": colour, "class_": "hollow"}
+    )
     drawing.add("circle", f"{row.label}: {row.said}", cx=x, cy=y, r=4.5, **shape)
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    room = (high - low) * 0.06 or abs(low) * 0.02 or 0.5
-    return low - room, high + room
 
 
 def _cross(x: float, y: float) -> str:
@@ -243,7 +219,7 @@ def _epoch_tips(plot: Plot, curves: Mapping[int, Curve], labels: Sequence[str], 
     if not epochs:
         return
     at = [plot.place(epoch, plot.y[0])[0] for epoch in epochs]
-    edges = [plot.left, *((a + b) / 2 for a, b in zip(at, at[1:], strict=False)), plot.right]
+    edges = [plot.left, *((a + b) / 2 for a, b in pairwise(at)), plot.right]
     for i, epoch in enumerate(epochs):
         lines = [f"epoch {epoch:g}"]
         for series, curve in curves.items():
@@ -252,16 +228,3 @@ def _epoch_tips(plot: Plot, curves: Mapping[int, Curve], labels: Sequence[str], 
                 lines.append(f"{of.value(float(curve.mean[where[0]]))}  {shortened(labels[series], 40)}")
         size = {"x": edges[i], "y": plot.top, "width": edges[i + 1] - edges[i], "height": plot.bottom - plot.top}
         plot.add("rect", "\n".join(lines), **size, fill=INK, class_="hit", opacity=0)
-
-
-def _png(values: np.ndarray, low: float, high: float) -> bytes:
-    from PIL import Image
-
-    stops = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in CIVIDIS], dtype=float)
-    scaled = np.clip((values[::-1] - low) / (high - low or 1), 0, 1) * (len(CIVIDIS) - 1)
-    known = np.isfinite(scaled)
-    channels = [np.interp(np.where(known, scaled, 0), range(len(CIVIDIS)), stops[:, i]) for i in range(3)]
-    pixels = np.stack([*channels, np.where(known, 255, 0)], axis=-1).round().astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels, "RGBA").save(file, "PNG", optimize=True)
-    return file.getvalue()

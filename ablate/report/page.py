@@ -14,22 +14,21 @@ from ablate.report.svg import Drawing, fill, stroke
 
 HERE = Path(__file__).parent
 HEADS = (
-    ("variant", "by what it differs from the baseline"),
-    ("seeds", "finished runs"),
+    ("variant", "by what it differs from the baseline; its finished runs"),
     ("{metric}", "mean over the seeds, 95% interval below"),
     ("difference", "to the baseline, paired by seed, 95% interval below"),
     ("", ""),
     ("verdict", "after Holm's correction, at 5%"),
-    ("p", "paired t-test, corrected by Holm"),
-    ("p, sign flips", "exact, not corrected"),
-    ("better on a fresh seed", "the share of seeds in which it did better than the baseline; diverged runs count as lost"),
+    ("p", "paired t-test, corrected by Holm; below it the exact sign-flip test, not corrected"),
+    (
+        "better on a fresh seed",
+        "the share of seeds in which it did better than the baseline; diverged runs count as lost",
+    ),
     ("detectable", "the true difference that these seeds would find with 80% probability"),
-    ("parameters", ""),
-    ("multiply-adds", "of one forward of one image"),
+    ("parameters, multiply-adds", "of the network; of one forward of one image"),
     ("time", "of the training, median"),
     ("gradient flow", "how many runs were judged what"),
-    ("diverged", "runs whose loss stopped being finite: a result, but without an accuracy"),
-    ("failed", "runs that ended in an error"),
+    ("lost", "diverged: the loss stopped being finite, a result but without an accuracy; failed: an error"),
     ("differs besides", "what is not the same as in the baseline's runs, apart from the choice"),
 )
 
@@ -48,8 +47,9 @@ def render(made: Contents) -> str:
         script_hash=f"sha256-{digest}",
         made=made,
         c=comparison,
-        figures={name: Markup(str(drawing)) for name, drawing in figures.items()},
+        figures=figures,
         heads=[(head.format(metric=comparison.metric), explained) for head, explained in HEADS],
+        left=("verdict", "gradient flow", "lost", "differs besides"),
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
         baseline_choices=made.rows[0]["choices"],
         compared=sum(variant.difference is not None for variant in comparison.variants),
@@ -64,7 +64,8 @@ def render(made: Contents) -> str:
             (
                 "Learning curves",
                 [name for name in figures if name.startswith("curve_")],
-                "The mean over the seeds; the band reaches from the lowest to the highest. Runs that diverged are dotted, up to a cross.",
+                "The mean over the seeds; the band reaches from the lowest to the highest. "
+                "Runs that diverged are dotted, up to a cross.",
             ),
             (
                 f"{comparison.metric} against cost",
@@ -74,7 +75,8 @@ def render(made: Contents) -> str:
             (
                 "Gradient flow over depth",
                 [name for name in figures if name == "gradient_profile"],
-                "The L2 norm of each layer's gradient, the geometric mean over the training; the band reaches over the seeds.",
+                "The L2 norm of each layer's gradient, the geometric mean over the training; "
+                "the band reaches over the seeds.",
             ),
         ],
         maps=maps,
@@ -82,12 +84,12 @@ def render(made: Contents) -> str:
     )
 
 
-def swatch(series: int) -> Markup:
+def swatch(series: int) -> Drawing:
     drawing = Drawing(22, 10, "")
     del drawing.root.attrib["role"], drawing.root.attrib["aria-label"]
     drawing.add("line", x1=0, y1=5, x2=22, y2=5, stroke_width=3, **stroke(series))
     drawing.add("circle", cx=11, cy=5, r=3.5, **fill(series))
-    return Markup(str(drawing))
+    return drawing
 
 
 def _key(drawing: Drawing) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ class Drawing:
         return ElementTree.SubElement(self.root, "g", {} if series is None else {"data-series": str(series)})
 
     def add(self, tag: str, tip: str = "", into: Any = None, /, **attributes: Any) -> ElementTree.Element:
-        """An element; `tip` is what it says when pointed at. `class_` and `stroke_width` stand for class and stroke-width."""
+        """An element; `tip` is what it says when pointed at. `class_` is written class, `stroke_width` stroke-width."""
         named = {
             key.rstrip("_").replace("_", "-"): number(value) if isinstance(value, float | int) else printable(value)
             for key, value in attributes.items()
@@ -51,7 +51,9 @@ class Drawing:
             ElementTree.SubElement(element, "title").text = printable(tip)
         return element
 
-    def text(self, x: float, y: float, text: str, anchor: str = "start", muted: bool = False, **attributes: Any) -> None:
+    def text(
+        self, x: float, y: float, text: str, anchor: str = "start", muted: bool = False, **attributes: Any
+    ) -> None:
         kind = {"class_": "muted", "fill": MUTED} if muted else {"class_": "ink", "fill": INK}
         self.add("text", "", x=x, y=y, text_anchor=anchor, **kind, **attributes).text = printable(text)
 
@@ -61,6 +63,8 @@ class Drawing:
 
     def __str__(self) -> str:
         return ElementTree.tostring(self.root, encoding="unicode")
+
+    __html__ = __str__  # for a template: markup that has escaped its text
 
 
 class Plot(Drawing):
@@ -115,7 +119,13 @@ class Plot(Drawing):
         outline = [*(self.place(*p) for p in low), *(self.place(*p) for p in reversed(high))]
         colour = stroke(series)
         self.add(
-            "path", "", into, d=path(outline) + "Z", class_=colour["class_"] + "-area", fill=colour["stroke"], opacity=0.14
+            "path",
+            "",
+            into,
+            d=path(outline) + "Z",
+            class_=colour["class_"] + "-area",
+            fill=colour["stroke"],
+            opacity=0.14,
         )
 
 
@@ -131,7 +141,10 @@ def stroke(series: int) -> dict[str, str]:
 def fill(series: int) -> dict[str, str]:
     if series == 0:
         return {"class_": "ink", "fill": INK}
-    return {"class_": "series", "fill": SERIES[(series - 1) % len(SERIES)]}
+    colour = SERIES[(series - 1) % len(SERIES)]
+    if (series - 1) // len(SERIES) % len(DASHES):
+        return {"class_": "hollow-series", "fill": PAPER, "stroke": colour, "stroke_width": "2"}
+    return {"class_": "series", "fill": colour}
 
 
 def path(points: Points) -> str:
@@ -168,7 +181,9 @@ def number(value: float) -> str:
 
 def printable(text: Any) -> str:
     """Without what XML cannot hold."""
-    return "".join(c for c in str(text) if c in "\t\n" or (c >= " " and not 0xD800 <= ord(c) <= 0xDFFF and c < "\ufffe"))
+    return "".join(
+        c for c in str(text) if c in "\t\n" or (c >= " " and not 0xD800 <= ord(c) <= 0xDFFF and c < "\ufffe")
+    )
 
 
 def shortened(text: str, length: int) -> str:

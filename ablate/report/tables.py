@@ -8,13 +8,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablate.report.contents import Contents
-from ablate.study.comparison import Comparison, Variant, verdict
+from ablate.study.comparison import Comparison
 from ablate.study.confounds import mixtures
 from ablate.study.effects import Effect
 from ablate.study.statistics import Difference, Estimate
+from ablate.study.variants import Variant, verdict
 
-COLUMNS = ("variant", "n", "mean", "95% CI", "difference", "95% CI", "p (Holm)", "verdict", "parameters", "multiply-adds",
-           "time", "gradient flow", "diverged", "failed")
+COLUMNS = (
+    "variant",
+    "n",
+    "mean",
+    "95% CI",
+    "difference",
+    "95% CI",
+    "p (Holm)",
+    "verdict",
+    "parameters",
+    "multiply-adds",
+    "time",
+    "gradient flow",
+    "diverged",
+    "failed",
+)
 
 
 def as_json(made: Contents) -> dict[str, Any]:
@@ -124,16 +139,35 @@ def show(made: Contents, page: str) -> None:
         console.print(escape(sentence), style="bold" if i == 0 else None)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
     most = 40
-    heads = ("variant", "n", made.comparison.metric, "difference, 95% CI", "p", "verdict", "parameters", "time", "gradient flow", "lost")
+    heads = (
+        "variant",
+        "n",
+        made.comparison.metric,
+        "difference, 95% CI",
+        "p",
+        "verdict",
+        "parameters",
+        "time",
+        "gradient flow",
+        "lost",
+    )
     for i, head in enumerate(heads):
         table.add_column(head, justify="left" if i in (0, 5, 8) else "right", overflow="fold")
     for row in made.rows[:most]:
         change = f"{row['difference'][1]} [dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
-        lost = row["diverged"][0] + row["failed"][0]
+        lost = row["diverged"] + row["failed"]
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
-            escape(row["label"]), row["n"][1], row["mean"][1], change, row["p"][1], f"[{kind}]{row['verdict']}[/]",
-            row["params"][1], row["seconds"][1], row["flow"], str(lost) if lost else "",
+            escape(row["label"]),
+            str(row["n"]),
+            row["mean"][1],
+            change,
+            row["p"][1],
+            f"[{kind}]{row['verdict']}[/]",
+            row["params"][1],
+            row["seconds"][1],
+            row["flow"],
+            str(lost) if lost else "",
         )
     console.print()
     console.print(table)
@@ -151,11 +185,23 @@ def _cells(of: str) -> list[str]:
 
 
 def _line(row: dict[str, Any]) -> list[str]:
-    pairs = ("difference", "p", "params", "macs", "seconds", "diverged", "failed", "n", "mean")
+    pairs = ("difference", "p", "params", "macs", "seconds", "mean")
     said = {name: row[name][1] for name in pairs}
     return [
-        row["label"], said["n"], said["mean"], row["interval"], said["difference"], row["difference_interval"], said["p"],
-        row["verdict"], said["params"], said["macs"], said["seconds"], row["flow"], said["diverged"], said["failed"],
+        row["label"],
+        str(row["n"]),
+        said["mean"],
+        row["interval"],
+        said["difference"],
+        row["difference_interval"],
+        said["p"],
+        row["verdict"],
+        said["params"],
+        said["macs"],
+        said["seconds"],
+        row["flow"],
+        str(row["diverged"]),
+        str(row["failed"]),
     ]
 
 
@@ -166,8 +212,16 @@ def _in_markdown(text: str) -> str:
 
 
 def _in_latex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
-               "−": "$-$", "–": "--", "…": r"\dots{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
+    special = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "−": "$-$",
+        "–": "--",
+        "…": r"\dots{}",
+    } | {c: f"\\{c}" for c in "&%$#_{}"}
     return " ".join("".join(special.get(c, c) for c in text).split())
 
 

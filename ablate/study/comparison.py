@@ -1,11 +1,8 @@
 """Runs as one comparison: variants, paired by seed with the baseline."""
 
 import math
-import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -15,89 +12,8 @@ from ablate.errors import InputError
 from ablate.study.confounds import confounds
 from ablate.study.effects import Effect, crossed, effects
 from ablate.study.results import Result, at, identity, varied
-from ablate.study.statistics import LEVEL, Difference, Estimate, Outperforming, holm, outperforming, variance_shares
-
-Assignment = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One cell of a study, whether or not it has been run.
-
-    status      todo, invalid, or its run's
-    reason      why it is invalid
-    overrides   what is typed to run it
-    superseded  other runs of the same choices and seed, which do not count
-    """
-
-    assignment: Assignment
-    seed: int
-    status: str
-    overrides: tuple[str, ...]
-    result: Result | None = None
-    reason: str | None = None
-    superseded: tuple[Result, ...] = ()
-
-
-@dataclass
-class Variant:
-    """One combination of choices with its cells, one per seed, and what they say against the baseline.
-
-    difference     to the baseline, over the seeds that both have finished; None for the baseline itself
-    p_holm         the difference's p-value, corrected for all variants that are compared
-    outperforming  over the seeds in which both have ended, diverged ones counted as lost
-    """
-
-    assignment: Assignment
-    label: str
-    entries: list[Entry]
-    metric: str
-    is_baseline: bool = False
-    difference: Difference | None = None
-    paired_seeds: tuple[int, ...] = ()
-    p_holm: float | None = None
-    outperforming: Outperforming | None = None
-    confounds: list[str] = field(default_factory=list)
-
-    @cached_property
-    def results(self) -> list[Result]:
-        return [entry.result for entry in self.entries if entry.result]
-
-    @cached_property
-    def values(self) -> dict[int, float]:
-        """The metric by seed, of finished runs; a value that is not finite is none."""
-        return {
-            result.seed: float(value)
-            for result in self.results
-            if result.record["status"] == "finished"
-            and (value := result.record["summary"].get(self.metric)) is not None
-            and math.isfinite(value)
-        }
-
-    @cached_property
-    def estimate(self) -> Estimate:
-        return Estimate(tuple(self.values.values()))
-
-    def seeds(self, *statuses: str) -> list[int]:
-        return [entry.seed for entry in self.entries if entry.status in statuses]
-
-    def cost(self, name: str) -> float | None:
-        """The median over the runs of params, macs or seconds."""
-        costs = sorted(r.record["cost"][name] for r in self.results if r.record["cost"].get(name) is not None)
-        return costs[len(costs) // 2] if costs else None
-
-    @property
-    def gradient_flow(self) -> dict[str, int]:
-        """How many runs were judged what, where runs were."""
-        verdicts = (verdict(result) for result in self.results)
-        return dict(Counter(found for found in verdicts if found).most_common())
-
-    def command(self, seeds: Iterable[int] | None = None) -> str:
-        """What makes these runs, or those of some seeds, again."""
-        wanted = [entry.seed for entry in self.entries] if seeds is None else list(seeds)
-        overrides = [text for text in self.entries[0].overrides if text.split("=")[0].lstrip("+") != "seed"]
-        many = ["-m"] if len(wanted) > 1 else []
-        return shlex.join(["python", "-m", "ablate", *many, *overrides, f"seed={','.join(map(str, wanted))}"])
+from ablate.study.statistics import LEVEL, Difference, holm, outperforming, variance_shares
+from ablate.study.variants import Assignment, Entry, Variant, text
 
 
 @dataclass
@@ -167,6 +83,7 @@ def from_results(
                 superseded=tuple(older),
             )
         )
+    entries += _missing(entries)
     return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why)
 
 
@@ -181,13 +98,13 @@ def compare(
     question: str | None = None,
     goal: str | None = None,
 ) -> Comparison:
-    """Group cells into variants and compare each with the baseline: of each factor the first value, or the `chosen` one.
+    """Group cells into variants and compare each with the baseline: each factor's first value, or the `chosen` one.
 
     Raises InputError where no variant has the chosen values, or no run has the metric.
     """
     factors = {key: list(values) for key, values in factors.items()}
-    for key, text in (chosen or {}).items():
-        _move_first(factors.setdefault(key, []), _named(factors, key, text))
+    for key, typed in (chosen or {}).items():
+        _move_first(factors.setdefault(key, []), _named(factors, key, typed))
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(identity(entry.assignment), []).append(entry)
@@ -213,7 +130,9 @@ def compare(
         goal=goal or ("minimize" if metric.endswith("loss") else "maximize"),
         factors=factors,
         variants=variants,
-        why_baseline=f"chosen by --baseline {' '.join(f'{k}={v}' for k, v in chosen.items())}" if chosen else why_baseline,
+        why_baseline=f"chosen by --baseline {' '.join(f'{k}={v}' for k, v in chosen.items())}"
+        if chosen
+        else why_baseline,
         effects=[],
         variance=[],
         variance_seeds=[],
@@ -230,12 +149,18 @@ def compare(
     return comparison
 
 
-def verdict(result: Result) -> str | None:
-    """What the run's gradient flow was judged to be, where it was."""
-    found = result.record["summary"].get("gradient_flow/verdict") or result.record.get("gradient_flow")
-    if isinstance(found, Mapping):
-        found = found.get("verdict")
-    return found if isinstance(found, str) else None
+def _missing(entries: Sequence[Entry]) -> list[Entry]:
+    """The cells that would make every variant have every seed."""
+    by_variant: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_variant.setdefault(identity(entry.assignment), []).append(entry)
+    seeds = sorted({entry.seed for entry in entries})
+    return [
+        Entry(group[0].assignment, seed, "todo", group[0].overrides)
+        for group in by_variant.values()
+        for seed in seeds
+        if seed not in {entry.seed for entry in group}
+    ]
 
 
 def _against_baseline(comparison: Comparison) -> None:
@@ -296,7 +221,9 @@ def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[A
     missing = [key for key, values in factors.items() if identity(entry.assignment[key]) != identity(values[0])]
     if exactly and missing:
         wanted = " ".join(f"{key}={text(values[0])}" for key, values in factors.items())
-        raise InputError(f"--baseline: there is no variant {wanted}. The nearest has another value of {', '.join(missing)}.")
+        raise InputError(
+            f"--baseline: there is no variant {wanted}. The nearest has another value of {', '.join(missing)}."
+        )
     return entry
 
 
@@ -304,11 +231,6 @@ def _label(assignment: Assignment, baseline: Assignment) -> str:
     """By what a variant differs from the baseline."""
     apart = [f"{k}={text(v)}" for k, v in assignment.items() if identity(v) != identity(baseline[k])]
     return " ".join(apart) or "baseline"
-
-
-def text(value: Any) -> str:
-    """A value as it is typed."""
-    return value if isinstance(value, str) else identity(value)
 
 
 def _named(factors: Mapping[str, Sequence[Any]], key: str, typed: str) -> Any:
@@ -333,4 +255,5 @@ def _defaults(keys: Iterable[str]) -> dict[str, Any]:
     cfg = composed([])
     options, values = axes(cfg), OmegaConf.to_container(cfg)
     assert isinstance(values, dict)
-    return {key: options[key] if key in options else at(values, key) for key in keys}
+    plain = {str(key): value for key, value in values.items()}
+    return {key: options[key] if key in options else at(plain, key) for key in keys}

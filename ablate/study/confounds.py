@@ -61,11 +61,12 @@ def confounds(
         apart = [
             run.seed
             for run in runs
-            if run.seed in partners
-            and fact(run.record["provenance"]) != fact(partners[run.seed].record["provenance"])
+            if run.seed in partners and fact(run.record["provenance"]) != fact(partners[run.seed].record["provenance"])
         ]
         if apart:
-            warnings.append(f"{name} other than the baseline's in {_seeds(apart)}: {_apart(runs, partners, apart, fact)}")
+            warnings.append(
+                f"{name} other than the baseline's in {_seeds(apart)}: {_apart(runs, partners, apart, fact)}"
+            )
     resumed = [run.seed for run in runs if run.record.get("resumed")]
     if resumed:
         warnings.append(f"resumed after an interruption: {_seeds(resumed)}")

@@ -18,8 +18,8 @@ Cells = Mapping[Levels, Mapping[int, float]]  # results by seed
 class Effect:
     """What `values` of `factors` do compared with the baseline's, averaged over the other factors.
 
-    Of one factor a main effect: the mean change. Of two an interaction: by how much the change that one makes is another
-    where the other has its value too, (a, b) - (a, b0) - (a0, b) + (a0, b0).
+    Of one factor a main effect: the mean change. Of two an interaction: by how much the change that one makes is
+    another where the other has its value too, (a, b) - (a, b0) - (a0, b) + (a0, b0).
 
     contexts  the combinations of the other factors that it is averaged over
     possible  those that the cells have in all
@@ -72,11 +72,13 @@ def crossed(cells: Cells, factors: Mapping[str, Sequence[Any]]) -> list[int]:
 
 def _effect(factors: Mapping[str, Sequence[Any]], cells: Cells, changed: Mapping[int, int]) -> Effect | None:
     contrasts = {
-        where: contrast for where, signs in _contexts(cells, changed) if (contrast := _by_seed(cells, signs)) is not None
+        where: contrast
+        for where, signs in _contexts(cells, changed)
+        if (contrast := _by_seed(cells, signs)) is not None
     }
     if not any(contrasts.values()):
         return None
-    seeds = tuple(sorted(max(contrasts.values(), key=len)))
+    seeds = tuple(sorted(max(contrasts.values(), key=lambda contrast: len(contrast))))
     used = [contrast for contrast in contrasts.values() if contrast.keys() >= set(seeds)]
     means = tuple(sum(contrast[seed] for contrast in used) / len(used) for seed in seeds)
     names = [list(factors)[i] for i in changed]
@@ -116,5 +118,3 @@ def _by_seed(cells: Cells, signs: Mapping[Levels, int]) -> dict[int, float] | No
 def _corrected(found: list[Effect]) -> list[Effect]:
     corrected = holm([effect.difference.p for effect in found])
     return [replace(effect, p_holm=p) for effect, p in zip(found, corrected, strict=True)]
-
-

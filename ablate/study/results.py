@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ablate.study.fingerprint import NOT_HASHED
 
 @dataclass(frozen=True)
 class Result:
-    """One run's directory: its record, and its resolved configuration, one object for all runs that differ in the seed only."""
+    """One run's directory: its record, and its resolved configuration, shared by runs that differ in the seed only."""
 
     directory: Path
     record: dict[str, Any]
@@ -61,13 +61,15 @@ def find(paths: Iterable[Path]) -> list[Result]:
 
     Raises InputError where there is none.
     """
-    found = {}
+    found: dict[Path, Result] = {}
     for path in paths:
         own = read(path)
         inside = [] if own else [read(child) for child in _folders(path)]
         results = [result for result in (own, *inside) if result]
         if not results:
-            raise InputError(f"{path}: there is no run. A run's directory holds run.json; --help shows what can be given.")
+            raise InputError(
+                f"{path}: there is no run. A run's directory holds run.json; --help shows what can be given."
+            )
         found |= {result.directory.resolve(): result for result in results}
     return sorted(found.values(), key=lambda result: (result.record["started"], result.fingerprint))
 
@@ -114,7 +116,9 @@ def at(config: dict[str, Any], key: str) -> Any:
     return value
 
 
-def differences(config: dict[str, Any], other: dict[str, Any], besides: Iterable[str] = ()) -> dict[str, tuple[Any, Any]]:
+def differences(
+    config: dict[str, Any], other: dict[str, Any], besides: Iterable[str] = ()
+) -> dict[str, tuple[Any, Any]]:
     """Where two configurations differ, by dotted key, `besides` and what cannot change a result left out."""
     left_out = (*NOT_HASHED, "seed", *besides)
 
@@ -145,13 +149,13 @@ def _order(value: Any) -> tuple[Any, ...]:
     return (0, value, "") if number else (1, 0, str(value))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _key(override: str) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return str(OverridesParser.create().parse_override(override).key_or_group)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parsed(text: str) -> dict[str, Any]:
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}

@@ -51,7 +51,8 @@ class Gradients:
 
 def curve(results: Sequence[Result], name: str) -> Curve | None:
     """The metric's curve over the epochs, of the first runs that have ended; None where none of them has it."""
-    finished, lost = [], []
+    finished: list[np.ndarray] = []
+    lost: list[np.ndarray] = []
     for result in results:
         status = result.record["status"]
         if len(finished) + len(lost) == RUNS:
@@ -75,7 +76,7 @@ def curve(results: Sequence[Result], name: str) -> Curve | None:
 
 def gradients(results: Sequence[Result]) -> Gradients | None:
     """The gradient norms of the first few runs that have any, or None. Norm layers' own parameters are left out."""
-    read = []
+    read: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for result in results:
         path = result.directory / "gradient_norms.parquet"
         if len(read) < GRADIENT_RUNS and path.exists() and (found := _gradients(path)) is not None:
@@ -85,9 +86,7 @@ def gradients(results: Sequence[Result]) -> Gradients | None:
     maps = np.stack([image for image, _, _ in read])
     depths = max((depths for _, depths, _ in read), key=len)
     profiles = np.stack([np.interp(depths, *_finite(own, profile)) for _, own, profile in read])
-    return Gradients(
-        _mean(maps, 0), depths, profiles.mean(0), profiles.min(0), profiles.max(0), runs=len(read)
-    )
+    return Gradients(_mean(maps, 0), depths, profiles.mean(0), profiles.min(0), profiles.max(0), runs=len(read))
 
 
 def _points(directory: Path, name: str) -> np.ndarray:

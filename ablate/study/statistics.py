@@ -1,8 +1,8 @@
 """What a few seeds can say: paired differences, their intervals, and how sure one may be.
 
 Two variants that share a seed share initialisation and batches, so they are compared by their differences seed by
-seed. Bouthillier et al. 2021 (arXiv 2103.03098) tell where a result's variance comes from and why pairing removes much of
-it; Agarwal et al. 2021 (arXiv 2108.13264) why few runs call for interval estimates rather than points.
+seed. Bouthillier et al. 2021 (arXiv 2103.03098) tell where a result's variance comes from and why pairing removes much
+of it; Agarwal et al. 2021 (arXiv 2108.13264) why few runs call for interval estimates rather than points.
 """
 
 import math
@@ -55,7 +55,7 @@ class Difference(Estimate):
 
     @cached_property
     def p(self) -> float | None:
-        """Of the two-sided paired t-test. None where a single seed, or seeds that all agree, leave no spread to judge by."""
+        """Of the two-sided paired t-test. None where one seed, or seeds that all agree, leave no spread to judge by."""
         if self.mean is None or self.n < 2:
             return None
         if not self.deviation:
@@ -84,11 +84,11 @@ class Difference(Estimate):
         return least_p_sign_flip(self.n)
 
     def detectable(self, level: float = LEVEL) -> float | None:
-        """The true difference that so many seeds of this spread would find with 80% probability, testing at `level`."""
+        """The true difference that so many seeds of this spread find with 80% probability, testing at `level`."""
         return detectable_effect(self.n, level) * self.deviation if self.deviation else None
 
     def seeds_needed(self, level: float = LEVEL) -> int | None:
-        """About how many seeds would find a difference as large as this one with 80% probability, if it is the true one.
+        """About how many seeds would find this difference with 80% probability, if it is the true one.
 
         None where that cannot be told, or is more than a million.
         """
@@ -98,7 +98,7 @@ class Difference(Estimate):
 
 
 def power(effect: float, n: int, level: float) -> float:
-    """The probability that a two-sided paired t-test of n seeds finds a true difference of `effect` deviations, and its sign."""
+    """The probability that a two-sided paired t-test of n seeds finds an effect of so many deviations, and its sign."""
     return float(stats.nct.sf(stats.t.isf(level / 2, n - 1), n - 1, effect * math.sqrt(n)))
 
 
@@ -116,7 +116,7 @@ def detectable_effect(n: int, level: float) -> float:
 
 
 def seeds_for_effect(effect: float, level: float) -> int | None:
-    """The fewest seeds that find a difference of `effect` deviations with 80% probability; None for more than a million."""
+    """The fewest seeds that find a difference of `effect` deviations with 80% probability; None above a million."""
     low, high = 1, 2
     while power(effect, high, level) < POWER:
         low, high = high, 2 * high
@@ -149,10 +149,10 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 @dataclass(frozen=True)
 class Outperforming:
-    """How often one variant beat the other on the same seed: an estimate of the probability that it does on a fresh one.
+    """How often one variant beat the other on the same seed: so probable it is on a fresh one.
 
-    Bouthillier et al. 2021's P(A > B), who call a difference meaningful above 0.75. Ties count half. The 95% interval is
-    Wilson's: their bootstrap has no width where one variant always won.
+    Bouthillier et al. 2021's P(A > B), who call a difference meaningful above 0.75. Ties count half. The 95% interval
+    is Wilson's: their bootstrap has no width where one variant always won.
     """
 
     wins: float
@@ -215,4 +215,3 @@ def variance_shares(
         }
         for term, row in table.iterrows()
     ]
-
