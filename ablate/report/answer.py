@@ -16,7 +16,7 @@ class Finding:
     """One thing that can matter: a choice's main effect, or a variant where choices are not crossed."""
 
     choice: str
-    change: str
+    subject: str
     difference: Difference
     p_holm: float | None
     over: str
@@ -29,6 +29,11 @@ class Finding:
     @property
     def is_certain(self) -> bool:
         return self.p_holm is not None and self.p_holm < LEVEL
+
+    @property
+    def again(self) -> str:
+        """The subject where the choice has just been named."""
+        return "it" if self.subject == self.choice else self.subject
 
 
 def answer(comparison: Comparison) -> list[str]:
@@ -51,7 +56,7 @@ def answer(comparison: Comparison) -> list[str]:
         ]
     found = findings(comparison)
     if not found:
-        return ["No variant shares a finished seed with the baseline, so nothing is compared yet.", ""]
+        return ["No variant shares a finished seed with the baseline, so nothing is compared yet."]
     certain = [finding for finding in found if finding.is_certain]
     return _certain(comparison, certain, found) if certain else _uncertain(comparison, found)
 
@@ -62,7 +67,7 @@ def findings(comparison: Comparison) -> list[Finding]:
     found = [_of_effect(effect, len(main)) for effect in main] or [
         Finding(
             choice=variant.label,
-            change=f"{variant.label} changes",
+            subject=variant.label,
             difference=variant.difference,
             p_holm=variant.p_holm,
             over="",
@@ -78,7 +83,7 @@ def _of_effect(effect: Effect, family: int) -> Finding:
     (factor,), (value,), (was,) = effect.factors, effect.values, effect.baseline
     return Finding(
         choice=factor,
-        change=f"{factor}={text(value)} instead of {text(was)} changes",
+        subject=f"{factor}={text(value)} instead of {text(was)}",
         difference=effect.difference,
         p_holm=effect.p_holm,
         over=f", averaged over {numbered(effect.contexts, 'combination')} of the other choices",
@@ -89,7 +94,8 @@ def _of_effect(effect: Effect, family: int) -> Finding:
 def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence[Finding]) -> list[str]:
     first = certain[0]
     answer = [
-        f"{first.choice} matters most: {first.change} {comparison.metric} by {_told(comparison, first)}{first.over}."
+        f"{first.choice} matters{'' if len(found) == 1 else ' most'}: {first.again} changes {comparison.metric} "
+        f"by {_told(comparison, first)}{first.over}."
     ]
     # The others, each choice by its largest finding.
     others: dict[str, Finding] = {}
@@ -100,16 +106,16 @@ def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence
     unsure = [other for other in others.values() if not other.is_certain]
     if sure:
         rest = f"; so do {numbered(len(sure) - 1, 'other')}" if len(sure) > 1 else ""
-        answer.append(f"{sure[0].choice} matters too: {sure[0].change} it by {_told(comparison, sure[0])}{rest}.")
+        answer.append(
+            f"{sure[0].choice} matters too: {sure[0].again} changes it by {_told(comparison, sure[0])}{rest}."
+        )
     elif unsure:
         answer.append(_cannot_tell(comparison, unsure[0]))
-    else:
-        answer.append("Nothing else was varied.")
     return answer
 
 
 def _cannot_tell(comparison: Comparison, finding: Finding) -> str:
-    said = f"For {finding.choice} these runs can't tell: {finding.change} it by {_told(comparison, finding)}"
+    said = f"For {finding.choice} these runs can't tell: {finding.again} changes it by {_told(comparison, finding)}"
     least = finding.difference.detectable(LEVEL / finding.family)
     if least is None:
         return f"{said}."
@@ -120,8 +126,8 @@ def _cannot_tell(comparison: Comparison, finding: Finding) -> str:
 def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
     first = found[0]
     answer = [
-        f"These runs can't tell whether any choice matters: the largest difference is that {first.change} "
-        f"{comparison.metric} by {_told(comparison, first)}."
+        f"These runs can't tell whether any choice matters: the largest difference is that "
+        f"{first.subject} changes {comparison.metric} by {_told(comparison, first)}."
     ]
     needed = first.difference.seeds_needed(LEVEL / first.family)
     if first.difference.n < 2:
@@ -214,7 +220,7 @@ def _seeds(comparison: Comparison) -> list[str]:
         least = " and ".join(f"{numbered(n, 'seed')} below p = {least_p_sign_flip(n):.4g}" for n in few[-2:])
         said.append(
             f"The exact sign-flip test cannot bring {least}, whatever the data; it takes {seeds_for_sign_flip()} "
-            f"seeds to reach {LEVEL}. The verdicts rest on the t-test, which takes the differences to be normally distributed."
+            f"seeds to reach {LEVEL}. The verdicts rest on the t-test, for which differences are normally distributed."
         )
     unequal = [
         v for v in compared if set(v.values) != set(v.paired_seeds) or set(comparison.baseline.values) - set(v.values)

@@ -9,7 +9,8 @@ from pathlib import Path
 from ablate.errors import InputError
 from ablate.report import page, tables
 from ablate.report.contents import Contents, contents
-from ablate.study.comparison import Comparison, from_results
+from ablate.study.comparison import from_results
+from ablate.study.pair import pair
 from ablate.study.results import find
 
 RUNS = Path("runs")
@@ -18,8 +19,7 @@ RUNS = Path("runs")
 def report(arguments: Sequence[str]) -> None:
     """Read the runs, and write report/index.html and its companions. Raises InputError."""
     options = _parser().parse_args(arguments)
-    comparison = _comparison(options)
-    made = contents(comparison)
+    made = _made(options)
     write(made, options.out)
     if options.json:
         print((options.out / "comparison.json").read_text(), end="")
@@ -45,11 +45,16 @@ def write(made: Contents, folder: Path) -> None:
         raise InputError(f"--out {folder} cannot be written ({error.strerror}).") from error
 
 
-def _comparison(options: argparse.Namespace) -> Comparison:
+def _made(options: argparse.Namespace) -> Contents:
     chosen = dict(_pair(typed) for group in options.baseline for typed in group)
     paths = [Path(what) for what in options.what] or [RUNS]
     source = " ".join(map(str, paths))
-    return from_results(find(paths), source, options.metric, chosen)
+    results = find(paths)
+    if options.compare:
+        first, second = options.compare
+        two = pair(results, first, second, options.metric)
+        return contents(two.comparison, two)
+    return contents(from_results(results, source, options.metric, chosen))
 
 
 def _pair(typed: str) -> tuple[str, str]:
@@ -70,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metric", default="test/acc", help="what to compare (%(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)"
+    )
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="only two of them: runs, or variants such as norm=none"
     )
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")

@@ -15,6 +15,7 @@ from ablate.report.numbers import DASH, Unit, duration, p_value, percent, unit
 from ablate.report.svg import SERIES, Drawing
 from ablate.study.comparison import Comparison
 from ablate.study.effects import Effect
+from ablate.study.pair import Pair
 from ablate.study.series import Gradients, curve, gradients
 from ablate.study.statistics import LEVEL, Difference, Estimate
 from ablate.study.variants import Entry, Variant, text
@@ -30,9 +31,10 @@ PAIRS = 6
 @dataclass
 class Contents:
     """
-    drawn     the variants that have a curve, by their series: 0 is the baseline
-    figures   drawings by the names of their files
-    rows      of the main table
+    rows     of the main table
+    drawn    the variants that have a curve, by their series: 0 is the baseline
+    figures  drawings by the names of their files
+    pair     what two runs or variants side by side have besides
     """
 
     comparison: Comparison
@@ -42,13 +44,14 @@ class Contents:
     drawn: dict[int, Variant]
     labels: list[str]
     figures: dict[str, Drawing] = field(default_factory=dict)
+    pair: Pair | None = None
 
     @property
     def unit(self) -> Unit:
         return unit(self.comparison.metric)
 
 
-def contents(comparison: Comparison) -> Contents:
+def contents(comparison: Comparison, pair: Pair | None = None) -> Contents:
     of = unit(comparison.metric)
     compared = [variant for variant in comparison.variants if variant.difference]
     strips = [forest_row(variant, of) for variant in compared]
@@ -61,6 +64,7 @@ def contents(comparison: Comparison) -> Contents:
         rows=[row(variant, comparison, of) | {"strip": _strip(variant, of, strips)} for variant in shown],
         drawn=drawn,
         labels=[variant.label for variant in drawn.values()],
+        pair=pair,
     )
     _draw_effects(made)
     _draw_curves(made)
@@ -189,7 +193,8 @@ def _draw_effects(made: Contents) -> None:
             made.figures[name] = figures.forest(title, [_effect_row(effect, of) for effect in found], of)
     if comparison.variance:
         made.figures["variance"] = figures.variance(comparison.variance)
-    elif not comparison.effects and (compared := [v for v in made.drawn.values() if v.difference]):
+    compared = [variant for variant in made.drawn.values() if variant.difference]
+    if not comparison.effects and len(compared) > 1:
         made.figures["differences"] = figures.forest(
             "Difference to the baseline", [forest_row(v, of) for v in compared], of
         )

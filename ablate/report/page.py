@@ -10,7 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ablate.report.contents import Contents
+from ablate.report.numbers import unit
 from ablate.report.svg import Drawing, fill, stroke
+from ablate.study.variants import text
 
 HERE = Path(__file__).parent
 HEADS = (
@@ -46,6 +48,9 @@ def render(made: Contents) -> str:
         script=Markup(script),
         script_hash=f"sha256-{digest}",
         made=made,
+        pair=made.pair,
+        typed=text,
+        unit=unit,
         c=comparison,
         figures=figures,
         heads=[(head.format(metric=comparison.metric), explained) for head, explained in HEADS],

@@ -78,7 +78,8 @@ def _effect(factors: Mapping[str, Sequence[Any]], cells: Cells, changed: Mapping
     }
     if not any(contrasts.values()):
         return None
-    seeds = tuple(sorted(max(contrasts.values(), key=lambda contrast: len(contrast))))
+    fullest = max(contrasts.values(), key=len)
+    seeds = tuple(sorted(fullest))
     used = [contrast for contrast in contrasts.values() if contrast.keys() >= set(seeds)]
     means = tuple(sum(contrast[seed] for contrast in used) / len(used) for seed in seeds)
     names = [list(factors)[i] for i in changed]

@@ -139,11 +139,11 @@ def seeds_for_sign_flip(level: float = LEVEL) -> int:
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
     """Holm's correction for testing all of them; None counts as a test that found nothing, and stays None."""
-    from statsmodels.stats.multitest import multipletests
-
-    if not p:
-        return []
-    corrected = multipletests([1.0 if value is None else value for value in p], method="holm")[1]
+    # By hand, since statsmodels' multipletests collects garbage at each call, a fifth of a second.
+    values = np.array([1.0 if value is None else value for value in p])
+    order = np.argsort(values)
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
     return [None if before is None else float(after) for before, after in zip(p, corrected, strict=True)]
 
 
