@@ -13,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError
 from ablate.study.composition import axes, composed, nearest
+from ablate.study.failure import described
+from ablate.training.interrupt import LostError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
@@ -40,8 +42,11 @@ def guarded(task: Callable[..., None], *arguments: Any) -> int:
             traceback.print_exc()
         print(f"ablate: {explained(error)}", file=sys.stderr)
         return WRONG_INPUT
-    except Exception:
-        traceback.print_exc()
+    except LostError as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        print(described(error), file=sys.stderr)
         return FAILED
 
 
