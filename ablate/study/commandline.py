@@ -13,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError
 from ablate.study.composition import axes, composed, nearest
+from ablate.study.failure import described
+from ablate.training.interrupt import LostError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
@@ -35,9 +37,12 @@ def guarded(task: Callable[..., None], *arguments: Any) -> int:
     try:
         task(*arguments)
         return DONE
+    except LostError as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return FAILED
     except Exception as error:
         if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
-            traceback.print_exc()
+            print(described(error), file=sys.stderr)
             return FAILED
         if os.environ.get("ABLATE_TRACEBACK") == "1":
             traceback.print_exc()

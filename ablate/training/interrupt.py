@@ -14,11 +14,22 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
+class LostError(Exception):
+    """Another process has taken this run over while this one was asleep: it must stop, and write no more."""
+
+
 class StopRequest:
-    """Whether SIGINT (Ctrl-C) or SIGTERM has arrived. The second one of its kind ends the process at once."""
+    """Whether SIGINT (Ctrl-C) or SIGTERM has arrived. The second one ends the process at once.
+
+    `lose` is called by whoever notices that the run belongs to another process now.
+    """
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.lost = False
+
+    def lose(self) -> None:
+        self.lost = True
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
