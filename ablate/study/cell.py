@@ -51,14 +51,14 @@ class Cell:
 def prepare(composition: Composition) -> Cell:
     """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
     composition.check_types()
-    cfg = composition.cfg.copy()
-    OmegaConf.resolve(cfg)
-    check_values(cfg)
-    resolve_auto(cfg)
+    values = composition.values()
+    check_values(values)
+    resolve_auto(values)
+    cfg = OmegaConf.create(values)
     with torch.device("meta"):
         network = build.network(cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
-    return Cell(cfg, composition, fingerprint(cfg), total)
+    return Cell(cfg, composition, fingerprint(values), total)
 
 
 def run(
