@@ -21,6 +21,7 @@ from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted
 from ablate.training.run import train
 from ablate.training.settings import check_values, resolve_auto
+from ablate.training.trainer import check_trainer
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,9 @@ def prepare(composition: Composition) -> Cell:
     OmegaConf.resolve(cfg)
     check_values(cfg)
     resolve_auto(cfg)
+    check_trainer(cfg)
     with torch.device("meta"):
-        network = build.network(cfg)
+        network = build.network(composition.cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
     return Cell(cfg, composition, fingerprint(cfg), total)
 

@@ -46,7 +46,7 @@ def description(composition: Composition) -> dict[str, Any]:
     composition.check_types()
     cfg = _resolved(composition.cfg)
     check_values(cfg)
-    total, stages = _cost(cfg)
+    total, stages = _cost(composition.cfg)
     return {
         "overrides": composition.overrides,
         "image": _image(cfg),
@@ -65,7 +65,7 @@ def experiments(composition: Composition) -> list[dict[str, Any]]:
     """
     rows = []
     for file in (CONF / "experiment").glob("*.yaml"):
-        cfg = _resolved(composed([*composition.overrides, f"experiment={file.stem}"]))
+        cfg = composed([*composition.overrides, f"experiment={file.stem}"])
         try:
             total, _ = _cost(cfg)
         except InputError as error:
@@ -95,8 +95,8 @@ def _differences(composition: Composition, cfg: DictConfig, total: Cost) -> Iter
     known = {str(_network_values(cfg)): total}  # an axis outside the network needs no second network
     for change in _choices_apart(composition, axes(defaults)):
         try:
-            before = _resolved(_set_back(composition, change["choice"], change["default"], defaults))
-            values = str(_network_values(before))
+            before = _set_back(composition, change["choice"], change["default"], defaults)
+            values = str(_network_values(_resolved(before)))
             if values not in known:
                 known[values], _ = _cost(before)
             was = known[values]
