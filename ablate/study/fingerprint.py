@@ -15,7 +15,7 @@ NOT_HASHED = frozenset(
         "data.root",
         "data.num_workers",
         "trainer.log_every_n_steps",
-        "trainer.default_root_dir",
+        "trainer.logger",
         "trainer.enable_progress_bar",
         "trainer.enable_model_summary",
         "trainer.profiler",
