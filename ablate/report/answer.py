@@ -52,7 +52,7 @@ def answer(comparison: Comparison) -> list[str]:
     if not baseline.values:
         return [
             "Nothing can be compared yet: the baseline has no finished run.",
-            f"It is made by: {baseline.command(baseline.seeds('todo', 'failed', 'interrupted') or None)}",
+            f"It is made by: {baseline.command(baseline.seeds('to do', 'failed', 'interrupted') or None)}",
         ]
     found = findings(comparison)
     if not found:
@@ -195,7 +195,7 @@ def _lost(comparison: Comparison) -> list[str]:
 
 def _unfinished(comparison: Comparison) -> list[str]:
     words = {
-        "todo": "not run yet",
+        "to do": "not run yet",
         "running": "running",
         "interrupted": "interrupted",
         "failed": "failed",

@@ -11,8 +11,10 @@ from omegaconf import OmegaConf
 from ablate.errors import InputError
 from ablate.study.confounds import confounds
 from ablate.study.effects import Effect, crossed, effects
-from ablate.study.results import Result, at, identity, varied
+from ablate.study.plan import PlannedCell
+from ablate.study.results import Result, at, distinct, identity, read, varied
 from ablate.study.statistics import LEVEL, Difference, holm, outperforming, variance_shares
+from ablate.study.sweep_file import SweepFile
 from ablate.study.variants import Assignment, Entry, Variant, text
 
 
@@ -87,6 +89,40 @@ def from_results(
     return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why)
 
 
+def from_plan(
+    cells: Sequence[PlannedCell], file: SweepFile, metric: str = "test/acc", chosen: Mapping[str, str] | None = None
+) -> Comparison:
+    """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
+    keys = dict.fromkeys(key for cell in cells for key in cell.assignment if key != "seed")
+    values = {key: distinct(cell.assignment[key] for cell in cells) for key in keys}
+    factors = {key: found for key, found in values.items() if len(found) > 1}
+    for key, found in factors.items():
+        if key in file.baseline:
+            _move_first(found, file.baseline[key])
+    entries = [
+        Entry(
+            assignment={key: cell.assignment[key] for key in factors},
+            seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
+            status=cell.status,
+            overrides=tuple(cell.overrides),
+            result=read(cell.directory) if cell.record else None,
+            reason=cell.reason,
+            same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
+        )
+        for cell in cells
+    ]
+    return compare(
+        entries,
+        factors,
+        source=str(file.path),
+        metric=metric,
+        chosen=chosen,
+        why_baseline="the first value of every parameter",
+        question=file.description or None,
+        goal=file.metric.get("goal") if file.metric and file.metric.get("name") == metric else None,
+    )
+
+
 def compare(
     entries: Sequence[Entry],
     factors: dict[str, list[Any]],
@@ -156,7 +192,7 @@ def _missing(entries: Sequence[Entry]) -> list[Entry]:
         by_variant.setdefault(identity(entry.assignment), []).append(entry)
     seeds = sorted({entry.seed for entry in entries})
     return [
-        Entry(group[0].assignment, seed, "todo", group[0].overrides)
+        Entry(group[0].assignment, seed, "to do", group[0].overrides)
         for group in by_variant.values()
         for seed in seeds
         if seed not in {entry.seed for entry in group}

@@ -18,10 +18,11 @@ Assignment = dict[str, Any]
 class Entry:
     """One cell of a study, whether or not it has been run.
 
-    status      todo, invalid, or its run's
-    reason      why it is invalid
+    status      to do, invalid, or its run's
+    reason      why it is invalid or failed, or who runs it
     overrides   what is typed to run it
     superseded  other runs of the same choices and seed, which do not count
+    same        cells of the plan that come out identical and are this one
     """
 
     assignment: Assignment
@@ -31,6 +32,7 @@ class Entry:
     result: Result | None = None
     reason: str | None = None
     superseded: tuple[Result, ...] = ()
+    same: tuple[str, ...] = ()
 
 
 @dataclass
