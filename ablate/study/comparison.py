@@ -1,9 +1,10 @@
 """Runs as one comparison: variants, paired by seed with the baseline."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from omegaconf import OmegaConf
@@ -11,11 +12,13 @@ from omegaconf import OmegaConf
 from ablate.errors import InputError
 from ablate.study.confounds import confounds
 from ablate.study.effects import Effect, crossed, effects
-from ablate.study.plan import PlannedCell
 from ablate.study.results import Result, at, distinct, identity, read, varied
 from ablate.study.statistics import LEVEL, Difference, holm, outperforming, variance_shares
-from ablate.study.sweep_file import SweepFile
 from ablate.study.variants import Assignment, Entry, Variant, text
+
+if TYPE_CHECKING:  # planning takes torch, which comparing does not
+    from ablate.study.plan import PlannedCell
+    from ablate.study.sweep_file import SweepFile
 
 
 @dataclass
@@ -62,11 +65,12 @@ def from_results(
 ) -> Comparison:
     """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults."""
     factors = varied(results)
-    defaults = _defaults(factors)
+    options, values = _defaults() if factors else ({}, {})
     why = "the defaults, as far as runs have them" if factors else "the only variant"
-    for key, values in factors.items():
-        ours = [value for value in values if identity(value) == identity(defaults[key])]
-        _move_first(values, ours[0] if ours else results[0].value(key))
+    for key, found in factors.items():
+        default = options[key] if key in options else at(values, key)
+        ours = [value for value in found if identity(value) == identity(default)]
+        _move_first(found, ours[0] if ours else results[0].value(key))
     by_cell: dict[tuple[str, int], list[Result]] = {}
     for result in results:
         cell = identity({key: result.value(key) for key in factors})
@@ -90,7 +94,7 @@ def from_results(
 
 
 def from_plan(
-    cells: Sequence[PlannedCell], file: SweepFile, metric: str = "test/acc", chosen: Mapping[str, str] | None = None
+    cells: Sequence["PlannedCell"], file: "SweepFile", metric: str = "test/acc", chosen: Mapping[str, str] | None = None
 ) -> Comparison:
     """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
     keys = dict.fromkeys(key for cell in cells for key in cell.assignment if key != "seed")
@@ -285,11 +289,12 @@ def _move_first(values: list[Any], value: Any) -> None:
     values.insert(0, values.pop(i))
 
 
-def _defaults(keys: Iterable[str]) -> dict[str, Any]:
+@cache
+def _defaults() -> tuple[dict[str, str | None], dict[str, Any]]:
+    """The option of every axis, and the configuration, where nothing is typed."""
     from ablate.study.composition import axes, composed
 
     cfg = composed([])
-    options, values = axes(cfg), OmegaConf.to_container(cfg)
+    values = OmegaConf.to_container(cfg)
     assert isinstance(values, dict)
-    plain = {str(key): value for key, value in values.items()}
-    return {key: options[key] if key in options else at(plain, key) for key in keys}
+    return axes(cfg), {str(key): value for key, value in values.items()}

@@ -14,7 +14,8 @@ from ablate.study.results import Result
 POINTS = 120  # of a curve
 COLUMNS, ROWS = 48, 40  # of a gradient map: progress of the training, depth
 RUNS = 32  # of a variant, whose curves are read
-GRADIENT_RUNS = 8
+GRADIENT_RUNS = 8  # of a variant, whose gradient norms are read
+ROWS_READ = 4_000_000  # of a run's gradient norms
 
 
 @dataclass(frozen=True)
@@ -106,28 +107,32 @@ def _gradients(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     groups = file.num_row_groups
     if groups == 0:
         return None
-    # A row group is a stretch of steps with all layers: a long training is sampled.
-    chosen = sorted(set(np.linspace(0, groups - 1, min(groups, 2 * COLUMNS)).round().astype(int).tolist()))
-    table = file.read_row_groups(chosen)
-    norms = table["norm"].to_numpy().astype(np.float64)
-    of_norm = pc.match_substring_regex(table["layer"].cast(pa.string()), r"(^|\.)norm[^.]*$")
-    weights = ~of_norm.to_numpy()
-    kept = weights & np.isfinite(norms) & (norms > 0)
-    if not kept.any():
+    # A row group is a stretch of steps with all layers: of a long training some stretches are read, evenly spaced.
+    affordable = max(1, ROWS_READ * groups // max(1, file.metadata.num_rows))
+    chosen = sorted(set(np.linspace(0, groups - 1, min(groups, affordable)).round().astype(int).tolist()))
+    last = int(file.read_row_group(groups - 1, columns=["step"])["step"].to_numpy().max())
+    first = int(file.read_row_group(0, columns=["step"])["step"].to_numpy().min())
+    sums: dict[float, np.ndarray] = {}  # by depth: sums and counts of each column
+    for group in chosen:
+        table = file.read_row_group(group, columns=["step", "layer", "depth", "norm"])
+        norms = table["norm"].to_numpy().astype(np.float64)
+        of_norm = pc.match_substring_regex(table["layer"].cast(pa.string()), r"(^|\.)norm[^.]*$").to_numpy()
+        kept = ~of_norm & np.isfinite(norms) & (norms > 0)
+        column = (table["step"].to_numpy()[kept] - first) * COLUMNS // (last - first + 1)
+        depths, layer = np.unique(table["depth"].to_numpy()[kept], return_inverse=True)
+        where = layer * COLUMNS + column
+        size = len(depths) * COLUMNS
+        totals = np.bincount(where, np.log10(norms[kept]), minlength=size).reshape(-1, COLUMNS)
+        counts = np.bincount(where, minlength=size).reshape(-1, COLUMNS)
+        for depth, total, count in zip(depths.tolist(), totals, counts, strict=True):
+            sums[depth] = sums.get(depth, 0) + np.stack([total, count])
+    if not sums:
         return None
-    steps, logs = table["step"].to_numpy()[kept], np.log10(norms[kept])
-    depths, layer = np.unique(table["depth"].to_numpy()[kept], return_inverse=True)
-    column = np.minimum((steps - steps.min()) * COLUMNS // max(1, steps.max() - steps.min() + 1), COLUMNS - 1)
-    by_layer = _bin_means(layer, column, logs, (len(depths), COLUMNS))
+    depths = np.array(sorted(sums))
+    total, count = np.stack([sums[depth] for depth in depths.tolist()], axis=1)
+    by_layer = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     nearest = np.abs(depths[None, :] - (np.arange(ROWS)[:, None] + 0.5) / ROWS).argmin(axis=1)
     return _filled(by_layer)[nearest], depths, _mean(by_layer, 1)
-
-
-def _bin_means(row: np.ndarray, column: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    where = np.ravel_multi_index((row, column), shape)
-    sums = np.bincount(where, values, minlength=shape[0] * shape[1])
-    counts = np.bincount(where, minlength=shape[0] * shape[1])
-    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0).reshape(shape)
 
 
 def _filled(image: np.ndarray) -> np.ndarray:

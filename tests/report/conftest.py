@@ -119,7 +119,13 @@ def _write_history(directory: Path, value: float, seed: int, epochs: int, steps:
     history.discard_parts()
 
 
+@pytest.fixture(scope="session")
+def simulate() -> Callable[..., Path]:
+    """`simulate(runs, {"norm": "none"}, seed, accuracy, …)`: a simulated run below `runs`."""
+    return write_run
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Path]:
-    """`run({"norm": "none"}, seed, accuracy, …)`: a simulated run below the test's own folder `runs`."""
+    """`run({"norm": "none"}, seed, accuracy, …)`: one below the test's own folder `runs`."""
     return lambda typed, seed, value, **changes: write_run(tmp_path / "runs", typed, seed, value, **changes)
