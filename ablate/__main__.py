@@ -25,6 +25,24 @@ def describe(cfg: Any, flags: set[str]) -> None:
     show(_composition(cfg), as_json="--json" in flags)
 
 
+def plan(arguments: list[str]) -> int:
+    """The cells of a sweep file."""
+    from ablate.report import sweep_command
+
+    return sweep_command.plan(arguments)
+
+
+def sweep(arguments: list[str]) -> int:
+    """The cells of a sweep file, run."""
+    from ablate.report import sweep_command
+
+    return sweep_command.sweep(arguments)
+
+
+# The commands whose arguments are not all Hydra's.
+COMMANDS = {"plan": plan, "sweep": sweep}
+
+
 def _composition(cfg: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
@@ -45,6 +63,9 @@ def main() -> None:
     from ablate.study import commandline
     from ablate.study.composition import CONF
 
+    commandline.register_resolvers()
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        sys.exit(commandline.guarded(COMMANDS[sys.argv[1]], sys.argv[2:]))
     command: tuple[Any, ...] = (train,)
     if sys.argv[1:2] == ["describe"]:
         # The rest is Hydra's, as in training.
@@ -59,7 +80,6 @@ def main() -> None:
 
     # Hydra raises what it would otherwise print, with an exit code of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    commandline.register_resolvers()
     try:
         codes.append(commandline.guarded(hydra.main(str(CONF), "config", "1.3")(task)))
     except KeyboardInterrupt:
