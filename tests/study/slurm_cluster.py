@@ -127,9 +127,8 @@ class Cluster:
 
     def signal(self, job: str, name: str) -> None:
         """Send a signal to what `job`, an array's, runs."""
-        # By its own number: told <array>_<task>, scancel takes the tasks that wait for a mistake and tries for a minute.
-        number, _ = self.run("squeue", "--noheader", f"--jobs={job}", "--format=%A")
-        self.run("scancel", f"--signal={name}", number.strip())
+        # To its step: told the task, scancel takes those that wait for a mistake, and tries for a minute.
+        self.run("scancel", f"--signal={name}", f"{job}.0")
 
     def run(self, *command: str, check: bool = True) -> tuple[str, bool]:
         """What one of Slurm's commands prints, and whether it succeeded."""
