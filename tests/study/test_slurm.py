@@ -21,7 +21,7 @@ from tests.study.slurm_cluster import Cluster, lacking, until
 
 # Long enough to be caught in the middle.
 CELLS = [
-    [*SMALL, "trainer.max_epochs=12", f"shortcut={shortcut}", f"norm={norm}", f"seed={seed}"]
+    [*SMALL, "trainer.max_epochs=8", f"shortcut={shortcut}", f"norm={norm}", f"seed={seed}"]
     for shortcut in ("zero_pad", "projection")
     for norm in ("batch", "none")
     for seed in (0, 1)
