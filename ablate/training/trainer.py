@@ -94,5 +94,6 @@ def quieten() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*LeafSpec.*is deprecated.*",
         ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
+        ".*`srun` command is available on your system but is not used.*",  # said wherever Slurm is installed
     ):
         warnings.filterwarnings("ignore", message=message)
