@@ -18,6 +18,8 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from ablate.training import build
 from ablate.training.checkpoints import Checkpoints, latest, step_of
+from ablate.training.flow_pictures import FlowPictures
+from ablate.training.gradient_flow import Flow, flow_of
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import StopRequest, stop_request
 from ablate.training.progress import EpochLines, progress
@@ -29,10 +31,11 @@ from ablate.training.recorder import StepRecorder
 class Outcome:
     """What a run came to.
 
-    summary      the last value of every metric, by name
+    summary      the last value of every metric, and the flow's numbers, by name
     diverged_at  the optimizer step whose loss was not finite, or None
     seconds      spent training, interruptions not counted
     grad_norms   the last recorded gradient norm of the first and of the last layer, by layer
+    flow         how the gradient ran through the network at the end; None where too little was recorded
     """
 
     summary: dict[str, float]
@@ -40,12 +43,13 @@ class Outcome:
     seconds: float
     resumed: bool
     grad_norms: dict[str, float]
+    flow: Flow | None
 
 
 def train(cfg: DictConfig, directory: Path, wandb_run: Any) -> Outcome:
     """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
 
-    Writes metrics.parquet, gradient_norms.parquet and checkpoints/ into `directory`, and to `wandb_run` unless it
+    Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to `wandb_run` unless it
     is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
 
     Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives.
@@ -67,7 +71,7 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         history.cut(step_of(checkpoint))
     else:
         history.discard_parts()
-    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms.every_n_steps, cfg.trainer.log_every_n_steps)
+    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
     def write_history(trainer: pl.Trainer) -> None:
         recorder.flush(trainer)
@@ -87,7 +91,8 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
     if cfg.compile is not None:
         network.compile(mode=cfg.compile)
     data = build.images(cfg)
-    trainer = _trainer(cfg, directory, history, wandb_run, [recorder, checkpoints, progress()])
+    pictures = [FlowPictures(history, wandb_run, network)] if cfg.gradient_norms.pictures else []
+    trainer = _trainer(cfg, directory, history, wandb_run, [recorder, *pictures, checkpoints, progress()])
 
     torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
     trainer.fit(model, data, ckpt_path=checkpoint)
@@ -98,13 +103,16 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
             network.load_state_dict(weights)
         trainer.test(model, data, verbose=False)
     history.join()
-    return Outcome(
-        summary=history.last_values() if trainer.is_global_zero else {},
-        diverged_at=recorder.diverged_at,
-        seconds=seconds,
-        resumed=checkpoint is not None,
-        grad_norms=history.outer_norms() if trainer.is_global_zero else {},
-    )
+    outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None)
+    if trainer.is_global_zero:
+        for picture in pictures:
+            picture.draw([directory / "gradient_norms.parquet"], trainer.global_step)
+        outcome.summary, outcome.grad_norms = history.last_values(), history.outer_norms()
+        outcome.flow = flow_of(directory / "gradient_norms.parquet", network)
+        if outcome.flow is not None:
+            for name in ("first_to_last", "decay_per_layer"):
+                outcome.summary[f"gradient_flow/{name}"] = getattr(outcome.flow, name)
+    return outcome
 
 
 def _trainer(
