@@ -25,6 +25,20 @@ def describe(cfg: Any, flags: set[str]) -> None:
     show(_composition(cfg), as_json="--json" in flags)
 
 
+def bench(cfg: Any, as_json: bool) -> None:
+    """What the harness costs on this machine."""
+    from ablate.report import bench
+
+    bench.show(cfg, as_json=as_json)
+
+
+def flow(arguments: list[str]) -> None:
+    """RUN … FILE.png: the heat maps of finished runs' gradients side by side."""
+    from ablate.report import flow
+
+    flow.write(arguments)
+
+
 def _composition(cfg: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
@@ -45,11 +59,17 @@ def main() -> None:
     from ablate.study import commandline
     from ablate.study.composition import CONF
 
+    commandline.register_resolvers()
+    if sys.argv[1:2] == ["flow"]:
+        sys.exit(commandline.guarded(flow, sys.argv[2:]))
     command: tuple[Any, ...] = (train,)
     if sys.argv[1:2] == ["describe"]:
         # The rest is Hydra's, as in training.
         command = (describe, {argument for argument in sys.argv if argument in DESCRIBE_FLAGS})
         sys.argv[1:] = [argument for argument in sys.argv[2:] if argument not in DESCRIBE_FLAGS]
+    elif sys.argv[1:2] == ["bench"]:
+        command = (bench, "--json" in sys.argv)
+        sys.argv[1:] = [argument for argument in sys.argv[2:] if argument != "--json"]
 
     codes: list[int] = []
 
@@ -59,7 +79,6 @@ def main() -> None:
 
     # Hydra raises what it would otherwise print, with an exit code of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    commandline.register_resolvers()
     try:
         codes.append(commandline.guarded(hydra.main(str(CONF), "config", "1.3")(task)))
     except KeyboardInterrupt:

@@ -82,16 +82,17 @@ def _gap(groups: list[tuple[pq.ParquetFile, int]]) -> int:
     return 1
 
 
-def heat_maps(pictures: dict[str, Picture]) -> "Figure":
+def heat_maps(pictures: dict[str, Picture], norms: bool) -> "Figure":
     """(1) Layer x step, the colour the root mean square on a log scale, by title.
 
-    Convolutions and linear layers above, norms below where any of the networks has them: theirs are of another size,
-    and between the others they would hide what changes with depth. All maps of a row share their colours.
+    Convolutions and linear layers above, and on request `norms` below where there are any: theirs are of another
+    size, and between the others they would hide what changes with depth. All maps of a row share their colours.
     """
     from matplotlib.figure import Figure
 
-    kinds = [("convolutions, linear", True), ("norms", False)]
-    kinds = [kind for kind in kinds if any(kind[1] in p.layers.has_weight for p in pictures.values())]
+    kinds = [("convolutions, linear", True)]
+    if norms and any(False in p.layers.has_weight for p in pictures.values()):
+        kinds.append(("norms", False))
     figure = Figure(figsize=(1.6 + 3.4 * len(pictures), 0.6 + 3.0 * len(kinds)), layout="constrained")
     axes = figure.subplots(len(kinds), len(pictures), squeeze=False)
     for (kind, has_weight), row in zip(kinds, axes, strict=True):
@@ -161,7 +162,7 @@ def profile(p: Picture) -> "Figure":
 def draw(p: Picture, directory: Path) -> dict[str, Path]:
     """The three pictures as PNG files in `directory`, by name."""
     directory.mkdir(exist_ok=True)
-    figures = {"heat_map": heat_maps({"": p}), "norms_by_step": norms_by_step(p), "profile": profile(p)}
+    figures = {"heat_map": heat_maps({"": p}, norms=True), "norms_by_step": norms_by_step(p), "profile": profile(p)}
     paths = {name: directory / f"{name}.png" for name in figures}
     for name, figure in figures.items():
         figure.savefig(paths[name], dpi=120)

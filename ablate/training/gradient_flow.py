@@ -85,7 +85,7 @@ def flow_of(path: Path, network: nn.Module) -> Flow | None:
 
 
 class EarlyWarning:
-    """Says in the log, once for each, when the gradient vanishes, explodes or is not finite: where, and at which step."""
+    """Says in the log, once for each, that the gradient vanishes, explodes or is not finite: where, at which step."""
 
     def __init__(self, network: nn.Module, measured: GradientNorms) -> None:
         convs = set(branch_convs(network))

@@ -182,7 +182,7 @@ class RunHistory(Logger):
 
 
 def last_steps(path: Path, count: int) -> pa.Table:
-    """The rows of a gradient_norms.parquet's last `count` recorded steps; no more of the file is read than that takes."""
+    """The rows of a gradient_norms.parquet's last `count` recorded steps; no more is read than that takes."""
     file = pq.ParquetFile(path)
     table, steps = file.schema_arrow.empty_table(), np.array([], dtype=np.int64)
     for group in reversed(range(file.num_row_groups)):

@@ -115,10 +115,10 @@ class StepRecorder(Callback):
     def _log(self, losses: list[float], rows: np.ndarray) -> None:
         steps = self._measured["norm"][0]
         columns = self._columns(rows)
-        norms = columns.pop("norm", np.empty((0, 0)))
+        norms = np.ma.getdata(columns.pop("norm"))
         measured = self.gradient_norms
         if steps:
-            columns["rms"] = norms / np.sqrt(measured.sizes)
+            columns["rms"] = np.ma.array(norms / np.sqrt(measured.sizes))
             self.history.log_gradient_norms(steps, measured.layers, measured.depths, norms, columns)
             self.warning.see(steps, norms)
         row_of = dict(zip(steps, norms, strict=True))
@@ -134,7 +134,8 @@ class StepRecorder(Callback):
     def _columns(self, rows: np.ndarray) -> dict[str, np.ma.MaskedArray]:
         """What has been measured, by name, each (steps, layers); masked at the steps that were left out."""
         row_of = {step: row for row, step in enumerate(self._measured["norm"][0])}
-        columns, start = {}, 0
+        columns: dict[str, np.ma.MaskedArray] = {}
+        start = 0
         for name, (steps, _) in self._measured.items():
             column = np.ma.array(np.zeros((len(row_of), rows.shape[1])), mask=True)
             if steps:

@@ -49,8 +49,8 @@ class Outcome:
 def train(cfg: DictConfig, directory: Path, wandb_run: Any) -> Outcome:
     """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
 
-    Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to `wandb_run` unless it
-    is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
+    Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
+    `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
 
     Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives.
     """
