@@ -1,9 +1,9 @@
 """Pictures of how the gradient runs through a network while it trains."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,16 +177,16 @@ class FlowPictures(Callback):
 
     def __init__(self, history: RunHistory, wandb_run: Any, network: nn.Module) -> None:
         self.history, self.wandb_run, self.network = history, wandb_run, network
-        self._seconds, self._drawn = 1.0, time.monotonic()  # of the last drawing, and when it was over
+        self._seconds, self._drawn = 1.0, monotonic()  # of the last drawing, and when it was over
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and time.monotonic() - self._drawn > self._seconds / SHARE:
+        if trainer.is_global_zero and monotonic() - self._drawn > self._seconds / SHARE:
             self.history.save()
             self.draw(self.history.parts_of("gradient_norms"), trainer.global_step)
 
     def draw(self, files: Sequence[Path], step: int) -> None:
         """Draw what `files` hold; nothing where they hold nothing. `step`: how far the training is."""
-        start = time.monotonic()
+        start = monotonic()
         p = picture(files, self.network)
         if p.steps:
             paths = draw(p, self.history.directory / "gradient_flow")
@@ -195,7 +195,7 @@ class FlowPictures(Callback):
 
                 images = {f"gradient_flow/{name}": wandb.Image(str(path)) for name, path in paths.items()}
                 self.wandb_run.log({**images, "trainer/global_step": step})
-        self._drawn = time.monotonic()
+        self._drawn = monotonic()
         self._seconds = self._drawn - start
 
 

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import grad_norm
+from torch.utils.data import DataLoader
 
 from ablate.study.composition import composed
 from ablate.training import build
@@ -51,6 +52,7 @@ class Ours(Watching):
     """`StepRecorder`, without W&B, weights and updates at each of its steps or at none."""
 
     def __init__(self, directory: Path, weights: bool) -> None:
+        directory.mkdir()
         every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": int(weights)})
         self.recorder = StepRecorder(RunHistory(directory), None, every, 1)
         self.on_fit_start = self.recorder.on_fit_start  # type: ignore[method-assign]
@@ -167,13 +169,15 @@ def _compare(given: DictConfig, model: str, size: int, batch: int, rounds: int) 
             max_epochs=1,
             logger=WandbLogger(experiment=run),
             log_every_n_steps=10,
+            limit_val_batches=0,
             callbacks=[turns],
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(build.classifier(cfg, network), [(images, labels)] * ((rounds + WARM_UP) * len(ways)))
+        batches = DataLoader([(images, labels)] * ((rounds + WARM_UP) * len(ways)), batch_size=None)
+        trainer.fit(build.classifier(cfg, network), batches)
         flush = {name: way.flush_seconds(trainer) for name, way in ways.items() if isinstance(way, Ours)}
         run.finish()
     seconds = {name: times[WARM_UP:] for name, times in turns.seconds.items()}
