@@ -29,7 +29,7 @@ def bench(cfg: Any, as_json: bool) -> None:
     """What the harness costs on this machine."""
     from ablate.report import bench
 
-    bench.show(cfg, as_json=as_json)
+    bench.show(_composition(cfg), as_json=as_json)
 
 
 def flow(arguments: list[str]) -> None:

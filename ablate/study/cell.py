@@ -1,26 +1,30 @@
 """One cell of a study: a composed configuration, checked, and run at most once."""
 
 import logging
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
 
 from ablate.design.cost import Cost, cost
 from ablate.study import record
 from ablate.study.composition import Composition
+from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
+from ablate.study.lease import Claim, claimed
 from ablate.study.provenance import provenance
 from ablate.training import build, tracking
 from ablate.training.history import RunHistory
-from ablate.training.interrupt import Interrupted
-from ablate.training.run import train
+from ablate.training.interrupt import Interrupted, StopRequest, stop_request
+from ablate.training.progress import progress
+from ablate.training.run import Watch, train
 from ablate.training.settings import check_values, resolve_auto
+from ablate.training.trainer import check_trainer
 
 log = logging.getLogger(__name__)
 
@@ -48,23 +52,29 @@ class Cell:
 def prepare(composition: Composition) -> Cell:
     """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
     composition.check_types()
-    cfg = composition.cfg.copy()
-    OmegaConf.resolve(cfg)
-    check_values(cfg)
-    resolve_auto(cfg)
+    values = composition.values()
+    check_values(values)
+    resolve_auto(values)
+    cfg = OmegaConf.create(values)
+    check_trainer(cfg)
     with torch.device("meta"):
-        network = build.network(cfg)
+        network = build.network(composition.cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
-    return Cell(cfg, composition, fingerprint(cfg), total)
+    return Cell(cfg, composition, fingerprint(values), total)
 
 
-def run(cell: Cell) -> tuple[dict[str, Any], bool]:
+def run(
+    cell: Cell, stop: StopRequest | None = None, progress: Callable[[bool], Callback] = progress
+) -> tuple[dict[str, Any], bool]:
     """The cell's record, and whether it was trained just now.
 
     A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
     <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
 
-    Raises what the training raises, after recording it.
+    stop      asked by the signals SIGINT and SIGTERM; without one, the run listens itself
+    progress  makes the callback that shows the run's progress, told whether a bar is wanted
+
+    Raises TakenError where another process trains it, and what the training raises, after recording it.
     """
     directory, cfg = cell.directory, cell.cfg
     known = record.read(directory)
@@ -74,17 +84,19 @@ def run(cell: Cell) -> tuple[dict[str, Any], bool]:
     data = build.images(cfg)
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
-    with record.claimed(directory):
+    with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
         known = record.read(directory)
         if known and known["status"] in record.RESULTS:
             if not cfg.rerun:
                 return known, False
             directory = _set_aside(directory, known)
-        return _run_claimed(cell, directory, known, data.checksum()), True
+        return _run_claimed(cell, claim, known, data.checksum(), Watch(stop, claim.check, progress)), True
 
 
-def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data_checksum: str) -> dict[str, Any]:
-    cfg, composition = cell.cfg, cell.composition
+def _run_claimed(
+    cell: Cell, claim: Claim, known: dict[str, Any] | None, data_checksum: str, watch: Watch
+) -> dict[str, Any]:
+    cfg, composition, directory = cell.cfg, cell.composition, claim.directory
     if known and known["status"] in record.RESULTS:
         known = None
     (directory / "checkpoints").mkdir(exist_ok=True)
@@ -115,8 +127,9 @@ def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data
         ):
             if wandb_run is not None:
                 run["wandb"] |= {"id": wandb_run.id, "url": wandb_run.url if mode == "online" else None}
+            claim.check()
             record.write(directory, run)
-            outcome = train(cfg, directory, wandb_run)
+            outcome = train(cfg, directory, wandb_run, watch)
             run |= {
                 "status": "finished" if outcome.diverged_at is None else "diverged",
                 "summary": outcome.summary,
@@ -135,11 +148,13 @@ def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data
         if isinstance(error, Interrupted | KeyboardInterrupt):
             run["status"] = "interrupted"
         else:
-            run |= {"status": "failed", "error": "".join(traceback.format_exception(error))}
+            run |= {"status": "failed", "error": described(error)}
         raise
     finally:
         run["ended"] = record.now()
-        record.write(directory, run)
+        if not watch.stop.lost:
+            claim.check()
+            record.write(directory, run)
     RunHistory(directory).discard_parts()  # not earlier: until the record says that the run is over, it may go on
     return run
 
@@ -160,7 +175,7 @@ def _set_aside(directory: Path, known: dict[str, Any]) -> Path:
     aside = directory.parent / ".replaced" / f"{directory.name}-{stamp}"
     aside.mkdir(parents=True)
     for entry in directory.iterdir():
-        if entry.name != "lock":
+        if entry.name != "claims":
             entry.rename(aside / entry.name)
     return directory
 

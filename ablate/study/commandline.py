@@ -13,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError
 from ablate.study.composition import axes, composed, nearest
+from ablate.study.failure import described
+from ablate.training.interrupt import LostError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
@@ -35,14 +37,17 @@ def guarded(task: Callable[..., None], *arguments: Any) -> int:
     try:
         task(*arguments)
         return DONE
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except LostError as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
+            print(described(error), file=sys.stderr)
+            return FAILED
         if os.environ.get("ABLATE_TRACEBACK") == "1":
             traceback.print_exc()
         print(f"ablate: {explained(error)}", file=sys.stderr)
         return WRONG_INPUT
-    except Exception:
-        traceback.print_exc()
-        return FAILED
 
 
 def explained(error: Exception) -> str:
@@ -54,11 +59,18 @@ def explained(error: Exception) -> str:
         if isinstance(cause, InputError):
             return str(cause)
         cause = cause.__cause__
+    if _no_option(error):
+        return f"An axis takes the name of an option: null, numbers, true and false are none. {error}."
     text = str(error) + (f" {error.__cause__}" if error.__cause__ else "")
     if isinstance(error, MissingConfigException) and error.options:
         return _unknown_option(error)
     key = re.search(r"Could not override '([^']+)'", text)
     return _unknown_key(key[1]) if key else text.strip()
+
+
+def _no_option(error: BaseException) -> bool:
+    """Hydra's own error for `shortcut=null` is a ValueError like any other."""
+    return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
 def _unknown_option(error: MissingConfigException) -> str:

@@ -1,6 +1,6 @@
 """Pictures of how the gradient runs through a network while it trains."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -173,15 +173,20 @@ class FlowPictures(Callback):
     """Draws a run's pictures at its end, and at the ends of epochs as often as `SHARE` of the time allows.
 
     They lie in <run>/gradient_flow, and in W&B as `gradient_flow/<picture>`.
+
+    write_history  called before a drawing, so that the history's files hold every step
     """
 
-    def __init__(self, history: RunHistory, wandb_run: Any, network: nn.Module) -> None:
+    def __init__(
+        self, history: RunHistory, wandb_run: Any, network: nn.Module, write_history: Callable[[pl.Trainer], None]
+    ) -> None:
         self.history, self.wandb_run, self.network = history, wandb_run, network
+        self.write_history = write_history
         self._seconds, self._drawn = 1.0, monotonic()  # of the last drawing, and when it was over
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and monotonic() - self._drawn > self._seconds / SHARE:
-            self.history.save()
+            self.write_history(trainer)
             self.draw(self.history.parts_of("gradient_norms"), trainer.global_step)
 
     def draw(self, files: Sequence[Path], step: int) -> None:

@@ -1,20 +1,17 @@
 """One run: a resolved configuration trained, tested and recorded in a directory."""
 
-import logging
 import os
 import sys
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.training import build
 from ablate.training.checkpoints import Checkpoints, latest, step_of
@@ -22,9 +19,10 @@ from ablate.training.flow_pictures import FlowPictures
 from ablate.training.gradient_flow import Flow, flow_of
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import StopRequest, stop_request
-from ablate.training.progress import EpochLines, progress
+from ablate.training.progress import progress
 from ablate.training.ranks import other_ranks
 from ablate.training.recorder import StepRecorder
+from ablate.training.trainer import new_trainer, quieten
 
 
 @dataclass
@@ -46,26 +44,41 @@ class Outcome:
     flow: Flow | None
 
 
-def train(cfg: DictConfig, directory: Path, wandb_run: Any) -> Outcome:
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while a run is trained.
+
+    stop        a signal that has arrived ends the run, its state saved
+    may_write   called before every write; raises LostError where the run belongs to another process now
+    progress    makes the callback that shows the run's progress, told whether a bar is wanted
+    """
+
+    stop: StopRequest
+    may_write: Callable[[], None] = lambda: None
+    progress: Callable[[bool], Callback] = progress
+
+
+def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Outcome:
     """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
 
     Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
     `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
 
-    Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives.
+    Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives, and LostError when the run was taken over.
     """
     checkpoint = latest(directory / "checkpoints")
-    with other_ranks(directory, cfg.trainer.devices, checkpoint), stop_request() as stop:
-        return _train(cfg, directory, wandb_run, checkpoint, stop)
+    with other_ranks(directory, cfg.trainer.devices, checkpoint):
+        return _train(cfg, directory, wandb_run, checkpoint, watch)
 
 
-def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, stop: StopRequest) -> Outcome:
-    _quieten()
+def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch) -> Outcome:
+    quieten()
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     if cfg.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
         torch.set_num_threads(cfg.threads)
 
+    watch.may_write()
     history = RunHistory(directory)
     if checkpoint is not None:
         history.cut(step_of(checkpoint))
@@ -74,6 +87,7 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
     recorder = StepRecorder(history, wandb_run, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
     def write_history(trainer: pl.Trainer) -> None:
+        watch.may_write()
         recorder.flush(trainer)
         history.save()
 
@@ -84,15 +98,16 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         keep_best=cfg.result == "best",
         before_save=write_history,
         has_diverged=lambda: recorder.diverged_at is not None,
-        stop=stop,
+        stop=watch.stop,
     )
     network = build.initialised_network(cfg)
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
         network.compile(mode=cfg.compile)
     data = build.images(cfg)
-    pictures = [FlowPictures(history, wandb_run, network)] if cfg.gradient_norms.pictures else []
-    trainer = _trainer(cfg, directory, history, wandb_run, [recorder, *pictures, checkpoints, progress()])
+    pictures = [FlowPictures(history, wandb_run, network, write_history)] if cfg.gradient_norms.pictures else []
+    loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
+    trainer = new_trainer(cfg, directory, loggers, [recorder, *pictures, checkpoints], watch.progress)
 
     torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
     trainer.fit(model, data, ckpt_path=checkpoint)
@@ -102,6 +117,7 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
             weights = torch.load(directory / "checkpoints" / "best.pt", map_location="cpu", weights_only=True)
             network.load_state_dict(weights)
         trainer.test(model, data, verbose=False)
+    watch.may_write()
     history.join()
     outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None)
     if trainer.is_global_zero:
@@ -115,45 +131,13 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
     return outcome
 
 
-def _trainer(
-    cfg: DictConfig, directory: Path, history: RunHistory, wandb_run: Any, callbacks: list[Callback]
-) -> pl.Trainer:
-    new_trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
-    users_callbacks = new_trainer.keywords.pop("callbacks", [])
-    return new_trainer(
-        logger=[history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history],
-        callbacks=[*users_callbacks, *callbacks],
-        default_root_dir=directory,
-        enable_progress_bar=not isinstance(callbacks[-1], EpochLines),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the data's own loaders share every batch among the ranks
-        # Always, lest Lightning find itself under Slurm and requeue the job by a checkpoint of its own.
-        plugins=[LightningEnvironment()],
-    )
-
-
-def _quieten() -> None:
-    """Only what a user can act on: Lightning's notes on hardware and its advice on its own loaders go."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*smaller than the logging interval.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*LeafSpec.*is deprecated.*",
-        ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
-    ):
-        warnings.filterwarnings("ignore", message=message)
-
-
 def main(arguments: list[str]) -> None:
     """A rank other than 0: `DIRECTORY [CHECKPOINT]`, the run's directory and where rank 0 goes on from."""
     directory, checkpoint = Path(arguments[0]), arguments[1]
     cfg = OmegaConf.load(directory / "config.yaml")
     assert isinstance(cfg, DictConfig)
     with stop_request() as stop:
-        _train(cfg, directory, None, Path(checkpoint) if checkpoint else None, stop)
+        _train(cfg, directory, None, Path(checkpoint) if checkpoint else None, Watch(stop))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ablate.report import bench, flow
 from ablate.report.bench import gradients
 from ablate.study import cell
 from ablate.study.commandline import register_resolvers
-from ablate.study.composition import composed
+from ablate.study.composition import Composition
 
 
 def test_runs_of_different_depth_side_by_side(prepared, tmp_path):
@@ -57,7 +57,7 @@ def test_the_command_line_refuses_it_with_exit_code_2(tmp_path):
 def test_the_bench_pairs_all_ways_of_watching(monkeypatch, capsys):
     register_resolvers()
     monkeypatch.setattr(gradients, "NETWORKS", (("resnet20", 8, 4, 3),))
-    bench.show(composed(["trainer=cpu", "threads=1", "trainer.precision=32-true"]), as_json=True)
+    bench.show(Composition.of(["trainer=cpu", "threads=1"]), as_json=True)
     shown = json.loads(capsys.readouterr().out)
     assert set(shown["hardware"]) == {"cpu", "cores", "gpus"}
     (row,) = shown["gradients"]

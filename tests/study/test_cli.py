@@ -134,6 +134,7 @@ def offline_run(directory: Path) -> dict:
     ("arguments", "says"),
     [
         (["shortcut=projectoin"], ["Did you mean projection?", "zero_pad"]),
+        (["shortcut=null"], ["axis", "option"]),
         (["shortcutt=none"], ["Did you mean shortcut?"]),
         (["optimizer.lrr=0.1"], ["Did you mean optimizer.lr?"]),
         (["optimizer.lr=fast"], ["optimizer.lr=fast", "a number"]),

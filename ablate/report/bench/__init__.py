@@ -2,19 +2,19 @@
 
 import json
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from ablate.report.bench import gradients
+from ablate.study.composition import Composition
 from ablate.study.provenance import provenance
 
 
-def show(cfg: DictConfig, as_json: bool = False) -> None:
-    """Every comparison, under `cfg`'s trainer, threads and optimizer, as tables or as JSON."""
+def show(composition: Composition, as_json: bool = False) -> None:
+    """Every comparison, with what `composition` overrides, as tables or as JSON."""
     found = provenance("")["hardware"]
     hardware = {key: found[key] for key in ("cpu", "cores", "gpus")}
-    rows = gradients.compare(cfg)
+    rows = gradients.compare(composition.overrides)
     if as_json:
         print(json.dumps({"hardware": hardware, "gradients": rows}, indent=2))
         return

@@ -8,6 +8,7 @@ images are random, of 32x32 pixels unless said otherwise.
 import random
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,17 +16,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import wandb
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import grad_norm
 from torch.utils.data import DataLoader
 
-from ablate.study.composition import composed
+from ablate.study import cell
+from ablate.study.composition import Composition
 from ablate.training import build
 from ablate.training.history import RunHistory
 from ablate.training.recorder import StepRecorder
-from ablate.training.settings import resolve_auto
 
 TITLE = "watching gradients: a step's time, relative to one that records nothing"
 # model, image size, batch size, rounds
@@ -129,22 +130,18 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def compare(cfg: DictConfig) -> list[dict[str, Any]]:
-    """One row per network. `cfg` gives the trainer's device and precision, and the threads.
+def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per network, each composed with the user's `overrides`: of the trainer, threads, and what else is varied.
 
     nothing  milliseconds of a step that records nothing, the median; the rest are ratios to it, medians over the
              rounds. Ours contain each step's share of the flush that 64 of them wait for.
     """
-    return [_compare(cfg, *network) for network in NETWORKS]
+    return [_compare(overrides, *network) for network in NETWORKS]
 
 
-def _compare(given: DictConfig, model: str, size: int, batch: int, rounds: int) -> dict[str, Any]:
-    cfg = composed([f"model={model}", "data=cifar10", f"data.image_size={size}", f"data.batch_size={batch}"])
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    for key in ("trainer", "threads", "optimizer", "matmul_precision", "channels_last"):
-        cfg[key] = given[key]
-    OmegaConf.resolve(cfg)
-    resolve_auto(cfg)
+def _compare(overrides: Sequence[str], model: str, size: int, batch: int, rounds: int) -> dict[str, Any]:
+    chosen = [f"model={model}", "data=cifar10", f"data.image_size={size}", f"data.batch_size={batch}"]
+    cfg = cell.prepare(Composition.of([*overrides, *chosen])).cfg
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     network = build.initialised_network(cfg)
@@ -176,8 +173,8 @@ def _compare(given: DictConfig, model: str, size: int, batch: int, rounds: int) 
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        batches = DataLoader([(images, labels)] * ((rounds + WARM_UP) * len(ways)), batch_size=None)
-        trainer.fit(build.classifier(cfg, network), batches)
+        steps: Any = [(images, labels)] * ((rounds + WARM_UP) * len(ways))
+        trainer.fit(build.classifier(cfg, network), DataLoader(steps, batch_size=None))
         flush = {name: way.flush_seconds(trainer) for name, way in ways.items() if isinstance(way, Ours)}
         run.finish()
     seconds = {name: times[WARM_UP:] for name, times in turns.seconds.items()}
