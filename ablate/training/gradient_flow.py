@@ -6,6 +6,7 @@ Each layer stands for itself by its median over `WINDOW` recorded steps.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class Flow:
     first_to_last    the first convolution's root mean square, divided by the last one's
     decay_per_layer  slope of log10 of the root mean square over the convolutions: 0.1 means that the gradient loses
                      a fifth of its size at every convolution on its way to the image; negative: it grows
+
+    The numbers are NaN where a gradient is not finite.
     """
 
     verdict: str
@@ -57,10 +60,11 @@ def judged(rms: np.ndarray) -> Flow | None:
 
     A gradient that is not finite is given as inf. None where fewer than two convolutions have any.
     """
-    medians = np.array([np.median(column[~np.isnan(column)]) for column in rms.T if not np.isnan(column).all()])
+    medians = _medians(rms)
+    medians = medians[~np.isnan(medians)]
     if len(medians) < 2:
         return None
-    logs = np.log10(np.clip(medians, FLOOR, 1 / FLOOR))
+    logs = np.log10(np.maximum(medians, FLOOR))
     with np.errstate(divide="ignore", invalid="ignore"):
         first_to_last = float(medians[0] / medians[-1])
     if np.isinf(medians).any() or first_to_last > EXPLODING:
@@ -69,7 +73,8 @@ def judged(rms: np.ndarray) -> Flow | None:
         verdict = "vanishing"
     else:
         verdict = "healthy"
-    return Flow(verdict, first_to_last, float(np.polyfit(np.arange(len(logs)), logs, 1)[0]))
+    slope = math.nan if np.isinf(medians).any() else float(np.polyfit(np.arange(len(logs)), logs, 1)[0])
+    return Flow(verdict, first_to_last, slope)
 
 
 def flow_of(path: Path, network: nn.Module) -> Flow | None:
@@ -106,19 +111,25 @@ class EarlyWarning:
         flow = judged(self._rms)
         if flow is None or flow.verdict == "healthy":
             return
-        medians = np.array([np.median(column[~np.isnan(column)]) for column in self._rms.T])
+        medians = _medians(self._rms)
         extreme = np.nanargmin(medians) if flow.verdict == "vanishing" else np.nanargmax(medians)
         self._say(
             flow.verdict,
             f"the gradient is {flow.verdict} at step {steps[-1]}: over the last {len(self._rms)} recorded steps the"
-            f" root mean square of {self.layers[self._convs[extreme]]} has a median of {medians[extreme]:.1e}, and the"
-            f" first convolution of a branch has {flow.first_to_last:.1e} times that of the last",
+            f" root mean square of {self.layers[self._convs[extreme]]} has a median of {medians[extreme]:.1e}"
+            f" (the first convolution of a branch, divided by the last: {flow.first_to_last:.1e})",
         )
 
     def _say(self, what: str, message: str) -> None:
         if what not in self._said:
             self._said.add(what)
             log.warning(message)
+
+
+def _medians(rms: np.ndarray) -> np.ndarray:
+    """Each column's median over what it has, NaN where it has nothing."""
+    present = [column[~np.isnan(column)] for column in rms.T]
+    return np.array([np.median(column) if len(column) else np.nan for column in present])
 
 
 def _infinite(values: np.ndarray) -> np.ndarray:
