@@ -70,9 +70,16 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
             "trainer.precision=16-mixed: on a CPU Lightning computes bf16-mixed under that name. Use bf16-mixed, or"
             " 32-true."
         )
+    # A fused step divides by the loss scale itself, too late for clipping; Lightning refuses the two under
+    # bf16-mixed as well, where nothing is scaled.
+    clips_mixed = trainer["precision"] in ("16-mixed", "bf16-mixed") and bool(trainer["gradient_clip_val"])
     if optimizer.get("fused") == "auto":
-        # A fused step divides by the loss scale itself, too late for clipping.
-        optimizer["fused"] = not (trainer["precision"] == "16-mixed" and trainer["gradient_clip_val"])
+        optimizer["fused"] = not clips_mixed
+    if clips_mixed and optimizer.get("fused"):
+        raise InputError(
+            f"optimizer.fused=true clashes with trainer.gradient_clip_val={trainer['gradient_clip_val']} under"
+            f" trainer.precision={trainer['precision']}. Use optimizer.fused=auto, or trainer.precision=32-true."
+        )
     # One process's threads; on a GPU they compute nothing that ends up in the result.
     if on_gpu:
         values["threads"] = None
@@ -102,6 +109,7 @@ def check_values(cfg: Mapping[str, Any]) -> None:
         "optimizer.weight_decay",
         "optimizer.momentum",
         "gradient_norms.every_n_steps",
+        "gradient_norms.weights_every_n_steps",
     )
     not_negative += ("trainer.gradient_clip_val", "seed")
     for path in (*positive, *not_negative):
