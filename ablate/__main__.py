@@ -2,12 +2,11 @@
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-DESCRIBE_FLAGS = ("--json", "--table")
 
-
-def train(cfg: Any) -> None:
+def train(cfg: Any, flags: set[str]) -> None:
     """One composed configuration, trained unless it has been."""
     from ablate.report import closing
     from ablate.study import cell
@@ -25,12 +24,47 @@ def describe(cfg: Any, flags: set[str]) -> None:
     show(_composition(cfg), as_json="--json" in flags)
 
 
-def report(arguments: list[str]) -> int:
-    """Runs compared: a page, tables and figures. Returns the exit code."""
-    from ablate.report import command
-    from ablate.study import commandline
+def bench(cfg: Any, flags: set[str]) -> None:
+    """What the harness costs on this machine."""
+    from ablate.report import bench
 
-    return commandline.guarded(command.report, arguments)
+    bench.show(_composition(cfg), as_json="--json" in flags)
+
+
+def flow(arguments: list[str]) -> None:
+    """RUN … FILE.png: the heat maps of finished runs' gradients side by side."""
+    from ablate.report import flow
+
+    flow.write(arguments)
+
+
+def plan(arguments: list[str]) -> int:
+    """The cells of a sweep file."""
+    from ablate.report import sweep_command
+
+    return sweep_command.plan(arguments)
+
+
+def sweep(arguments: list[str]) -> int:
+    """The cells of a sweep file, run."""
+    from ablate.report import sweep_command
+
+    return sweep_command.sweep(arguments)
+
+
+def report(arguments: list[str]) -> None:
+    """Runs compared: a page, tables and figures."""
+    from ablate.report import command
+
+    command.report(arguments)
+
+
+# Commands on a composed configuration, with the flags that are their own: all else on the line is Hydra's.
+ON_CONFIGURATION: dict[str, tuple[Callable[[Any, set[str]], None], set[str]]] = {
+    "describe": (describe, {"--json", "--table"}),
+    "bench": (bench, {"--json"}),
+}
+ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {"plan": plan, "sweep": sweep, "flow": flow, "report": report}
 
 
 def _composition(cfg: Any) -> Any:
@@ -53,23 +87,24 @@ def main() -> None:
     from ablate.study import commandline
     from ablate.study.composition import CONF
 
-    if sys.argv[1:2] == ["report"]:
-        sys.exit(report(sys.argv[2:]))
-    command: tuple[Any, ...] = (train,)
-    if sys.argv[1:2] == ["describe"]:
-        # The rest is Hydra's, as in training.
-        command = (describe, {argument for argument in sys.argv if argument in DESCRIBE_FLAGS})
-        sys.argv[1:] = [argument for argument in sys.argv[2:] if argument not in DESCRIBE_FLAGS]
+    commandline.register_resolvers()
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in ON_ARGUMENTS:
+        sys.exit(commandline.guarded(ON_ARGUMENTS[name], sys.argv[2:]))
+    command, own_flags = ON_CONFIGURATION.get(name, (train, set()))
+    if name in ON_CONFIGURATION:
+        del sys.argv[1]
+    flags = {argument for argument in sys.argv if argument in own_flags}
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument not in flags]
 
     codes: list[int] = []
 
     def task(cfg: Any) -> None:
         # What goes wrong stays in its own run: the others of a multirun go on.
-        codes.append(commandline.guarded(command[0], cfg, *command[1:]))
+        codes.append(commandline.guarded(command, cfg, flags))
 
     # Hydra raises what it would otherwise print, with an exit code of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    commandline.register_resolvers()
     try:
         codes.append(commandline.guarded(hydra.main(str(CONF), "config", "1.3")(task)))
     except KeyboardInterrupt:

@@ -32,6 +32,10 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
     table.add_row("trained for", f"{cost['seconds']:.1f} s")
     for layer, norm in record["gradient_norms"].items():
         table.add_row("gradient norm", "not finite" if norm is None else f"{norm:.3g}  [dim]{layer}, last step[/dim]")
+    if record.get("gradient_flow"):  # none where too little was recorded, or the record is older than the verdict
+        ratio = summary["gradient_flow/first_to_last"]
+        detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}[/dim]"
+        table.add_row("gradient flow", record["gradient_flow"] + detail)
     table.add_row("run", str(_relative(directory)))
     for label, command in _next_steps(record, directory, trained):
         table.add_row(label, f"[bold]{command}[/bold]")

@@ -136,11 +136,14 @@ def _run_claimed(
                 "cost": run["cost"] | {"seconds": round(outcome.seconds, 3)},
                 "resumed": outcome.resumed,
                 "gradient_norms": outcome.grad_norms,
+                "gradient_flow": outcome.flow and outcome.flow.verdict,
             }
             if outcome.diverged_at is not None:
                 run["diverged_at"] = outcome.diverged_at
             if wandb_run is not None:
                 wandb_run.summary.update({"status": run["status"], "fingerprint": cell.fingerprint, **run["cost"]})
+                if outcome.flow is not None:
+                    wandb_run.summary.update({f"gradient_flow/{key}": v for key, v in asdict(outcome.flow).items()})
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             run["status"] = "interrupted"

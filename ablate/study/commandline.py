@@ -29,14 +29,14 @@ def register_resolvers() -> None:
     )
 
 
-def guarded(task: Callable[..., None], *arguments: Any) -> int:
+def guarded(task: Callable[..., Any], *arguments: Any) -> int:
     """Call `task` and say what went wrong, if anything did: one message for wrong input, a traceback for a failure.
 
-    Returns the exit code. Interruptions pass.
+    Returns the exit code: the task's own if it returns a number. Interruptions pass.
     """
     try:
-        task(*arguments)
-        return DONE
+        code = task(*arguments)
+        return code if isinstance(code, int) else DONE
     except LostError as error:
         print(f"ablate: {error}", file=sys.stderr)
         return FAILED

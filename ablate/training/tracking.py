@@ -51,7 +51,7 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
         reinit="finish_previous",
     )
     for axis, names in {
-        "trainer/global_step": ("train/loss_step", "lr", "grad_norm/*"),
+        "trainer/global_step": ("train/loss_step", "lr", "grad_norm/*", "gradient_flow/*"),
         "epoch": ("train/loss", "train/acc", "train/acc_top5", "val/*", "test/*"),
     }.items():
         run.define_metric(axis, hidden=True)

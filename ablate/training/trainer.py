@@ -93,6 +93,8 @@ def quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*LeafSpec.*is deprecated.*",
+        ".*`srun` command is available.*",
         ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
+        ".*`srun` command is available on your system but is not used.*",  # said wherever Slurm is installed
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -40,6 +40,7 @@ def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
         "config.yaml",
         "metrics.parquet",
         "gradient_norms.parquet",
+        "gradient_flow",
         "checkpoints",
         "wandb",
         ".hydra",
@@ -56,6 +57,8 @@ def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
     assert {"params", "macs", "seconds"} <= set(run["cost"])
     assert {"packages", "git", "hardware", "data_checksum"} <= set(run["provenance"])
     assert f"{run['summary']['test/acc']:.4f}" in first.stdout
+    flow = next(line for line in first.stdout.splitlines() if line.startswith("gradient flow"))
+    assert run["gradient_flow"] in flow and f"{run['summary']['gradient_flow/first_to_last']:.2g}" in flow
 
     before = (directory / "run.json").read_bytes()
     second = ablate(tmp_path, *SMALL, "shortcut=projection")
@@ -82,8 +85,13 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
             "test/acc",
             "grad_norm/stem.conv",
             "grad_norm/head.linear",
+            "gradient_flow/heat_map",
+            "gradient_flow/norms_by_step",
+            "gradient_flow/profile",
         } <= content["keys"]
         assert content["configs"] == 1
+        flow = {f"gradient_flow/{name}" for name in ("verdict", "first_to_last", "decay_per_layer")}
+        assert flow <= content["summary"]
         assert {"trainer/global_step", "epoch"} <= content["axes"]
 
 
@@ -106,11 +114,13 @@ def wandb_records(file: Path) -> Iterator[wandb_internal_pb2.Record]:
 def offline_run(directory: Path) -> dict:
     """What the one offline file below `directory` holds."""
     (file,) = directory.glob("wandb/offline-run-*/*.wandb")
-    found: dict = {"keys": set(), "exit_code": None, "configs": 0, "axes": set()}
+    found: dict = {"keys": set(), "exit_code": None, "configs": 0, "axes": set(), "summary": set()}
     for entry in wandb_records(file):
         kind = entry.WhichOneof("record_type")
         if kind == "history":
             found["keys"] |= {item.key or ".".join(item.nested_key) for item in entry.history.item}
+        elif kind == "summary":
+            found["summary"] |= {item.key or ".".join(item.nested_key) for item in entry.summary.update}
         elif kind == "exit":
             found["exit_code"] = entry.exit.exit_code
         elif kind == "run":
