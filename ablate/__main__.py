@@ -64,7 +64,12 @@ ON_CONFIGURATION: dict[str, tuple[Callable[[Any, set[str]], None], set[str]]] = 
     "describe": (describe, {"--json", "--table"}),
     "bench": (bench, {"--json"}),
 }
-ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {"plan": plan, "sweep": sweep, "flow": flow, "report": report}
+ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
+    "plan": plan,
+    "sweep": sweep,
+    "flow": flow,
+    "report": report,
+}
 
 
 def _composition(cfg: Any) -> Any:

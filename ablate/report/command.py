@@ -2,14 +2,15 @@
 
 import argparse
 import json
+import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ablate.errors import InputError
 from ablate.report import page, tables
 from ablate.report.contents import Contents, contents
-from ablate.study.comparison import from_results
+from ablate.study.comparison import Comparison, from_plan, from_results
 from ablate.study.pair import pair
 from ablate.study.results import find
 
@@ -18,13 +19,17 @@ RUNS = Path("runs")
 
 def report(arguments: Sequence[str]) -> None:
     """Read the runs, and write report/index.html and its companions. Raises InputError."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     made = _made(options)
     write(made, options.out)
     if options.json:
         print((options.out / "comparison.json").read_text(), end="")
     else:
         tables.show(made, str(options.out / "index.html"))
+    if options.wandb:
+        from ablate.report import wandb_report
+
+        print("\n".join(wandb_report.publish(made)), file=sys.stderr)
     if options.open:
         webbrowser.open((options.out / "index.html").absolute().as_uri())
 
@@ -47,14 +52,31 @@ def write(made: Contents, folder: Path) -> None:
 
 def _made(options: argparse.Namespace) -> Contents:
     chosen = dict(_pair(typed) for group in options.baseline for typed in group)
-    paths = [Path(what) for what in options.what] or [RUNS]
-    source = " ".join(map(str, paths))
-    results = find(paths)
+    overrides = [what for what in options.what if "=" in what]
+    paths = [Path(what) for what in options.what if "=" not in what]
+    files = [path for path in paths if path.is_file() or path.suffix in (".yaml", ".yml")]
+    if files:
+        if len(paths) > 1 or options.compare:
+            raise InputError(f"{files[0]}: a sweep file is reported alone, and --compare takes runs.")
+        folder = [f"hydra.searchpath=[file://{options.config_dir.absolute()}]"] if options.config_dir else []
+        return contents(_of_file(files[0], [*folder, *overrides], options.metric, chosen))
+    if overrides:
+        raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
+    results = find(paths or [RUNS])
+    source = " ".join(map(str, paths or [RUNS]))
     if options.compare:
         first, second = options.compare
         two = pair(results, first, second, options.metric)
         return contents(two.comparison, two)
     return contents(from_results(results, source, options.metric, chosen))
+
+
+def _of_file(path: Path, overrides: Sequence[str], metric: str, chosen: Mapping[str, str]) -> Comparison:
+    from ablate.study.sweep import Request, planned
+    from ablate.study.sweep_file import SweepFile
+
+    file = SweepFile.read(path)
+    return from_plan(planned(file, Request.of(overrides), check_data=False), file, metric, chosen)
 
 
 def _pair(typed: str) -> tuple[str, str]:
@@ -67,7 +89,10 @@ def _pair(typed: str) -> tuple[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ablate report", description="Which choice mattered, and how sure are we.")
     parser.add_argument(
-        "what", nargs="*", metavar="FILE or RUNS", help="a sweep file, or run directories and folders of them (runs)"
+        "what",
+        nargs="*",
+        metavar="FILE or RUNS",
+        help="a sweep file, and what it was run with, or run directories and folders of them (runs)",
     )
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
@@ -79,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--compare", nargs=2, metavar=("A", "B"), help="only two of them: runs, or variants such as norm=none"
     )
+    parser.add_argument("--config-dir", "-cd", type=Path, help="the folder of your own options that the sweep ran with")
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
+    parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     return parser

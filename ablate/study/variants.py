@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -97,11 +97,8 @@ class Variant:
 
 
 def verdict(result: Result) -> str | None:
-    """What the run's gradient flow was judged to be, where it was."""
-    found = result.record["summary"].get("gradient_flow/verdict") or result.record.get("gradient_flow")
-    if isinstance(found, Mapping):
-        found = found.get("verdict")
-    return found if isinstance(found, str) else None
+    """What the run's gradient flow was judged to be; None where too little was recorded, or the run is older."""
+    return result.record.get("gradient_flow")
 
 
 def text(value: Any) -> str:

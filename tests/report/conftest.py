@@ -66,18 +66,19 @@ def write_run(
     cost: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
     history: bool = True,
+    directory: Path | None = None,
     **changes: Any,
 ) -> Path:
     """One run's directory. `typed` are its overrides, `value` its test accuracy; `changes` go into run.json."""
     _, options = _defaults()
     overrides = [f"{key}={item}" for key, item in typed.items()] + [f"seed={seed}"]
     fingerprint = f"{zlib.crc32(repr((overrides, changes, provenance)).encode()):08x}"
-    directory = runs / fingerprint
+    directory = directory or runs / fingerprint
     directory.mkdir(parents=True)
     config = _config(tuple(typed.items())).replace("\nseed: 0\n", f"\nseed: {seed}\n")
     (directory / "config.yaml").write_text(config.replace("seed: 0\n", f"seed: {seed}\n", 1))
     known: dict[str, Any] = {
-        "fingerprint": fingerprint,
+        "fingerprint": directory.name,
         "name": " ".join(overrides),
         "status": status,
         "choices": options | {key: item for key, item in typed.items() if key in options},
@@ -113,7 +114,7 @@ def _write_history(directory: Path, value: float, seed: int, epochs: int, steps:
         last = (epoch + 1) * steps - 1
         history.log_metrics({"val/acc": value * rise, "train/loss": 2.3 * (1 - rise), "epoch": epoch}, last)
         norms = np.exp(noise.normal(0, 0.2, (steps, layers)) + 3 * (np.asarray(depths) - 1) * (1.2 - value))
-        history.log_gradient_norms(list(range(epoch * steps, (epoch + 1) * steps)), names, depths, norms)
+        history.log_gradient_norms(list(range(epoch * steps, (epoch + 1) * steps)), names, depths, norms, {})
         history.save()
     history.join()
     history.discard_parts()

@@ -10,10 +10,12 @@ import pytest
 
 from ablate.errors import InputError
 from ablate.report.answer import answer, notes
-from ablate.study.comparison import Comparison, from_results
+from ablate.study.comparison import Comparison, from_plan, from_results
 from ablate.study.pair import pair
 from ablate.study.results import find
 from ablate.study.series import COLUMNS, ROWS, curve, gradients
+from ablate.study.sweep import Request, planned
+from ablate.study.sweep_file import SweepFile
 from ablate.study.variants import Variant
 from ablate.training.history import SCHEMAS, _write
 
@@ -337,6 +339,71 @@ def test_two_runs_side_by_side(run, compared, tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             pair(results, a, b, "test/acc")
+
+
+SWEEP = """
+description: Does it need
+  its norm?
+method: grid
+metric: {name: val/acc, goal: maximize}
+parameters:
+  shortcut: {values: [projection, none]}
+  norm: {values: [none, batch]}
+  seed: {values: [3, 4]}
+  trainer.max_epochs: {value: 2}
+"""
+
+
+@pytest.fixture
+def planned_sweep(simulate, tmp_path):
+    """`planned_sweep({(shortcut, norm, seed): accuracy}, metric=…)`: the comparison of SWEEP with these runs finished."""
+
+    def compared(finished, content=SWEEP, **options):
+        (tmp_path / "sweep.yaml").write_text(content)
+        file = SweepFile.read(tmp_path / "sweep.yaml")
+        request = Request.of([f"runs_dir={tmp_path / 'runs'}"])
+        cells = planned(file, request, check_data=False)
+        for cell in cells:
+            key = tuple(cell.assignment[name] for name in ("shortcut", "norm", "seed"))
+            if key in finished:
+                typed = {name: cell.assignment[name] for name in ("shortcut", "norm")}
+                simulate(tmp_path, typed, key[2], finished[key], history=False, directory=cell.directory)
+                cell.look()
+        return from_plan(cells, file, **options)
+
+    return compared
+
+
+def test_a_sweep_file_says_the_question_the_baseline_and_what_is_missing(planned_sweep):
+    comparison = planned_sweep(
+        {("projection", "none", 3): 0.8, ("projection", "none", 4): 0.9, ("none", "none", 3): 0.5}
+    )
+    assert comparison.question == "Does it need its norm?"
+    assert comparison.factors == {"shortcut": ["projection", "none"], "norm": ["none", "batch"]}
+    assert [variant.label for variant in comparison.variants] == [
+        *("baseline", "norm=batch", "shortcut=none", "shortcut=none norm=batch")
+    ]
+    assert comparison.baseline.assignment == {"shortcut": "projection", "norm": "none"}
+    none = labelled(comparison, "shortcut=none")
+    assert (none.paired_seeds, none.seeds("to do")) == ((3,), [4])
+    assert comparison.count("to do") == 5
+    assert any(note.startswith("3 of 8 runs have a result; 5 not run yet") for note in notes(comparison))
+    assert shlex.split(none.command([4]))[3:] == [
+        *("shortcut=none", "norm=none", "trainer.max_epochs=2", none.entries[0].overrides[-1], "seed=4")
+    ]
+
+
+def test_a_cell_that_makes_no_sense_stays_in_the_report_with_its_reason(planned_sweep):
+    comparison = planned_sweep({("projection", "none", 3): 0.8}, SWEEP.replace("[3, 4]", "[3, -1]"))
+    assert comparison.baseline.seeds("invalid") == [-1]
+    assert "must not be negative" in comparison.baseline.entries[0].reason
+    assert any("4 refused as making no sense" in note for note in notes(comparison))
+
+
+def test_the_files_goal_is_that_of_its_own_metric(planned_sweep):
+    comparison = planned_sweep({}, SWEEP.replace("maximize", "minimize"), metric="val/acc", chosen={"norm": "batch"})
+    assert comparison.goal == "minimize"
+    assert comparison.baseline.assignment == {"shortcut": "projection", "norm": "batch"}
 
 
 def test_json_is_whole(run, compared):

@@ -167,7 +167,8 @@ def test_readable_on_a_phone_and_in_the_dark(opened, width, scheme):
     assert wide[0] <= wide[1] == width, "the page itself never scrolls sideways, only the table in it"
     pairs = opened.execute_script(
         """const lightness = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(v => { v /= 255;
-             return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+             return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
+             return .2126 * r + .7152 * g + .0722 * b; };
            const paper = lightness(getComputedStyle(document.body).backgroundColor);
            return ['p', 'td', 'th', 'a', '.small', 'svg text.ink', 'svg text.muted', '.chip'].map(s => {
              const e = document.querySelector('main ' + s), style = getComputedStyle(e);
