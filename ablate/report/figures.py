@@ -75,10 +75,12 @@ def interaction(
     lines: Sequence[tuple[Any, Sequence[Estimate | None]]],
     of: Unit,
 ) -> Plot:
-    """The mean of the metric for each value of one choice, a line for each value of another, with 95% intervals."""
-    values = [
-        v * of.factor for _, row in lines for e in row if e for v in (e.mean, *(e.interval or ())) if v is not None
-    ]
+    """The mean of the metric for each value of one choice, a line for each value of another, with 95% intervals.
+
+    An accuracy's interval is drawn as far as accuracies go.
+    """
+    shown = [v for _, row in lines for e in row if e for v in (e.mean, *(e.interval or ())) if v is not None]
+    values = [of.possible(v) * of.factor for v in shown]
     plot = Plot(
         f"{metric} by {factor} and {other}",
         (-0.4, len(levels) - 0.6),
@@ -97,7 +99,7 @@ def interaction(
             assert e.mean is not None
             (cx, cy) = plot.place(x, e.mean * of.factor)
             if e.interval:
-                ends = [plot.place(x, end * of.factor) for end in e.interval]
+                ends = [plot.place(x, of.possible(end) * of.factor) for end in e.interval]
                 plot.add("path", "", group, d=path(ends), **stroke(series), stroke_width=1.2)
             said = (
                 f"{other}={text(value)}: {of.value(e.mean)}{of.of_value}, 95% CI {of.interval(e.interval)}, n = {e.n}"

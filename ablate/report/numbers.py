@@ -24,6 +24,10 @@ class Unit:
         text = _plain(value * self.factor, self.decimals)
         return text if text.startswith("−") or not text.strip("0.") else f"+{text}"
 
+    def possible(self, value: float) -> float:
+        """The nearest value that there can be: an accuracy lies between 0 and 1."""
+        return min(1.0, max(0.0, value)) if self.of_value == "%" else value
+
     def interval(self, interval: tuple[float, float] | None, changes: bool = False) -> str:
         if interval is None:
             return DASH

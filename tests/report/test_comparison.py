@@ -10,6 +10,7 @@ import pytest
 
 from ablate.errors import InputError
 from ablate.report.answer import answer, notes
+from ablate.study.commandline import register_resolvers
 from ablate.study.comparison import Comparison, from_plan, from_results
 from ablate.study.pair import pair
 from ablate.study.results import find
@@ -356,7 +357,9 @@ parameters:
 
 @pytest.fixture
 def planned_sweep(simulate, tmp_path):
-    """`planned_sweep({(shortcut, norm, seed): accuracy}, metric=…)`: the comparison of SWEEP with these runs finished."""
+    """`planned_sweep({(shortcut, norm, seed): accuracy}, metric=…)`: SWEEP's comparison with these runs finished."""
+
+    register_resolvers()
 
     def compared(finished, content=SWEEP, **options):
         (tmp_path / "sweep.yaml").write_text(content)
