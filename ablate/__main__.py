@@ -10,11 +10,13 @@ DESCRIBE_FLAGS = ("--json", "--table")
 def train(cfg: Any) -> None:
     """One composed configuration, trained unless it has been."""
     from ablate.report import closing
-    from ablate.study import cell
+    from ablate.study import cell, stored
 
     prepared = cell.prepare(_composition(cfg))
     record, trained = cell.run(prepared)
     closing.show(record, prepared.directory, trained)
+    if not trained and (wandb_run := stored.report(prepared, record)):
+        print(f"Its stored result has been reported to W&B as the run {wandb_run}.")
 
 
 def describe(cfg: Any, flags: set[str]) -> None:
@@ -23,6 +25,13 @@ def describe(cfg: Any, flags: set[str]) -> None:
 
     show = describe.show_experiments if "--table" in flags else describe.show
     show(_composition(cfg), as_json="--json" in flags)
+
+
+def _take_parameters() -> None:
+    """The parameters of a W&B agent's run become overrides."""
+    from ablate.study import parameters
+
+    sys.argv[1:] = parameters.arguments(sys.argv[1:])
 
 
 def _composition(cfg: Any) -> Any:
@@ -45,6 +54,8 @@ def main() -> None:
     from ablate.study import commandline
     from ablate.study.composition import CONF
 
+    if wrong := commandline.guarded(_take_parameters):
+        sys.exit(wrong)
     command: tuple[Any, ...] = (train,)
     if sys.argv[1:2] == ["describe"]:
         # The rest is Hydra's, as in training.
