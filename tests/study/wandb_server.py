@@ -37,7 +37,8 @@ class Sweep:
 class WandbServer:
     """Use as a context manager; `environment` is what a `wandb` process needs to find it.
 
-    stop(name)  has the agent stop this run at its next heartbeat
+    add(config)  is what `wandb sweep` does
+    stop(name)   has the agent stop this run at its next heartbeat
     """
 
     def __init__(self) -> None:
@@ -87,6 +88,12 @@ class WandbServer:
         with self.lock:
             return [run for sweep in self.sweeps.values() for run in sweep.runs.values()]
 
+    def add(self, config: dict[str, Any]) -> str:
+        """A new sweep, as `wandb sweep` makes one; its name."""
+        name = f"sweep{len(self.sweeps)}"
+        self.sweeps[name] = Sweep(config, cells_of(config["parameters"]))
+        return name
+
     def stop(self, name: str) -> None:
         with self.lock:
             self._stopping.add(name)
@@ -121,9 +128,7 @@ class WandbServer:
         }
 
     def _upsert_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
-        config = yaml.safe_load(variables["config"])
-        name = f"sweep{len(self.sweeps)}"
-        self.sweeps[name] = Sweep(config, cells_of(config["parameters"]))
+        name = self.add(yaml.safe_load(variables["config"]))
         project = {"id": "1", "name": variables["projectName"], "entity": {"id": "1", "name": ENTITY}}
         return {"upsertSweep": {"sweep": {"name": name, "project": project}, "configValidationWarnings": []}}
 
@@ -156,7 +161,7 @@ class WandbServer:
         if running:
             commands = [{"type": "stop", "run_id": name} for name in running if name in self._stopping]
         elif sweep.cells:
-            name = f"run{len(sweep.runs)}"
+            name = f"run{sum(len(known.runs) for known in self.sweeps.values())}"
             sweep.runs[name] = Run(name, sweep.cells.pop(0), agent)
             args = {key: {"value": value} for key, value in sweep.runs[name].config.items()}
             commands = [{"type": "run", "run_id": name, "program": sweep.config.get("program"), "args": args}]
