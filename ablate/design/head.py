@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from ablate.design.placement import Parts
-from ablate.errors import InputError
+from ablate.errors import ImageSizeError
 
 
 def global_pool(shape: tuple[int, int, int], classes: int, words: Sequence[str], parts: Parts) -> nn.Sequential:
@@ -30,11 +30,11 @@ def pool_flatten(
 ) -> nn.Sequential:
     """[norm], [act], pool x pool average pooling, flatten, linear (documents 002 and 004, pool 2).
 
-    Raises InputError where the map is smaller than the pooling window.
+    Raises ImageSizeError where the map is smaller than the pooling window.
     """
     channels, height, width = shape
     if min(height, width) < pool:
-        raise InputError(
+        raise ImageSizeError(
             f"head=pool_flatten averages {pool}x{pool} pixels and clashes with this data.image_size: the last map is"
             f" {height}x{width}. Use head=global_pool, or a larger data.image_size."
         )
@@ -61,10 +61,12 @@ def vgg(
     """[norm], [act], 2x2/2 max-pool, mean to pool x pool, flatten; linear, act, dropout per hidden layer; linear.
 
     VGG's classifier (arXiv 1409.1556); the averaging, torchvision's, does nothing at 224 pixels.
+
+    Raises ImageSizeError where the map cannot be halved.
     """
     channels, height, width = shape
     if min(height, width) < 2:
-        raise InputError(
+        raise ImageSizeError(
             f"head=vgg halves the last map and clashes with this data.image_size: the map is {height}x{width}."
             " Use head=global_pool, or a larger data.image_size."
         )

@@ -11,7 +11,7 @@ from ablate.design.block import Block
 from ablate.design.branch import Branch
 from ablate.design.placement import Parts, Placement
 from ablate.design.shortcut import Shortcut
-from ablate.errors import InputError
+from ablate.errors import ImageSizeError, InputError
 
 
 def output_shape(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ class Network(nn.Module):
     stages, widths  blocks per stage, and each stage's width, to which the branch's ratios apply
     stem, transition, head  see the modules of the same names
 
-    Raises InputError where two choices clash, or a stage would have to halve a map of one pixel.
+    Raises InputError where two choices clash, ImageSizeError where a stage would have to halve a map of one pixel.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Network(nn.Module):
             stride = 1
             if index > 0:
                 if max(shape[1:]) == 1:
-                    raise InputError(_too_small(name, size))
+                    raise _too_small(name, size)
                 before, channels_now, stride = transition(channels_now, width, parts)
                 if len(list(before.children())):
                     layers["transition"] = before
@@ -99,13 +99,13 @@ def _checked_shape(name: str, module: nn.Module, shape: tuple[int, ...], size: i
     except RuntimeError as error:
         # Torch names the layer's sizes ("Output size is too small"), not the image's.
         if "too small" in str(error) or "can't be greater than actual input size" in str(error):
-            raise InputError(_too_small(name, size)) from error
+            raise _too_small(name, size) from error
         raise
 
 
-def _too_small(name: str, size: int) -> str:
-    return (
+def _too_small(name: str, size: int) -> ImageSizeError:
+    return ImageSizeError(
         f"Images of {size}x{size} pixels are too small for this depth: {name} would have to shrink a map that is"
-        f" used up. Enlarge them (data.image_size={max(2 * size, 32)} resizes), or choose a gentler stem"
-        " (stem=conv3x3), a gentler transition (transition=stride), or fewer stages."
+        " used up. Use larger ones, a gentler stem (stem=conv3x3), a gentler transition (transition=stride), or fewer"
+        " stages."
     )

@@ -24,6 +24,7 @@ from ablate.training.interrupt import Interrupted, StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.run import Watch, train
 from ablate.training.settings import check_values, resolve_auto
+from ablate.training.trainer import check_trainer
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +58,19 @@ class Cell:
 def prepare(composition: Composition) -> Cell:
     """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
     composition.check_types()
-    cfg = composition.cfg.copy()
-    OmegaConf.resolve(cfg)
-    check_values(cfg)
-    resolve_auto(cfg)
+    values = composition.values()
+    check_values(values)
+    resolve_auto(values)
+    cfg = OmegaConf.create(values)
+    check_trainer(cfg)
     with torch.device("meta"):
-        network = build.network(cfg)
+        network = build.network(composition.cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
-    return Cell(cfg, composition, fingerprint(cfg), total)
+    return Cell(cfg, composition, fingerprint(values), total)
 
 
 def run(
-    cell: Cell, stop: StopRequest | None = None, progress: Callable[[], Callback] = progress
+    cell: Cell, stop: StopRequest | None = None, progress: Callable[[bool], Callback] = progress
 ) -> tuple[dict[str, Any], bool]:
     """The cell's record, and whether it was trained just now.
 
@@ -76,7 +78,7 @@ def run(
     <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
 
     stop      asked by the signals SIGINT and SIGTERM; without one, the run listens itself
-    progress  the Lightning callback that shows the run's progress
+    progress  makes the callback that shows the run's progress, told whether a bar is wanted
 
     Raises TakenError where another process trains it, and what the training raises, after recording it.
     """

@@ -1,12 +1,17 @@
-"""From a resolved configuration to the network that it names, without the packages that training needs."""
+"""From a configuration to the network that it names, without the packages that training needs."""
 
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ablate.design.network import Network
 from ablate.design.placement import Parts
+from ablate.errors import ImageSizeError, InputError
+
+# What `data.image_size` a refusal may name, the smallest that fits.
+SIZES = (32, 64, 128, 256, 512, 1024)
 
 
 def part(cfg: Any) -> Any:
@@ -16,8 +21,31 @@ def part(cfg: Any) -> Any:
 def network(cfg: DictConfig) -> Network:
     """The network that `cfg` describes, with torch's own initial weights.
 
-    Raises InputError where two of its choices clash.
+    Raises InputError where two of its choices clash; where the images are too small, it names a size that fits. What
+    depends on the size, as `stem=auto` does, must not be resolved in `cfg` for that.
     """
+    try:
+        return _network(cfg)
+    except ImageSizeError as error:
+        size = _fitting_size(cfg)
+        raise InputError(f"{error} data.image_size={size} fits." if size else str(error)) from error
+
+
+def _fitting_size(cfg: DictConfig) -> int | None:
+    """The smallest of SIZES at which the same choices make a network."""
+    larger = cfg.copy()
+    for size in SIZES:
+        OmegaConf.update(larger, "data.image_size", size)
+        try:
+            with torch.device("meta"):
+                _network(larger)
+            return size
+        except InputError:
+            continue
+    return None
+
+
+def _network(cfg: DictConfig) -> Network:
     return Network(
         channels=cfg.data.channels,
         size=cfg.data.image_size,

@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 
-def progress() -> Callback:
-    """Lightning's rich progress bar on a terminal, one line per epoch elsewhere."""
-    return RichProgressBar(refresh_rate=10, leave=False) if sys.stdout.isatty() else EpochLines()
+def progress(bar: bool) -> Callback:
+    """Lightning's rich progress bar on a terminal, if a `bar` is wanted; else one line per epoch."""
+    return RichProgressBar(refresh_rate=10, leave=False) if bar and sys.stdout.isatty() else EpochLines()
 
 
 class EpochLines(Callback):

@@ -1,9 +1,7 @@
 """One run: a resolved configuration trained, tested and recorded in a directory."""
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +9,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, ProgressBar
-from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.training import build
 from ablate.training.checkpoints import Checkpoints, latest, step_of
@@ -24,6 +20,7 @@ from ablate.training.interrupt import StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.ranks import other_ranks
 from ablate.training.recorder import StepRecorder
+from ablate.training.trainer import new_trainer, quieten
 
 
 @dataclass
@@ -49,12 +46,12 @@ class Watch:
 
     stop        a signal that has arrived ends the run, its state saved
     may_write   called before every write; raises LostError where the run belongs to another process now
-    progress    shows the run's progress
+    progress    makes the callback that shows the run's progress, told whether a bar is wanted
     """
 
     stop: StopRequest
     may_write: Callable[[], None] = lambda: None
-    progress: Callable[[], Callback] = progress
+    progress: Callable[[bool], Callback] = progress
 
 
 def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Outcome:
@@ -71,7 +68,7 @@ def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Out
 
 
 def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch) -> Outcome:
-    _quieten()
+    quieten()
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     if cfg.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
@@ -104,7 +101,8 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
     if cfg.compile is not None:
         network.compile(mode=cfg.compile)
     data = build.images(cfg)
-    trainer = _trainer(cfg, directory, history, wandb_run, [recorder, checkpoints, watch.progress()])
+    loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
+    trainer = new_trainer(cfg, directory, loggers, [recorder, checkpoints], watch.progress)
 
     torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
     trainer.fit(model, data, ckpt_path=checkpoint)
@@ -123,38 +121,6 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         resumed=checkpoint is not None,
         grad_norms=history.outer_norms() if trainer.is_global_zero else {},
     )
-
-
-def _trainer(
-    cfg: DictConfig, directory: Path, history: RunHistory, wandb_run: Any, callbacks: list[Callback]
-) -> pl.Trainer:
-    new_trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
-    users_callbacks = new_trainer.keywords.pop("callbacks", [])
-    return new_trainer(
-        logger=[history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history],
-        callbacks=[*users_callbacks, *callbacks],
-        default_root_dir=directory,
-        enable_progress_bar=isinstance(callbacks[-1], ProgressBar),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the data's own loaders share every batch among the ranks
-        # Always, lest Lightning find itself under Slurm and requeue the job by a checkpoint of its own.
-        plugins=[LightningEnvironment()],
-    )
-
-
-def _quieten() -> None:
-    """Only what a user can act on: Lightning's notes on hardware and its advice on its own loaders go."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*smaller than the logging interval.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*LeafSpec.*is deprecated.*",
-        ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 def main(arguments: list[str]) -> None:

@@ -64,7 +64,7 @@ def test_experiment_learns(experiment: str, compose_cfg: Callable[..., DictConfi
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_on_the_embedded_data(experiment: str, compose_cfg: Callable[..., DictConfig]) -> None:
-    """It builds, or is refused for its size, and builds at the size that the file's header names."""
+    """It builds, or is refused for its size, and builds at the size that the refusal and the file's header name."""
 
     def build_on_digits(*overrides: str) -> None:
         cfg = shrunk(compose_cfg(experiment, "data=digits", *overrides))  # depth and width do not change the maps
@@ -74,8 +74,8 @@ def test_experiment_on_the_embedded_data(experiment: str, compose_cfg: Callable[
     try:
         build_on_digits()
     except InputError as error:
-        assert "data.image_size" in str(error)
-        (fits,) = RESIZED.findall(header(experiment))
+        (fits,) = RESIZED.findall(str(error))
+        assert RESIZED.findall(header(experiment)) == [fits]
         build_on_digits(fits)
 
 

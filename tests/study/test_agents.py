@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from wandb_files import offline_run
-from wandb_server import WandbServer
+
+from tests.study.wandb_files import offline_run
+from tests.study.wandb_server import WandbServer
 
 QUICK = Path(__file__).parents[2] / "sweeps" / "quick.yaml"
 # Of lists and mappings too, which only `${args_json}` carries.

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from wandb_files import offline_run
+
+from tests.study.wandb_files import offline_run
 
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
 

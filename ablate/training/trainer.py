@@ -1,0 +1,98 @@
+"""Lightning's Trainer: what a run sets itself, and what a user may add to it."""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from ablate.errors import InputError
+from ablate.training.progress import progress
+
+# Arguments of the Trainer that a run needs as they are, and what to use instead.
+SET_BY_THE_RUN = {
+    "default_root_dir": "set runs_dir",
+    "enable_checkpointing": "see checkpoint.every_n_epochs",
+    "fast_dev_run": "use trainer.max_epochs=1 +trainer.limit_train_batches=1",
+    "num_sanity_val_steps": "the validation after the first epoch comes soon enough",
+    "use_distributed_sampler": "the data share every batch among the processes themselves",
+}
+
+
+def check_trainer(cfg: DictConfig) -> None:
+    """Raise InputError for arguments that Lightning's Trainer does not take, or that a run sets itself."""
+    quieten()
+    try:
+        new_trainer(cfg, Path(), [], [])
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        reason = " ".join(str(error).replace("Trainer.__init__()", "Lightning's Trainer").split())
+        raise InputError(f"trainer: {reason}") from error
+
+
+def new_trainer(
+    cfg: DictConfig,
+    directory: Path,
+    loggers: Sequence[Logger],
+    callbacks: Sequence[Callback],
+    progress: Callable[[bool], Callback] = progress,
+) -> pl.Trainer:
+    """The Trainer that the resolved `cfg.trainer` describes, with the run's loggers and callbacks besides the user's.
+
+    Raises InputError for arguments that the run sets itself, and what the Trainer raises.
+    """
+    for name, advice in SET_BY_THE_RUN.items():
+        if name in cfg.trainer:
+            raise InputError(f"trainer.{name}={cfg.trainer[name]}: the run sets it itself; {advice}.")
+    if isinstance(cfg.trainer.get("logger"), bool):
+        raise InputError(f"trainer.logger={cfg.trainer.logger}: W&B is switched off by tracking=disabled.")
+    given = instantiate(cfg.trainer, _partial_=True, _convert_="all")
+    plugins = _listed(given.keywords.get("plugins"))
+    if any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        raise InputError(
+            "trainer.plugins: the run starts its processes itself, on one machine, and has a cluster environment of"
+            " its own. Leave yours out."
+        )
+    bar = progress(given.keywords.get("enable_progress_bar", True))
+    return given(
+        **{
+            "enable_model_summary": False,
+            **given.keywords,
+            "logger": [*_listed(given.keywords.get("logger")), *loggers],
+            "callbacks": [*_listed(given.keywords.get("callbacks")), *callbacks, bar],
+            "default_root_dir": directory,
+            "enable_progress_bar": isinstance(bar, pl.callbacks.ProgressBar),
+            "num_sanity_val_steps": 0,
+            "use_distributed_sampler": False,  # the data's own loaders share every batch among the ranks
+            # Always, lest Lightning find itself under Slurm and requeue the job by a checkpoint of its own.
+            "plugins": [*plugins, LightningEnvironment()],
+        }
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    """Lightning takes one, several or none."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def quieten() -> None:
+    """Only what a user can act on: Lightning's notes on hardware and its advice on its own loaders go."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*LeafSpec.*is deprecated.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
+    ):
+        warnings.filterwarnings("ignore", message=message)
