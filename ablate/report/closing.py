@@ -25,8 +25,11 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
     if record["status"] == "diverged":
         table.add_row("diverged", f"the loss of optimizer step {record['diverged_at']} is not finite")
     else:
-        table.add_row("test accuracy", _accuracy(summary))
-        table.add_row("validation", f"{summary['val/acc']:.4f}")
+        # +trainer.limit_test_batches=0 and its like leave one out.
+        if "test/acc" in summary:
+            table.add_row("test accuracy", _accuracy(summary))
+        if "val/acc" in summary:
+            table.add_row("validation", f"{summary['val/acc']:.4f}")
     table.add_row("parameters", count(cost["params"]))
     table.add_row("multiply-adds", count(cost["macs"]))
     table.add_row("trained for", f"{cost['seconds']:.1f} s")

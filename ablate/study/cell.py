@@ -54,6 +54,7 @@ def prepare(composition: Composition) -> Cell:
     check_values(cfg)
     resolve_auto(cfg)
     check_trainer(cfg)
+    build.check_recipe(cfg)
     with torch.device("meta"):
         network = build.network(composition.cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)

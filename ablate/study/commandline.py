@@ -7,12 +7,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.errors import InputError
-from ablate.study.composition import axes, composed, nearest
+from ablate.errors import InputError, nearest
+from ablate.study.composition import axes, composed
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
@@ -55,10 +55,13 @@ def explained(error: Exception) -> str:
             return str(cause)
         cause = cause.__cause__
     text = str(error) + (f" {error.__cause__}" if error.__cause__ else "")
+    where = re.search(r"full_key: (\S+)", str(error))
+    if isinstance(error, InstantiationException) and where and error.__cause__:
+        text = f"{where[1]}: {error.__cause__}"
     if isinstance(error, MissingConfigException) and error.options:
         return _unknown_option(error)
     key = re.search(r"Could not override '([^']+)'", text)
-    return _unknown_key(key[1]) if key else text.strip()
+    return _unknown_key(key[1]) if key else " ".join(text.split())
 
 
 def _unknown_option(error: MissingConfigException) -> str:

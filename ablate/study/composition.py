@@ -1,6 +1,5 @@
 """What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
 
-import difflib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +82,7 @@ class Composition:
                 or default is _MISSING
                 or default is None
                 or default == "auto"
+                or (value == "auto" and key.startswith("trainer."))  # Lightning's word
                 or _fits(value, default)
             ):
                 continue
@@ -109,21 +109,22 @@ def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
     return {str(axis): option for axis, option in choices.items() if not str(axis).startswith("hydra/")}
 
 
-def nearest(word: str, words: list[str]) -> str:
-    """` Did you mean …?`, or nothing where no word is near."""
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
 def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, float):
         return isinstance(value, int | float)
-    kinds = (int, str, ListConfig, DictConfig)
+    if isinstance(default, ListConfig) and isinstance(value, ListConfig):
+        # Numbers in a list may be whole or not, whatever those of the default are.
+        likes = [float(like) if isinstance(like, int) else like for like in default[:1]]
+        return all(_fits(item, like) for item in value for like in likes)
+    kinds = (int, str, DictConfig)
     return any(isinstance(default, kind) and isinstance(value, kind) for kind in kinds)
 
 
 def _kind(value: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    return names.get(type(value), "a list" if isinstance(value, ListConfig) else "a mapping")
+    if isinstance(value, ListConfig):
+        inner = {int: " of numbers", float: " of numbers", str: " of words", ListConfig: " of lists"}
+        return "a list" + (inner.get(type(value[0]), "") if value else "")
+    return names.get(type(value), "a mapping")
