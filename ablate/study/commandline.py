@@ -40,6 +40,9 @@ def guarded(task: Callable[..., None], *arguments: Any) -> int:
             traceback.print_exc()
         print(f"ablate: {explained(error)}", file=sys.stderr)
         return WRONG_INPUT
+    except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Exception:
         traceback.print_exc()
         return FAILED
