@@ -9,11 +9,13 @@ from typing import Any
 def train(cfg: Any, flags: set[str]) -> None:
     """One composed configuration, trained unless it has been."""
     from ablate.report import closing
-    from ablate.study import cell
+    from ablate.study import cell, stored
 
     prepared = cell.prepare(_composition(cfg))
     record, trained = cell.run(prepared)
     closing.show(record, prepared.directory, trained)
+    if not trained and (wandb_run := stored.report(prepared, record)):
+        print(f"Its stored result has been reported to W&B as the run {wandb_run}.")
 
 
 def describe(cfg: Any, flags: set[str]) -> None:
@@ -72,6 +74,13 @@ ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
+def _take_parameters() -> None:
+    """The parameters of a W&B agent's run become overrides."""
+    from ablate.study import parameters
+
+    sys.argv[1:] = parameters.arguments(sys.argv[1:])
+
+
 def _composition(cfg: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
@@ -93,6 +102,8 @@ def main() -> None:
     from ablate.study.composition import CONF
 
     commandline.register_resolvers()
+    if wrong := commandline.guarded(_take_parameters):
+        sys.exit(wrong)
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ON_ARGUMENTS:
         sys.exit(commandline.guarded(ON_ARGUMENTS[name], sys.argv[2:]))
