@@ -30,7 +30,8 @@ PAIRS = 6
 
 @dataclass
 class Contents:
-    """
+    """A comparison, and what is shown of it.
+
     rows     of the main table
     drawn    the variants that have a curve, by their series: 0 is the baseline
     figures  drawings by the names of their files

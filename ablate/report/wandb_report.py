@@ -11,7 +11,7 @@ from ablate.report.contents import Contents
 from ablate.report.tables import markdown
 from ablate.study.variants import Variant
 
-FEW_PANELS = {"w": 12, "h": 8}
+SIZE = {"w": 12, "h": 8}
 
 
 def publish(made: Contents) -> tuple[str, str]:
@@ -114,8 +114,8 @@ def run_set(*variants: Variant) -> Any:
 def result_panels(metric: str) -> list[Any]:
     from wandb_workspaces.reports import v2 as wr
 
-    wide = wr.Layout(x=0, y=0, **FEW_PANELS)
-    beside = wr.Layout(x=12, y=0, **FEW_PANELS)
+    wide = wr.Layout(x=0, y=0, **SIZE)
+    beside = wr.Layout(x=12, y=0, **SIZE)
     return [
         wr.BarPlot(
             title=f"{metric}, mean and standard deviation over the seeds",
@@ -143,7 +143,7 @@ def gradient_panels() -> list[Any]:
 def _lines(title: str, x: str, column: int, **what: Any) -> Any:
     from wandb_workspaces.reports import v2 as wr
 
-    layout = wr.Layout(x=12 * column, y=0, **FEW_PANELS)
+    layout = wr.Layout(x=12 * column, y=0, **SIZE)
     return wr.LinePlot(title=title, x=x, groupby_aggfunc="mean", groupby_rangefunc="minmax", layout=layout, **what)
 
 

@@ -3,16 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from ablate.errors import InputError
 from ablate.study.confounds import confounds
 from ablate.study.effects import Effect, crossed, effects
-from ablate.study.results import Result, at, distinct, identity, read, varied
+from ablate.study.results import Result, at, defaults, distinct, identity, read, varied
 from ablate.study.statistics import LEVEL, Difference, holm, outperforming, variance_shares
 from ablate.study.variants import Assignment, Entry, Variant, text
 
@@ -65,7 +63,7 @@ def from_results(
 ) -> Comparison:
     """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults."""
     factors = varied(results)
-    options, values = _defaults() if factors else ({}, {})
+    options, values = defaults() if factors else ({}, {})
     why = "the defaults, as far as runs have them" if factors else "the only variant"
     for key, found in factors.items():
         default = options[key] if key in options else at(values, key)
@@ -186,6 +184,8 @@ def compare(
             besides=factors,
             superseded=[result for entry in variant.entries for result in entry.superseded],
         )
+        if same := {other for entry in variant.entries for other in entry.same}:
+            variant.confounds.append(f"the plan has cells that come out identical: {', '.join(sorted(same)[:3])}")
     return comparison
 
 
@@ -287,14 +287,3 @@ def _named(factors: Mapping[str, Sequence[Any]], key: str, typed: str) -> Any:
 def _move_first(values: list[Any], value: Any) -> None:
     i = [identity(v) for v in values].index(identity(value))
     values.insert(0, values.pop(i))
-
-
-@cache
-def _defaults() -> tuple[dict[str, str | None], dict[str, Any]]:
-    """The option of every axis, and the configuration, where nothing is typed."""
-    from ablate.study.composition import axes, composed
-
-    cfg = composed([])
-    values = OmegaConf.to_container(cfg)
-    assert isinstance(values, dict)
-    return axes(cfg), {str(key): value for key, value in values.items()}

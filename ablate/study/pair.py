@@ -14,7 +14,8 @@ from ablate.study.variants import Entry, Variant, text
 
 @dataclass(frozen=True)
 class Pair:
-    """
+    """The comparison of two, and what one looks at besides.
+
     configuration  where the two differ: key, value of the first, value of the second; options of axes first
     metrics        every metric of their summaries, over the seeds of each
     """

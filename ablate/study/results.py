@@ -134,6 +134,19 @@ def differences(
     return {} if config is other else dict(walk(config, other, ""))
 
 
+@cache
+def defaults() -> tuple[dict[str, str | None], dict[str, Any]]:
+    """The option of every axis, and the configuration, where nothing is typed."""
+    from omegaconf import OmegaConf
+
+    from ablate.study.composition import axes, composed
+
+    cfg = composed([])
+    values = OmegaConf.to_container(cfg)
+    assert isinstance(values, dict)
+    return axes(cfg), {str(key): value for key, value in values.items()}
+
+
 def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"{path}: there is no such file or folder.")

@@ -403,6 +403,15 @@ def test_a_cell_that_makes_no_sense_stays_in_the_report_with_its_reason(planned_
     assert any("4 refused as making no sense" in note for note in notes(comparison))
 
 
+def test_cells_that_come_out_identical_are_one_and_said(planned_sweep):
+    content = SWEEP.replace("trainer.max_epochs: {value: 2}", "tracking: {values: [offline, disabled]}")
+    comparison = planned_sweep({("projection", "none", 3): 0.8}, content)
+    assert [variant.label for variant in comparison.variants] == [
+        *("baseline", "norm=batch", "shortcut=none", "shortcut=none norm=batch")
+    ]
+    assert any("come out identical" in warning for warning in comparison.baseline.confounds)
+
+
 def test_the_files_goal_is_that_of_its_own_metric(planned_sweep):
     comparison = planned_sweep({}, SWEEP.replace("maximize", "minimize"), metric="val/acc", chosen={"norm": "batch"})
     assert comparison.goal == "minimize"
