@@ -5,7 +5,8 @@ the end joins them.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,14 @@ def last_steps(path: Path, count: int) -> pa.Table:
         if len(steps) > count:  # one more: the first step of what has been read may continue another row group's
             break
     return table.filter(pc.greater_equal(table["step"], int(steps[-count:][0]))) if len(steps) else table
+
+
+def logged(directory: Path) -> Iterator[dict[str, float]]:
+    """A finished run's metrics by step, as W&B is given them: by name, with `epoch` and `trainer/global_step`."""
+    table = pq.read_table(directory / "metrics.parquet")
+    rows = sorted(table.to_pylist(), key=lambda row: (row["step"], row["epoch"]))
+    for (step, epoch), group in groupby(rows, key=lambda row: (row["step"], row["epoch"])):
+        yield {row["name"]: row["value"] for row in group} | {"epoch": epoch, "trainer/global_step": step}
 
 
 def _write(path: Path, tables: Any, schema: pa.Schema | None = None) -> None:

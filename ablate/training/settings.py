@@ -15,15 +15,38 @@ from ablate.errors import InputError
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
-def resolve_auto(values: dict[str, Any]) -> None:
+# The values that may be `auto`.
+AUTO = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.strategy",
+    "trainer.precision",
+    "optimizer.fused",
+    "threads",
+)
+
+
+def pinned(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `auto` came to stand for in these values, by path: a job on another machine must not decide it anew."""
+    return {path: _at(values, path) for path in AUTO if path != "optimizer.fused" or "fused" in values["optimizer"]}
+
+
+def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
     """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads.
 
-    values  the resolved configuration as plain values
+    values     the resolved configuration as plain values
+    elsewhere  the run is for another machine: GPUs that are asked for need not be here
 
-    Raises InputError for an accelerator or a number of devices that this machine does not have.
+    Raises InputError for an accelerator or a number of devices that this machine does not have, or, elsewhere, for
+    what cannot be known from here.
     """
     trainer, optimizer = values["trainer"], values["optimizer"]
     gpus = _gpus()
+    if elsewhere and trainer["accelerator"] in ("gpu", "cuda") and gpus == 0:
+        for key, advice in (("precision", "bf16-mixed or 32-true"), ("devices", "a number")):
+            if trainer[key] == "auto":
+                raise InputError(f"trainer.{key}=auto: the other machine's GPU is not known here; give {advice}.")
+        gpus = int(trainer["devices"])
     if trainer["accelerator"] == "auto":
         trainer["accelerator"] = "gpu" if gpus else "cpu"
     on_gpu = trainer["accelerator"] in ("gpu", "cuda")

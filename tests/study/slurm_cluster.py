@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge", "slurmdbd", "mariadb-server")
+DAEMONS = 5
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "sbatch", "sacct", "munged", "mariadbd", "mariadb-install-db")
 SBIN = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -113,7 +114,9 @@ class Cluster:
         self.run("srun", "--ntasks=1", "true")
 
     def stop(self) -> None:
-        self.run("scancel", "--user=root", "--full", "--signal=KILL", check=False)
+        if len(self.daemons) == DAEMONS:
+            self.run("scancel", "--user=root")
+            until("no job is left", lambda: not self.run("squeue", "--noheader")[0])
         for daemon in reversed(self.daemons):
             daemon.send_signal(signal.SIGTERM)
             try:
@@ -121,6 +124,11 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+
+    def signal(self, job: str, name: str) -> None:
+        """Send a signal to what `job`, an array's, runs."""
+        # To its step: told the task, scancel takes those that wait for a mistake, and tries for a minute.
+        self.run("scancel", f"--signal={name}", f"{job}.0")
 
     def run(self, *command: str, check: bool = True) -> tuple[str, bool]:
         """What one of Slurm's commands prints, and whether it succeeded."""

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from tests.study.slurm_cluster import Cluster, lacking, until
 
 # Long enough to be caught in the middle.
 CELLS = [
-    [*SMALL, "trainer.max_epochs=12", f"shortcut={shortcut}", f"norm={norm}", f"seed={seed}"]
+    [*SMALL, "trainer.max_epochs=8", f"shortcut={shortcut}", f"norm={norm}", f"seed={seed}"]
     for shortcut in ("zero_pad", "projection")
     for norm in ("batch", "none")
     for seed in (0, 1)
@@ -95,7 +94,7 @@ def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(
     sweep = launched(cluster, tmp_path, CELLS)
     array = array_id(sweep)
     until("the first job trains", lambda: in_training(preempted))
-    cluster.run("scancel", "--signal=USR2", f"{array}_0")
+    cluster.signal(f"{array}_0", "USR2")
     until("the second job trains", lambda: in_training(killed))
     os.kill(lease.holder(killed)["pid"], signal.SIGKILL)
     _, said = sweep.communicate(timeout=240)
@@ -139,7 +138,7 @@ def test_a_grace_period_that_begins_with_sigterm(cluster, prepared, tmp_path):
     sweep = launched(cluster, tmp_path, CELLS[:1], SUBMITIT_PREEMPT_SIGNAL="TERM")
     array = array_id(sweep)
     until("the job trains", lambda: in_training(directory))
-    cluster.run("scancel", "--signal=TERM", array)
+    cluster.signal(array, "TERM")
     _, said = sweep.communicate(timeout=120)
     assert status(directory) == "finished" and record.read(directory)["resumed"], said
 
