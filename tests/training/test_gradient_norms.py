@@ -83,7 +83,7 @@ def by_hand(
                 nn.utils.clip_grad_norm_(parameters, clip)
             elif clip:
                 nn.utils.clip_grad_value_(parameters, clip)
-            before = {name: p.detach().clone() for name, p in net.named_parameters()}
+            before = {name: p.detach().clone() for name, p in net.named_parameters(remove_duplicate=False)}
             others["clipped"] |= {(step, layer): norm for layer, norm in layer_norms(net)}
             others["weight"] |= {(step, layer): norm for layer, norm in weight_norms(net)}
             scaler.step(optimizer)
