@@ -139,6 +139,7 @@ def test_a_cell_that_has_a_result_reports_it_and_is_not_trained_again(grid, serv
     first, again = offline_run(directory, stored["wandb"]["id"]), offline_run(directory, "run8")
     assert again["sweep"] == sweep and again["exit_code"] == 0
     assert again["summary"].items() >= {**stored["summary"], "status": "finished"}.items()
+    assert again["summary"].get("gradient_flow/verdict") == stored["gradient_flow"]
     for name in ("val/acc", "test/acc"):
         assert points(again, name) == points(first, name) != []
     losses = pq.read_table(directory / "metrics.parquet", filters=[("name", "=", "train/loss_step")])
