@@ -53,10 +53,11 @@ class Network(nn.Module):
         parts: Parts,
     ) -> None:
         super().__init__()
-        if not stages or len(stages) != len(widths) or min(stages) < 1 or min(widths) < 1:
+        counts = [*stages, *widths]
+        if not stages or len(stages) != len(widths) or not all(isinstance(n, int) and n >= 1 for n in counts):
             raise InputError(
                 f"model.stages={list(stages)} and model.widths={list(widths)} clash: give each stage"
-                " a number of blocks and a width, both at least 1."
+                " a number of blocks and a width, both whole and at least 1."
             )
         new_block = partial(Block, branch=branch, placement=placement, shortcut=shortcut, parts=parts)
 

@@ -63,6 +63,7 @@ def prepare(composition: Composition) -> Cell:
     resolve_auto(values)
     cfg = OmegaConf.create(values)
     check_trainer(cfg)
+    build.check_recipe(cfg)
     with torch.device("meta"):
         network = build.network(composition.cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)

@@ -10,8 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ablate.errors import InputError
-from ablate.study.composition import nearest
+from ablate.errors import InputError, nearest
 from ablate.study.distributions import draw, is_distribution
 
 _KEYS = (

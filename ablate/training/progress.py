@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
@@ -11,7 +12,14 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 def progress(bar: bool) -> Callback:
     """Lightning's rich progress bar on a terminal, if a `bar` is wanted; else one line per epoch."""
-    return RichProgressBar(refresh_rate=10, leave=False) if bar and sys.stdout.isatty() else EpochLines()
+    return Bar(refresh_rate=10, leave=False) if bar and sys.stdout.isatty() else EpochLines()
+
+
+class Bar(RichProgressBar):
+    """Lightning's, without the logger's version, which says nothing to anybody here."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 @dataclass(frozen=True)
