@@ -22,6 +22,7 @@ SMALL = {
     "data.batch_size": {"value": 128},
     "trainer": {"value": "cpu"},
     "threads": {"value": 1},
+    "gradient_norms.pictures": {"value": False},
 }
 
 
