@@ -79,10 +79,18 @@ def launch(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
         _cancel(array)
         raise
     for job, overrides in zip(submitted, jobs, strict=True):
-        if not job.paths.result_pickle.exists():
-            state = job.get_info().get("State", "of unknown state")
-            print(f"Slurm job {job.job_id} is {state}: {' '.join(overrides)}", file=sys.stderr)
+        if how := _lost(job):
+            print(f"Slurm job {job.job_id} {how}: {' '.join(overrides)}", file=sys.stderr)
             print(f"    its log: {job.paths.stdout}", file=sys.stderr, flush=True)
+
+
+def _lost(job: Any) -> str | None:
+    """How the job ended, unless it came to its end."""
+    if job.paths.result_pickle.exists():
+        error = job.exception()
+        return f"failed ({error})" if error else None
+    state = job.get_info().get("State", "of unknown state")
+    return None if state == "COMPLETED" else f"is {state}"
 
 
 def _check_cluster() -> None:
