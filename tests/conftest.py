@@ -20,6 +20,7 @@ SMALL = (
     "trainer=cpu",
     "threads=1",
     "tracking=disabled",
+    "gradient_norms.pictures=false",
 )
 
 

@@ -53,10 +53,11 @@ class Network(nn.Module):
         parts: Parts,
     ) -> None:
         super().__init__()
-        if not stages or len(stages) != len(widths) or min(stages) < 1 or min(widths) < 1:
+        counts = [*stages, *widths]
+        if not stages or len(stages) != len(widths) or not all(isinstance(n, int) and n >= 1 for n in counts):
             raise InputError(
                 f"model.stages={list(stages)} and model.widths={list(widths)} clash: give each stage"
-                " a number of blocks and a width, both at least 1."
+                " a number of blocks and a width, both whole and at least 1."
             )
         new_block = partial(Block, branch=branch, placement=placement, shortcut=shortcut, parts=parts)
 
@@ -76,9 +77,9 @@ class Network(nn.Module):
                 block = new_block(channels_now, width, stride if number == 1 else 1, index == 0 and number == 1)
                 layers[f"block{number}"] = block
                 channels_now = block.out_channels
-            stage = nn.Sequential(OrderedDict(layers))
-            self.add_module(name, stage)
-            shape = _checked_shape(name, stage, shape, size)
+            self.add_module(name, nn.Sequential(OrderedDict(layers)))
+            # The blocks after the first keep its shape.
+            shape = _checked_shape(name, nn.Sequential(*list(layers.values())[: len(layers) - blocks + 1]), shape, size)
         self.head = head(shape, classes, placement.pre, parts)
 
     @property

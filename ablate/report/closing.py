@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 
 def count(number: float) -> str:
@@ -19,24 +19,33 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
     """The run's result as a short table: what came out, what it cost, where it lies, what to type next."""
     console = Console(highlight=False, soft_wrap=True)
     summary, cost = record["summary"], record["cost"]
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), title_justify="left", title_style="bold")
     state = record["status"] if trained else f"{record['status']} before, not trained again"
-    table.title = f"{record['name']}: {state}"
+    rows = []
     if record["status"] == "diverged":
-        table.add_row("diverged", f"the loss of optimizer step {record['diverged_at']} is not finite")
+        rows.append(("diverged", f"the loss of optimizer step {record['diverged_at']} is not finite"))
     else:
-        table.add_row("test accuracy", _accuracy(summary))
-        table.add_row("validation", f"{summary['val/acc']:.4f}")
-    table.add_row("parameters", count(cost["params"]))
-    table.add_row("multiply-adds", count(cost["macs"]))
-    table.add_row("trained for", f"{cost['seconds']:.1f} s")
+        # +trainer.limit_test_batches=0 and its like leave one out.
+        if "test/acc" in summary:
+            rows.append(("test accuracy", _accuracy(summary)))
+        if "val/acc" in summary:
+            rows.append(("validation", f"{summary['val/acc']:.4f}"))
+    rows.append(("parameters", count(cost["params"])))
+    rows.append(("multiply-adds", count(cost["macs"])))
+    rows.append(("trained for", f"{cost['seconds']:.1f} s"))
     for layer, norm in record["gradient_norms"].items():
-        table.add_row("gradient norm", "not finite" if norm is None else f"{norm:.3g}  [dim]{layer}, last step[/dim]")
-    table.add_row("run", str(_relative(directory)))
-    for label, command in _next_steps(record, directory, trained):
-        table.add_row(label, f"[bold]{command}[/bold]")
-    console.print()
-    console.print(table)
+        size = "not finite" if norm is None else f"{norm:.3g}"
+        rows.append(("gradient norm", f"{size}  [dim]{layer}, last step[/dim]"))
+    if record.get("gradient_flow"):  # none where too little was recorded, or the record is older than the verdict
+        ratio = summary["gradient_flow/first_to_last"]
+        detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}[/dim]"
+        rows.append(("gradient flow", record["gradient_flow"] + detail))
+    rows.append(("run", escape(str(_relative(directory)))))
+    rows += [(label, f"[bold]{escape(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
+    console.print(f"\n[bold]{escape(record['name'])}: {state}[/bold]")
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        # Not a table, which would break a command in two where the terminal is narrow.
+        console.print(f"{label:<{width}}  {text}")
 
 
 def _accuracy(summary: dict[str, float]) -> str:

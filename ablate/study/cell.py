@@ -48,6 +48,12 @@ class Cell:
     def directory(self) -> Path:
         return Path(self.cfg.runs_dir).expanduser().absolute() / self.fingerprint
 
+    @property
+    def tracking_mode(self) -> str:
+        """offline, online or disabled."""
+        chosen = any(key.split(".")[0] == "tracking" for key in self.composition.overridden)
+        return tracking.mode(self.cfg.tracking, chosen)
+
 
 def prepare(composition: Composition) -> Cell:
     """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
@@ -57,6 +63,7 @@ def prepare(composition: Composition) -> Cell:
     resolve_auto(values)
     cfg = OmegaConf.create(values)
     check_trainer(cfg)
+    build.check_recipe(cfg)
     with torch.device("meta"):
         network = build.network(composition.cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
@@ -101,8 +108,7 @@ def _run_claimed(
         known = None
     (directory / "checkpoints").mkdir(exist_ok=True)
     _write_configs(cell, directory)
-    tracking_chosen = any(key.split(".")[0] == "tracking" for key in composition.overridden)
-    mode = tracking.mode(cfg.tracking, tracking_chosen)
+    mode = cell.tracking_mode
     run: dict[str, Any] = {
         "fingerprint": cell.fingerprint,
         "name": composition.name,
@@ -113,7 +119,7 @@ def _run_claimed(
         "summary": {},
         "cost": {name: value for name, value in asdict(cell.cost).items() if name in ("params", "macs")},
         "provenance": provenance(data_checksum),
-        "wandb": {"id": known["wandb"]["id"] if known else None, "mode": mode, "url": None},
+        "wandb": {"id": known["wandb"]["id"] if known else None, "mode": mode, "url": None, "sweep": None},
         "started": known["started"] if known else record.now(),
         "ended": None,
         "resumed": known is not None,
@@ -126,7 +132,8 @@ def _run_claimed(
             ) as wandb_run,
         ):
             if wandb_run is not None:
-                run["wandb"] |= {"id": wandb_run.id, "url": wandb_run.url if mode == "online" else None}
+                url = wandb_run.url if mode == "online" else None
+                run["wandb"] |= {"id": wandb_run.id, "url": url, "sweep": wandb_run.sweep_id}
             claim.check()
             record.write(directory, run)
             outcome = train(cfg, directory, wandb_run, watch)
@@ -136,11 +143,14 @@ def _run_claimed(
                 "cost": run["cost"] | {"seconds": round(outcome.seconds, 3)},
                 "resumed": outcome.resumed,
                 "gradient_norms": outcome.grad_norms,
+                "gradient_flow": outcome.flow and outcome.flow.verdict,
             }
             if outcome.diverged_at is not None:
                 run["diverged_at"] = outcome.diverged_at
             if wandb_run is not None:
-                wandb_run.summary.update({"status": run["status"], "fingerprint": cell.fingerprint, **run["cost"]})
+                wandb_run.summary.update(tracking.closing_summary(run))
+                if outcome.flow is not None:
+                    wandb_run.summary.update({f"gradient_flow/{key}": v for key, v in asdict(outcome.flow).items()})
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             run["status"] = "interrupted"

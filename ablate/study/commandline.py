@@ -7,12 +7,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.errors import InputError
-from ablate.study.composition import axes, composed, nearest
+from ablate.errors import InputError, nearest
+from ablate.study.composition import axes, composed
 from ablate.study.failure import described
 from ablate.training.interrupt import LostError
 
@@ -29,14 +29,17 @@ def register_resolvers() -> None:
     )
 
 
-def guarded(task: Callable[..., None], *arguments: Any) -> int:
+def guarded(task: Callable[..., Any], *arguments: Any) -> int:
     """Call `task` and say what went wrong, if anything did: one message for wrong input, a traceback for a failure.
 
-    Returns the exit code. Interruptions pass.
+    Returns the exit code: the task's own if it returns a number. Interruptions pass.
     """
     try:
-        task(*arguments)
-        return DONE
+        code = task(*arguments)
+        return code if isinstance(code, int) else DONE
+    except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except LostError as error:
         print(f"ablate: {error}", file=sys.stderr)
         return FAILED
@@ -62,10 +65,13 @@ def explained(error: Exception) -> str:
     if _no_option(error):
         return f"An axis takes the name of an option: null, numbers, true and false are none. {error}."
     text = str(error) + (f" {error.__cause__}" if error.__cause__ else "")
+    where = re.search(r"full_key: (\S+)", str(error))
+    if isinstance(error, InstantiationException) and where and error.__cause__:
+        text = f"{where[1]}: {error.__cause__}"
     if isinstance(error, MissingConfigException) and error.options:
         return _unknown_option(error)
     key = re.search(r"Could not override '([^']+)'", text)
-    return _unknown_key(key[1]) if key else text.strip()
+    return _unknown_key(key[1]) if key else " ".join(text.split())
 
 
 def _no_option(error: BaseException) -> bool:

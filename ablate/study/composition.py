@@ -1,6 +1,5 @@
 """What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,7 +111,8 @@ def plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
 
 def check_type(key: str, value: Any, default: Any) -> None:
     """Raise InputError where `value` is of another type than the option's own; one that is null or auto may be any."""
-    if default is not None and default != "auto" and not _fits(value, default):
+    may_be_any = default is None or default == "auto" or (value == "auto" and key.startswith("trainer."))
+    if not may_be_any and not _fits(value, default):
         raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.")
 
 
@@ -137,21 +137,22 @@ def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
     return {str(axis): option for axis, option in choices.items() if not str(axis).startswith("hydra/")}
 
 
-def nearest(word: str, words: list[str]) -> str:
-    """` Did you mean …?`, or nothing where no word is near."""
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
 def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, float):
         return isinstance(value, int | float)
-    kinds = (int, str, list | ListConfig, dict | DictConfig)
+    if isinstance(default, list | ListConfig) and isinstance(value, list | ListConfig):
+        # Numbers in a list may be whole or not, whatever those of the default are.
+        likes = [float(like) if isinstance(like, int) else like for like in default[:1]]
+        return all(_fits(item, like) for item in value for like in likes)
+    kinds = (int, str, dict | DictConfig)
     return any(isinstance(default, kind) and isinstance(value, kind) for kind in kinds)
 
 
 def _kind(value: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    return names.get(type(value), "a list" if isinstance(value, list | ListConfig) else "a mapping")
+    if isinstance(value, list | ListConfig):
+        inner = {int: " of numbers", float: " of numbers", str: " of words", list: " of lists", ListConfig: " of lists"}
+        return "a list" + (inner.get(type(value[0]), "") if value else "")
+    return names.get(type(value), "a mapping")

@@ -26,6 +26,12 @@ def write(directory: Path, record: dict[str, Any]) -> None:
     unfinished.replace(directory / "run.json")
 
 
+def last_line(record: dict[str, Any] | None) -> str:
+    """What a failed run's error says in one line."""
+    lines = str((record or {}).get("error", "")).strip().splitlines()
+    return lines[-1] if lines else "no reason is on record"
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 

@@ -1,20 +1,35 @@
 """From a configuration to the network that it names, without the packages that training needs."""
 
+import inspect
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.design.network import Network
 from ablate.design.placement import Parts
-from ablate.errors import ImageSizeError, InputError
+from ablate.errors import ImageSizeError, InputError, nearest
+
+_HYDRAS_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 # What `data.image_size` a refusal may name, the smallest that fits.
 SIZES = (32, 64, 128, 256, 512, 1024)
 
 
-def part(cfg: Any) -> Any:
+def part(cfg: DictConfig) -> Any:
+    """The object that `cfg` names by its _target_.
+
+    Raises InputError for an argument that the target does not take.
+    """
+    takes = inspect.signature(get_object(cfg["_target_"])).parameters
+    if not any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
+        for key in map(str, cfg):
+            if key not in takes and key not in _HYDRAS_KEYS:
+                raise InputError(
+                    f"{key}={cfg[key]}: {cfg['_target_']} does not take it.{nearest(key, takes)} It takes"
+                    f" {', '.join(takes)}."
+                )
     return instantiate(cfg, _convert_="all")
 
 

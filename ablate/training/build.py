@@ -4,6 +4,7 @@ import torch
 from omegaconf import DictConfig
 
 from ablate.design.network import Network
+from ablate.errors import InputError
 from ablate.training.assembly import network, part
 from ablate.training.data import Images
 from ablate.training.module import Classifier
@@ -28,6 +29,17 @@ def classifier(cfg: DictConfig, net: Network) -> Classifier:
         schedule=part(cfg.schedule),
         weight_decay_on=cfg.weight_decay_on,
     )
+
+
+def check_recipe(cfg: DictConfig) -> None:
+    """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network."""
+    part(cfg.init)
+    new_optimizer, new_schedule = part(cfg.optimizer), part(cfg.schedule)
+    try:
+        optimizer = new_optimizer([torch.nn.Parameter(torch.zeros(1))])
+        new_schedule(optimizer, 10 * cfg.trainer.max_epochs, 10)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optimizer or schedule: {error}") from error
 
 
 def images(cfg: DictConfig) -> Images:

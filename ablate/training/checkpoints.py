@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from ablate.training.interrupt import Interrupted, LostError, StopRequest
-from ablate.training.module import network_of
+from ablate.training.module import classifier_of
 
 KEPT = 2
 
@@ -89,7 +89,10 @@ class Checkpoints(Checkpoint):
         if self.keep_best and acc > self.best_acc:
             self.best_acc = acc
             if trainer.is_global_zero:
-                _replace(self.directory / "best.pt", lambda path: torch.save(network_of(pl_module).state_dict(), path))
+                _replace(
+                    self.directory / "best.pt",
+                    lambda path: torch.save(classifier_of(pl_module).network.state_dict(), path),
+                )
         signum = self._asked_to_stop(trainer)
         epoch = trainer.current_epoch + 1
         if signum or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:

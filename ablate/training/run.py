@@ -15,6 +15,8 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.training import build
 from ablate.training.checkpoints import Checkpoints, latest, step_of
+from ablate.training.flow_pictures import FlowPictures
+from ablate.training.gradient_flow import Flow, flow_of
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import StopRequest, stop_request
 from ablate.training.progress import progress
@@ -27,10 +29,11 @@ from ablate.training.trainer import new_trainer, quieten
 class Outcome:
     """What a run came to.
 
-    summary      the last value of every metric, by name
+    summary      the last value of every metric, and the flow's numbers, by name
     diverged_at  the optimizer step whose loss was not finite, or None
     seconds      spent training, interruptions not counted
     grad_norms   the last recorded gradient norm of the first and of the last layer, by layer
+    flow         how the gradient ran through the network at the end; None where too little was recorded
     """
 
     summary: dict[str, float]
@@ -38,6 +41,7 @@ class Outcome:
     seconds: float
     resumed: bool
     grad_norms: dict[str, float]
+    flow: Flow | None
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class Watch:
 def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Outcome:
     """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
 
-    Writes metrics.parquet, gradient_norms.parquet and checkpoints/ into `directory`, and to `wandb_run` unless it
-    is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
+    Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
+    `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
 
     Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives, and LostError when the run was taken over.
     """
@@ -80,7 +84,7 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         history.cut(step_of(checkpoint))
     else:
         history.discard_parts()
-    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms.every_n_steps, cfg.trainer.log_every_n_steps)
+    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
     def write_history(trainer: pl.Trainer) -> None:
         watch.may_write()
@@ -101,8 +105,9 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
     if cfg.compile is not None:
         network.compile(mode=cfg.compile)
     data = build.images(cfg)
+    pictures = [FlowPictures(history, wandb_run, network, write_history)] if cfg.gradient_norms.pictures else []
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
-    trainer = new_trainer(cfg, directory, loggers, [recorder, checkpoints], watch.progress)
+    trainer = new_trainer(cfg, directory, loggers, [recorder, *pictures, checkpoints], watch.progress)
 
     torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
     trainer.fit(model, data, ckpt_path=checkpoint)
@@ -114,13 +119,16 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         trainer.test(model, data, verbose=False)
     watch.may_write()
     history.join()
-    return Outcome(
-        summary=history.last_values() if trainer.is_global_zero else {},
-        diverged_at=recorder.diverged_at,
-        seconds=seconds,
-        resumed=checkpoint is not None,
-        grad_norms=history.outer_norms() if trainer.is_global_zero else {},
-    )
+    outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None)
+    if trainer.is_global_zero:
+        for picture in pictures:
+            picture.draw([directory / "gradient_norms.parquet"], trainer.global_step)
+        outcome.summary, outcome.grad_norms = history.last_values(), history.outer_norms()
+        outcome.flow = flow_of(directory / "gradient_norms.parquet", network)
+        if outcome.flow is not None:
+            for name in ("first_to_last", "decay_per_layer"):
+                outcome.summary[f"gradient_flow/{name}"] = getattr(outcome.flow, name)
+    return outcome
 
 
 def main(arguments: list[str]) -> None:

@@ -15,15 +15,38 @@ from ablate.errors import InputError
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
-def resolve_auto(values: dict[str, Any]) -> None:
+# The values that may be `auto`.
+AUTO = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.strategy",
+    "trainer.precision",
+    "optimizer.fused",
+    "threads",
+)
+
+
+def pinned(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `auto` came to stand for in these values, by path: a job on another machine must not decide it anew."""
+    return {path: _at(values, path) for path in AUTO if path != "optimizer.fused" or "fused" in values["optimizer"]}
+
+
+def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
     """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads.
 
-    values  the resolved configuration as plain values
+    values     the resolved configuration as plain values
+    elsewhere  the run is for another machine: GPUs that are asked for need not be here
 
-    Raises InputError for an accelerator or a number of devices that this machine does not have.
+    Raises InputError for an accelerator or a number of devices that this machine does not have, or, elsewhere, for
+    what cannot be known from here.
     """
     trainer, optimizer = values["trainer"], values["optimizer"]
     gpus = _gpus()
+    if elsewhere and trainer["accelerator"] in ("gpu", "cuda") and gpus == 0:
+        for key, advice in (("precision", "bf16-mixed or 32-true"), ("devices", "a number")):
+            if trainer[key] == "auto":
+                raise InputError(f"trainer.{key}=auto: the other machine's GPU is not known here; give {advice}.")
+        gpus = int(trainer["devices"])
     if trainer["accelerator"] == "auto":
         trainer["accelerator"] = "gpu" if gpus else "cpu"
     on_gpu = trainer["accelerator"] in ("gpu", "cuda")
@@ -47,9 +70,16 @@ def resolve_auto(values: dict[str, Any]) -> None:
             "trainer.precision=16-mixed: on a CPU Lightning computes bf16-mixed under that name. Use bf16-mixed, or"
             " 32-true."
         )
+    # A fused step divides by the loss scale itself, too late for clipping; Lightning refuses the two under
+    # bf16-mixed as well, where nothing is scaled.
+    clips_mixed = trainer["precision"] in ("16-mixed", "bf16-mixed") and bool(trainer["gradient_clip_val"])
     if optimizer.get("fused") == "auto":
-        # A fused step divides by the loss scale itself, too late for clipping.
-        optimizer["fused"] = not (trainer["precision"] == "16-mixed" and trainer["gradient_clip_val"])
+        optimizer["fused"] = not clips_mixed
+    if clips_mixed and optimizer.get("fused"):
+        raise InputError(
+            f"optimizer.fused=true clashes with trainer.gradient_clip_val={trainer['gradient_clip_val']} under"
+            f" trainer.precision={trainer['precision']}. Use optimizer.fused=auto, or trainer.precision=32-true."
+        )
     # One process's threads; on a GPU they compute nothing that ends up in the result.
     if on_gpu:
         values["threads"] = None
@@ -79,6 +109,7 @@ def check_values(cfg: Mapping[str, Any]) -> None:
         "optimizer.weight_decay",
         "optimizer.momentum",
         "gradient_norms.every_n_steps",
+        "gradient_norms.weights_every_n_steps",
     )
     not_negative += ("trainer.gradient_clip_val", "seed")
     for path in (*positive, *not_negative):

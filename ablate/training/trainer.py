@@ -1,5 +1,6 @@
 """Lightning's Trainer: what a run sets itself, and what a user may add to it."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ablate.errors import InputError
+from ablate.errors import InputError, nearest
 from ablate.training.progress import progress
 
 # Arguments of the Trainer that a run needs as they are, and what to use instead.
@@ -33,8 +34,7 @@ def check_trainer(cfg: DictConfig) -> None:
     try:
         new_trainer(cfg, Path(), [], [])
     except (MisconfigurationException, TypeError, ValueError) as error:
-        reason = " ".join(str(error).replace("Trainer.__init__()", "Lightning's Trainer").split())
-        raise InputError(f"trainer: {reason}") from error
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def new_trainer(
@@ -48,6 +48,13 @@ def new_trainer(
 
     Raises InputError for arguments that the run sets itself, and what the Trainer raises.
     """
+    takes = inspect.signature(pl.Trainer).parameters
+    for name in map(str, cfg.trainer):
+        if name not in takes and name != "_target_":
+            raise InputError(
+                f"trainer.{name}: Lightning's Trainer does not take it.{nearest(name, takes)} It takes"
+                f" {', '.join(takes)}."
+            )
     for name, advice in SET_BY_THE_RUN.items():
         if name in cfg.trainer:
             raise InputError(f"trainer.{name}={cfg.trainer[name]}: the run sets it itself; {advice}.")

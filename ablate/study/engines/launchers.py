@@ -38,7 +38,8 @@ class Task:
 
 
 def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> None:
-    """Run a cell for each list of overrides, with the launcher that `hydra_overrides` choose; return when all have ended.
+    """Run a cell for each list of overrides, with the launcher that `hydra_overrides` choose; return when all
+    have ended.
 
     What came of the cells is read in their directories: a launcher reports one error, if any. Jobs may run on other
     machines, so `runs_dir` is made absolute.
@@ -46,10 +47,10 @@ def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> Non
     Raises InputError for a launcher that is not there, and whatever the launcher raises.
     """
     with _application() as config_loader:
-        config = _launcher_config([*jobs[0], *hydra_overrides])
+        config = composed_with([*jobs[0], *hydra_overrides])
         runs_dir = Path(config.runs_dir).expanduser().absolute()
         absolute = [[*overrides, f"runs_dir={_quoted(str(runs_dir))}"] for overrides in jobs]
-        config = _launcher_config([*absolute[0], *hydra_overrides])
+        config = composed_with([*absolute[0], *hydra_overrides])
         if config.hydra.launcher._target_ == slurm.LAUNCHER:
             slurm.launch(absolute, config.hydra.launcher)
             return
@@ -72,7 +73,8 @@ def _application() -> Iterator[ConfigLoader]:
     yield GlobalHydra.instance().config_loader()
 
 
-def _launcher_config(overrides: list[str]) -> DictConfig:
+def composed_with(overrides: list[str]) -> DictConfig:
+    """The configuration with Hydra's part. Raises InputError where the launcher's plugin is not installed."""
     try:
         return composed(overrides)
     except MissingConfigException as error:

@@ -1,0 +1,77 @@
+"""What cannot be trained is refused before anything is written, with one message that says what to do."""
+
+import re
+import sys
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning import Callback
+
+from ablate.errors import InputError
+from ablate.study import cell
+from ablate.study.commandline import explained
+
+REFUSED = {
+    "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
+    "+trainer.overfit_batches=2.5": r"invalid value 2\.5 for overfit_batches",
+    "+trainer.fast_dev_run=true": r"use trainer\.max_epochs=1",
+    "+trainer.default_root_dir=there": r"set runs_dir",
+    "+trainer.logger=false": r"tracking=disabled",
+    "+trainer.plugins={_target_:pytorch_lightning.plugins.environments.SLURMEnvironment}": r"Leave yours out",
+    "+trainer.plugins=[{_target_:no.such.Plugin}]": r"no\.such\.Plugin",
+    "trainer.precision=8-bit": r"Precision '8-bit' is invalid",
+    "trainer.devices=auto seed=-1": r"^seed=-1",
+    "trainer.devices=two": r"^trainer\.devices=two: a whole number",
+    "trainer.max_epochs=0": r"trainer\.max_epochs=0: it must not be below 1",
+    "+optimizer.momentun=0.5": r"torch\.optim\.SGD does not take it\. Did you mean momentum\?",
+    "optimizer.nesterov=true optimizer.momentum=0.0": r"Nesterov momentum requires a momentum",
+    "optimizer.lr=null": r"optimizer\.lr=None: a number is expected",
+    "optimizer.weight_decay=-1.0": r"optimizer\.weight_decay=-1\.0: it must not be negative",
+    "schedule=multi_step schedule.milestones=[2]": r"milestones are fractions of the training",
+    "schedule.warmup.shape=steep": r"`linear` or `constant`",
+    "label_smoothing=1": r"label_smoothing=1: it must be at least 0 and below 1",
+    "weight_decay_on=biases": r"choose one of all, weights",
+    "result=first": r"choose one of last, best",
+    "+norm.momentun=0.5": r"BatchNorm2d does not take it\. Did you mean momentum\?",
+    "model.stages=[a,1,1]": r"a list of numbers is expected",
+    "model.stages=[1.5,1,1]": r"both whole and at least 1",
+    "data.mean=[grey]": r"a list of numbers is expected",
+    "tracking.mode=sometimes": r"choose one of offline, online, disabled",
+}
+
+
+@pytest.mark.parametrize("overrides", REFUSED)
+def test_refused_before_anything_is_written(prepared, tmp_path, overrides):
+    with pytest.raises((InputError, HydraException, OmegaConfBaseException)) as refused:
+        prepared(*overrides.split(" "))
+    message = explained(refused.value)
+    assert len(message.splitlines()) == 1
+    assert re.search(REFUSED[overrides], message), message
+    assert list(tmp_path.iterdir()) == []
+
+
+class Seen(Callback):
+    """A user's own callback: notes the steps that it saw."""
+
+    steps: ClassVar[list[int]] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        Seen.steps.append(trainer.global_step)
+
+
+def test_a_users_callbacks_loggers_and_plugins_join_the_runs_own(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(Seen, "steps", [])
+    monkeypatch.setitem(sys.modules, "of_the_user", SimpleNamespace(Seen=Seen))
+    chosen = prepared(
+        *("trainer.max_epochs=1", "+trainer.limit_train_batches=3", "trainer.precision=null"),
+        "+trainer.callbacks={_target_:of_the_user.Seen}",
+        f"+trainer.logger={{_target_:pytorch_lightning.loggers.CSVLogger,save_dir:{tmp_path},name:a,version:b}}",
+        "+trainer.plugins={_target_:pytorch_lightning.plugins.MixedPrecision,precision:bf16-mixed,device:cpu}",
+    )
+    record, _ = cell.run(chosen)
+    assert record["status"] == "finished" and record["summary"]["val/acc"] > 0
+    assert Seen.steps == [1, 2, 3]
+    assert "test/acc" in (tmp_path / "a" / "b" / "metrics.csv").read_text().splitlines()[0]
