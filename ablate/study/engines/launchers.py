@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from ablate.errors import InputError
 from ablate.study.composition import CONF, composed
 from ablate.study.engines import slurm
+from ablate.study.overrides import override
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> Non
     with _application() as config_loader:
         config = composed_with([*jobs[0], *hydra_overrides])
         runs_dir = Path(config.runs_dir).expanduser().absolute()
-        absolute = [[*overrides, f"runs_dir={_quoted(str(runs_dir))}"] for overrides in jobs]
+        absolute = [[*overrides, override("runs_dir", str(runs_dir))] for overrides in jobs]
         config = composed_with([*absolute[0], *hydra_overrides])
         if config.hydra.launcher._target_ == slurm.LAUNCHER:
             slurm.launch(absolute, config.hydra.launcher)
@@ -85,7 +86,3 @@ def composed_with(overrides: list[str]) -> DictConfig:
         raise InputError(
             f"hydra/launcher={extra}: its plugin is not installed. pip install 'ablate-resnet[{extra}]'"
         ) from error
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "\\'") + "'"
