@@ -123,8 +123,7 @@ def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(
 def test_ctrl_c_cancels_the_jobs_once_they_have_saved(cluster, prepared, tmp_path, preempt_signal):
     runs = list(directories(prepared, "trainer.max_epochs=2000").values())
     sweep = Sweep(cluster, tmp_path, "trainer.max_epochs=2000", SUBMITIT_PREEMPT_SIGNAL=preempt_signal)
-    for directory in runs[:2]:
-        until("a job trains", lambda: in_training(directory))
+    until("two jobs train", lambda: all(map(in_training, runs[:2])))
     sweep.process.send_signal(signal.SIGINT)
     assert sweep.ended() == 130
     assert f"Cancelling Slurm job {sweep.array}" in sweep.said and "2 interrupted, 6 to do" in sweep.said
@@ -162,7 +161,7 @@ def test_what_slurm_refuses_is_said(cluster, monkeypatch, tmp_path):
 def test_without_slurm(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="sbatch.*not found"):
+    with pytest.raises(InputError, match=r"sbatch.*not found"):
         launchers.launch([SMALL], ["hydra/launcher=slurm"])
     assert list(tmp_path.iterdir()) == []
 

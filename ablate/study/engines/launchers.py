@@ -29,7 +29,7 @@ from ablate.study.overrides import override
 class Task:
     """What a launcher's job runs: the cell it was composed for, in `folder`."""
 
-    folder: str
+    folder: Path
 
     def __call__(self, cfg: DictConfig) -> int:
         from ablate.study import worker
@@ -56,7 +56,7 @@ def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> Non
             slurm.launch(absolute, config.hydra.launcher)
             return
         launcher = Plugins.instance().instantiate_launcher(
-            HydraContext(config_loader=config_loader, callbacks=Callbacks()), Task(os.getcwd()), config
+            HydraContext(config_loader=config_loader, callbacks=Callbacks()), Task(Path.cwd()), config
         )
         for job in launcher.launch(absolute, initial_job_idx=0):
             if job.status == JobStatus.FAILED:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ UNKNOWN = Counter({"unknown": 1})  # where the controller does not answer
 class Job:
     """What a node runs: one cell, in `folder`."""
 
-    folder: str
+    folder: Path
 
     def __call__(self, overrides: list[str]) -> int:
         # Where the node lacks the folder, Slurm has started the job in /tmp.
@@ -116,20 +116,20 @@ def _check_cluster() -> None:
 
 def _submit(jobs: Sequence[Sequence[str]], config: DictConfig) -> list[Any]:
     import submitit
+    from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    parameters = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(parameters, dict)
+    parameters: dict[str, Any] = dict(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     del parameters["_target_"]
     executor = submitit.AutoExecutor(
         folder=Path(parameters.pop("submitit_folder")).absolute(),
         cluster="slurm",
         slurm_max_num_timeout=parameters.pop("max_num_timeout"),
     )
-    shared = executor._typed_parameters()
+    shared = {field.name for field in fields(BaseQueueConf)}
     try:
         executor.update_parameters(**{k if k in shared else f"slurm_{k}": v for k, v in parameters.items()})
-        return executor.map_array(Job(os.getcwd()), [list(overrides) for overrides in jobs])
+        return executor.map_array(Job(Path.cwd()), [list(overrides) for overrides in jobs])
     except (AssertionError, NameError, ValueError) as error:
         raise InputError(f"hydra.launcher: {error}") from error
     except (FailedJobError, FailedSubmissionError) as error:
