@@ -29,7 +29,7 @@ def plan(arguments: list[str]) -> int:
 
 
 def sweep(arguments: list[str]) -> int:
-    """Run the cells of a sweep file that are left to do. Returns the exit code: 1 where one has failed."""
+    """Run the cells of a sweep file that are left to do. Returns the exit code: 1 where one is left without."""
     parser = _parser("sweep", "Run the cells of a sweep file that have no result yet.")
     parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
     file, request, options = _read(parser, arguments)

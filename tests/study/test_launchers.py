@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import InputError
+from ablate.study import sweep
 from ablate.study.engines import launchers
+from ablate.study.sweep_file import SweepFile
 from ablate.training.interrupt import Interrupted
 from ablate.training.recorder import StepRecorder
 from tests.conftest import SMALL
 
+QUICK = Path(__file__).parents[2] / "sweeps" / "quick.yaml"
 CELL = [*SMALL, "trainer.max_epochs=2"]
 
 
@@ -49,3 +52,14 @@ def test_a_launcher_that_is_not_installed_names_its_extra(folder):
     with pytest.raises(InputError, match=r"ablate-resnet\[ray\]"):
         launchers.launch([CELL], ["hydra/launcher=ray"])
     assert list(folder.iterdir()) == []
+
+
+def test_cells_for_gpus_are_planned_where_there_are_none(monkeypatch):
+    monkeypatch.setattr("ablate.training.settings._gpus", lambda: 0)
+    file = SweepFile.read(QUICK)
+    gpu = ["trainer=gpu", "trainer.precision=bf16-mixed"]
+    cells = sweep.planned(file, sweep.Request.of([*gpu, "hydra/launcher=slurm"]), check_data=False)
+    assert {cell.status for cell in cells} == {"to do"}
+    assert {cell.values["trainer"]["accelerator"] for cell in cells} == {"gpu"}
+    refused = sweep.planned(file, sweep.Request.of([*gpu, "hydra/launcher=slurm", "+trainer.nmae=1"]), check_data=False)
+    assert {cell.status for cell in refused} == {"invalid"}
