@@ -84,9 +84,9 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
             "test/acc",
             "grad_norm/stem.conv",
             "grad_norm/head.linear",
-            "gradient_flow/heat_map",
-            "gradient_flow/norms_by_step",
-            "gradient_flow/profile",
+            "gradient_flow/heat_map.path",
+            "gradient_flow/norms_by_step.path",
+            "gradient_flow/profile.path",
         } <= content["keys"]
         assert content["configs"] == 1
         flow = {f"gradient_flow/{name}" for name in ("verdict", "first_to_last", "decay_per_layer")}
