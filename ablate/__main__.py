@@ -2,19 +2,20 @@
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-DESCRIBE_FLAGS = ("--json", "--table")
 
-
-def train(cfg: Any) -> None:
+def train(cfg: Any, flags: set[str]) -> None:
     """One composed configuration, trained unless it has been."""
     from ablate.report import closing
-    from ablate.study import cell
+    from ablate.study import cell, stored
 
     prepared = cell.prepare(_composition(cfg))
     record, trained = cell.run(prepared)
     closing.show(record, prepared.directory, trained)
+    if not trained and (wandb_run := stored.report(prepared, record)):
+        print(f"Its stored result has been reported to W&B as the run {wandb_run}.")
 
 
 def describe(cfg: Any, flags: set[str]) -> None:
@@ -23,6 +24,49 @@ def describe(cfg: Any, flags: set[str]) -> None:
 
     show = describe.show_experiments if "--table" in flags else describe.show
     show(_composition(cfg), as_json="--json" in flags)
+
+
+def bench(cfg: Any, flags: set[str]) -> None:
+    """What the harness costs on this machine."""
+    from ablate.report import bench
+
+    bench.show(_composition(cfg), as_json="--json" in flags)
+
+
+def flow(arguments: list[str]) -> None:
+    """RUN … FILE.png: the heat maps of finished runs' gradients side by side."""
+    from ablate.report import flow
+
+    flow.write(arguments)
+
+
+def plan(arguments: list[str]) -> int:
+    """The cells of a sweep file."""
+    from ablate.report import sweep_command
+
+    return sweep_command.plan(arguments)
+
+
+def sweep(arguments: list[str]) -> int:
+    """The cells of a sweep file, run."""
+    from ablate.report import sweep_command
+
+    return sweep_command.sweep(arguments)
+
+
+# Commands on a composed configuration, with the flags that are their own: all else on the line is Hydra's.
+ON_CONFIGURATION: dict[str, tuple[Callable[[Any, set[str]], None], set[str]]] = {
+    "describe": (describe, {"--json", "--table"}),
+    "bench": (bench, {"--json"}),
+}
+ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {"plan": plan, "sweep": sweep, "flow": flow}
+
+
+def _take_parameters() -> None:
+    """The parameters of a W&B agent's run become overrides."""
+    from ablate.study import parameters
+
+    sys.argv[1:] = parameters.arguments(sys.argv[1:])
 
 
 def _composition(cfg: Any) -> Any:
@@ -45,21 +89,26 @@ def main() -> None:
     from ablate.study import commandline
     from ablate.study.composition import CONF
 
-    command: tuple[Any, ...] = (train,)
-    if sys.argv[1:2] == ["describe"]:
-        # The rest is Hydra's, as in training.
-        command = (describe, {argument for argument in sys.argv if argument in DESCRIBE_FLAGS})
-        sys.argv[1:] = [argument for argument in sys.argv[2:] if argument not in DESCRIBE_FLAGS]
+    commandline.register_resolvers()
+    if wrong := commandline.guarded(_take_parameters):
+        sys.exit(wrong)
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in ON_ARGUMENTS:
+        sys.exit(commandline.guarded(ON_ARGUMENTS[name], sys.argv[2:]))
+    command, own_flags = ON_CONFIGURATION.get(name, (train, set()))
+    if name in ON_CONFIGURATION:
+        del sys.argv[1]
+    flags = {argument for argument in sys.argv if argument in own_flags}
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument not in flags]
 
     codes: list[int] = []
 
     def task(cfg: Any) -> None:
         # What goes wrong stays in its own run: the others of a multirun go on.
-        codes.append(commandline.guarded(command[0], cfg, *command[1:]))
+        codes.append(commandline.guarded(command, cfg, flags))
 
     # Hydra raises what it would otherwise print, with an exit code of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    commandline.register_resolvers()
     try:
         codes.append(commandline.guarded(hydra.main(str(CONF), "config", "1.3")(task)))
     except KeyboardInterrupt:

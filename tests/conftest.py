@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ablate.study import cell
 from ablate.study.commandline import register_resolvers
@@ -22,6 +22,7 @@ SMALL = (
     "trainer=cpu",
     "threads=1",
     "tracking=disabled",
+    "gradient_norms.pictures=false",
 )
 
 
@@ -58,12 +59,7 @@ def prepared(tmp_path: Path) -> Callable[..., cell.Cell]:
         keys = {override.split("=")[0] for override in overrides}  # Hydra takes each option only once
         small = [override for override in SMALL if override.split("=")[0] not in keys]
         typed = [*small, f"runs_dir={tmp_path / runs}", *overrides]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = compose("config", overrides=typed, return_hydra_config=True)
-        cfg = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
-        hydra_cfg = OmegaConf.masked_copy(composed, ["hydra"])
-        OmegaConf.set_readonly(hydra_cfg, False)
-        return cell.prepare(Composition(cfg, hydra_cfg))
+        return cell.prepare(Composition.of(typed))
 
     return prepare
 

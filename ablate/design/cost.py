@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -40,31 +40,56 @@ def cost(network: Network, channels: int, size: int) -> tuple[Cost, dict[str, Co
 
     `network` is built on the meta device: `with torch.device("meta"): …`.
     """
-    kept: dict[int, Tensor] = {p.untyped_storage()._cdata: p for p in network.parameters()}
     x = torch.empty(_IMAGES, channels, size, size, device="meta")
+    kept: dict[int, Tensor] = {p.untyped_storage()._cdata: p for p in network.parameters()}
     stages: dict[str, Cost] = {}
     for name in ("stem", *network.stage_names, "head"):
         stage = getattr(network, name)
-        saved: list[Tensor] = []
+        # A stage is a sequence of blocks. One like the two before it costs what the one before it does, and need not
+        # be gone through: most blocks of a deep network.
+        pieces = list(stage.children()) if name in network.stage_names else [stage]
+        looks = [_look(piece) for piece in pieces]
+        costs: list[Cost] = []
+        for number, piece in enumerate(pieces):
+            if number >= 2 and looks[number] == looks[number - 1] == looks[number - 2]:
+                costs.append(costs[-1])
+            else:
+                x, piece_cost = _gone_through(piece, x, kept)
+                costs.append(piece_cost)
+        stages[name] = _total(tuple(x.shape[1:]), costs)
+    return _total(tuple(x.shape[1:]), list(stages.values())), stages
 
-        def keep(tensor: Tensor, saved: list[Tensor] = saved) -> Tensor:
-            if tensor.untyped_storage()._cdata not in kept:
-                kept[tensor.untyped_storage()._cdata] = tensor
-                saved.append(tensor)
-            return tensor
 
-        with FlopCounterMode(display=False) as flops, saved_tensors_hooks(keep, lambda tensor: tensor):
-            x = stage(x)
-        stages[name] = Cost(
-            shape=tuple(x.shape[1:]),
-            blocks=sum(isinstance(module, Block) for module in stage.modules()),
-            params=sum(p.numel() for p in stage.parameters() if p.requires_grad),
-            buffers=sum(b.numel() for b in stage.buffers() if b.is_floating_point()),
-            macs=flops.get_total_flops() // 2 // _IMAGES,
-            activation_bytes=sum(t.untyped_storage().nbytes() for t in saved) // _IMAGES,
-        )
-    whole: dict[str, Any] = {
-        field: sum(getattr(stage, field) for stage in stages.values())
+def _look(module: nn.Module) -> tuple[str, list[torch.Size]]:
+    """What the module is made of."""
+    return repr(module), [p.shape for p in module.parameters()]
+
+
+def _gone_through(module: nn.Module, x: Tensor, kept: dict[int, Tensor]) -> tuple[Tensor, Cost]:
+    """The module's output and cost; what it keeps for the backward joins `kept`, and counts if it was not there."""
+    saved: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage()._cdata not in kept:
+            kept[tensor.untyped_storage()._cdata] = tensor
+            saved.append(tensor)
+        return tensor
+
+    with FlopCounterMode(display=False) as flops, saved_tensors_hooks(keep, lambda tensor: tensor):
+        y = module(x)
+    return y, Cost(
+        shape=tuple(y.shape[1:]),
+        blocks=sum(isinstance(part, Block) for part in module.modules()),
+        params=sum(p.numel() for p in module.parameters() if p.requires_grad),
+        buffers=sum(b.numel() for b in module.buffers() if b.is_floating_point()),
+        macs=flops.get_total_flops() // 2 // _IMAGES,
+        activation_bytes=sum(t.untyped_storage().nbytes() for t in saved) // _IMAGES,
+    )
+
+
+def _total(shape: tuple[int, ...], costs: list[Cost]) -> Cost:
+    counted: dict[str, Any] = {
+        field: sum(getattr(cost, field) for cost in costs)
         for field in ("blocks", "params", "buffers", "macs", "activation_bytes")
     }
-    return Cost(shape=tuple(x.shape[1:]), **whole), stages
+    return Cost(shape=shape, **counted)

@@ -77,9 +77,9 @@ class Network(nn.Module):
                 block = new_block(channels_now, width, stride if number == 1 else 1, index == 0 and number == 1)
                 layers[f"block{number}"] = block
                 channels_now = block.out_channels
-            stage = nn.Sequential(OrderedDict(layers))
-            self.add_module(name, stage)
-            shape = _checked_shape(name, stage, shape, size)
+            self.add_module(name, nn.Sequential(OrderedDict(layers)))
+            # The blocks after the first keep its shape.
+            shape = _checked_shape(name, nn.Sequential(*list(layers.values())[: len(layers) - blocks + 1]), shape, size)
         self.head = head(shape, classes, placement.pre, parts)
 
     @property

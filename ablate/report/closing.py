@@ -36,6 +36,10 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
     for layer, norm in record["gradient_norms"].items():
         size = "not finite" if norm is None else f"{norm:.3g}"
         rows.append(("gradient norm", f"{size}  [dim]{layer}, last step[/dim]"))
+    if record.get("gradient_flow"):  # none where too little was recorded, or the record is older than the verdict
+        ratio = summary["gradient_flow/first_to_last"]
+        detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}[/dim]"
+        rows.append(("gradient flow", record["gradient_flow"] + detail))
     rows.append(("run", escape(str(_relative(directory)))))
     rows += [(label, f"[bold]{escape(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
     console.print(f"\n[bold]{escape(record['name'])}: {state}[/bold]")

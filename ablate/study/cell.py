@@ -1,25 +1,28 @@
 """One cell of a study: a composed configuration, checked, and run at most once."""
 
 import logging
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
 
 from ablate.design.cost import Cost, cost
 from ablate.study import record
 from ablate.study.composition import Composition
+from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
+from ablate.study.lease import Claim, claimed
 from ablate.study.provenance import provenance
 from ablate.training import build, tracking
 from ablate.training.history import RunHistory
-from ablate.training.interrupt import Interrupted
-from ablate.training.run import train
+from ablate.training.interrupt import Interrupted, StopRequest, stop_request
+from ablate.training.progress import progress
+from ablate.training.run import Watch, train
 from ablate.training.settings import check_values, resolve_auto
 from ablate.training.trainer import check_trainer
 
@@ -45,29 +48,40 @@ class Cell:
     def directory(self) -> Path:
         return Path(self.cfg.runs_dir).expanduser().absolute() / self.fingerprint
 
+    @property
+    def tracking_mode(self) -> str:
+        """offline, online or disabled."""
+        chosen = any(key.split(".")[0] == "tracking" for key in self.composition.overridden)
+        return tracking.mode(self.cfg.tracking, chosen)
+
 
 def prepare(composition: Composition) -> Cell:
     """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
     composition.check_types()
-    cfg = composition.cfg.copy()
-    OmegaConf.resolve(cfg)
-    check_values(cfg)
-    resolve_auto(cfg)
+    values = composition.values()
+    check_values(values)
+    resolve_auto(values)
+    cfg = OmegaConf.create(values)
     check_trainer(cfg)
     build.check_recipe(cfg)
     with torch.device("meta"):
         network = build.network(composition.cfg)
     total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
-    return Cell(cfg, composition, fingerprint(cfg), total)
+    return Cell(cfg, composition, fingerprint(values), total)
 
 
-def run(cell: Cell) -> tuple[dict[str, Any], bool]:
+def run(
+    cell: Cell, stop: StopRequest | None = None, progress: Callable[[bool], Callback] = progress
+) -> tuple[dict[str, Any], bool]:
     """The cell's record, and whether it was trained just now.
 
     A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
     <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
 
-    Raises what the training raises, after recording it.
+    stop      asked by the signals SIGINT and SIGTERM; without one, the run listens itself
+    progress  makes the callback that shows the run's progress, told whether a bar is wanted
+
+    Raises TakenError where another process trains it, and what the training raises, after recording it.
     """
     directory, cfg = cell.directory, cell.cfg
     known = record.read(directory)
@@ -77,23 +91,24 @@ def run(cell: Cell) -> tuple[dict[str, Any], bool]:
     data = build.images(cfg)
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
-    with record.claimed(directory):
+    with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
         known = record.read(directory)
         if known and known["status"] in record.RESULTS:
             if not cfg.rerun:
                 return known, False
             directory = _set_aside(directory, known)
-        return _run_claimed(cell, directory, known, data.checksum()), True
+        return _run_claimed(cell, claim, known, data.checksum(), Watch(stop, claim.check, progress)), True
 
 
-def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data_checksum: str) -> dict[str, Any]:
-    cfg, composition = cell.cfg, cell.composition
+def _run_claimed(
+    cell: Cell, claim: Claim, known: dict[str, Any] | None, data_checksum: str, watch: Watch
+) -> dict[str, Any]:
+    cfg, composition, directory = cell.cfg, cell.composition, claim.directory
     if known and known["status"] in record.RESULTS:
         known = None
     (directory / "checkpoints").mkdir(exist_ok=True)
     _write_configs(cell, directory)
-    tracking_chosen = any(key.split(".")[0] == "tracking" for key in composition.overridden)
-    mode = tracking.mode(cfg.tracking, tracking_chosen)
+    mode = cell.tracking_mode
     run: dict[str, Any] = {
         "fingerprint": cell.fingerprint,
         "name": composition.name,
@@ -104,7 +119,7 @@ def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data
         "summary": {},
         "cost": {name: value for name, value in asdict(cell.cost).items() if name in ("params", "macs")},
         "provenance": provenance(data_checksum),
-        "wandb": {"id": known["wandb"]["id"] if known else None, "mode": mode, "url": None},
+        "wandb": {"id": known["wandb"]["id"] if known else None, "mode": mode, "url": None, "sweep": None},
         "started": known["started"] if known else record.now(),
         "ended": None,
         "resumed": known is not None,
@@ -117,29 +132,36 @@ def _run_claimed(cell: Cell, directory: Path, known: dict[str, Any] | None, data
             ) as wandb_run,
         ):
             if wandb_run is not None:
-                run["wandb"] |= {"id": wandb_run.id, "url": wandb_run.url if mode == "online" else None}
+                url = wandb_run.url if mode == "online" else None
+                run["wandb"] |= {"id": wandb_run.id, "url": url, "sweep": wandb_run.sweep_id}
+            claim.check()
             record.write(directory, run)
-            outcome = train(cfg, directory, wandb_run)
+            outcome = train(cfg, directory, wandb_run, watch)
             run |= {
                 "status": "finished" if outcome.diverged_at is None else "diverged",
                 "summary": outcome.summary,
                 "cost": run["cost"] | {"seconds": round(outcome.seconds, 3)},
                 "resumed": outcome.resumed,
                 "gradient_norms": outcome.grad_norms,
+                "gradient_flow": outcome.flow and outcome.flow.verdict,
             }
             if outcome.diverged_at is not None:
                 run["diverged_at"] = outcome.diverged_at
             if wandb_run is not None:
-                wandb_run.summary.update({"status": run["status"], "fingerprint": cell.fingerprint, **run["cost"]})
+                wandb_run.summary.update(tracking.closing_summary(run))
+                if outcome.flow is not None:
+                    wandb_run.summary.update({f"gradient_flow/{key}": v for key, v in asdict(outcome.flow).items()})
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             run["status"] = "interrupted"
         else:
-            run |= {"status": "failed", "error": "".join(traceback.format_exception(error))}
+            run |= {"status": "failed", "error": described(error)}
         raise
     finally:
         run["ended"] = record.now()
-        record.write(directory, run)
+        if not watch.stop.lost:
+            claim.check()
+            record.write(directory, run)
     RunHistory(directory).discard_parts()  # not earlier: until the record says that the run is over, it may go on
     return run
 
@@ -160,7 +182,7 @@ def _set_aside(directory: Path, known: dict[str, Any]) -> Path:
     aside = directory.parent / ".replaced" / f"{directory.name}-{stamp}"
     aside.mkdir(parents=True)
     for entry in directory.iterdir():
-        if entry.name != "lock":
+        if entry.name != "claims":
             entry.rename(aside / entry.name)
     return directory
 

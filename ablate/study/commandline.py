@@ -13,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError, nearest
 from ablate.study.composition import axes, composed
+from ablate.study.failure import described
+from ablate.training.interrupt import LostError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
@@ -27,25 +29,28 @@ def register_resolvers() -> None:
     )
 
 
-def guarded(task: Callable[..., None], *arguments: Any) -> int:
+def guarded(task: Callable[..., Any], *arguments: Any) -> int:
     """Call `task` and say what went wrong, if anything did: one message for wrong input, a traceback for a failure.
 
-    Returns the exit code. Interruptions pass.
+    Returns the exit code: the task's own if it returns a number. Interruptions pass.
     """
     try:
-        task(*arguments)
-        return DONE
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+        code = task(*arguments)
+        return code if isinstance(code, int) else DONE
+    except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except LostError as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
+            print(described(error), file=sys.stderr)
+            return FAILED
         if os.environ.get("ABLATE_TRACEBACK") == "1":
             traceback.print_exc()
         print(f"ablate: {explained(error)}", file=sys.stderr)
         return WRONG_INPUT
-    except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except Exception:
-        traceback.print_exc()
-        return FAILED
 
 
 def explained(error: Exception) -> str:
@@ -57,6 +62,8 @@ def explained(error: Exception) -> str:
         if isinstance(cause, InputError):
             return str(cause)
         cause = cause.__cause__
+    if _no_option(error):
+        return f"An axis takes the name of an option: null, numbers, true and false are none. {error}."
     text = str(error) + (f" {error.__cause__}" if error.__cause__ else "")
     where = re.search(r"full_key: (\S+)", str(error))
     if isinstance(error, InstantiationException) and where and error.__cause__:
@@ -65,6 +72,11 @@ def explained(error: Exception) -> str:
         return _unknown_option(error)
     key = re.search(r"Could not override '([^']+)'", text)
     return _unknown_key(key[1]) if key else " ".join(text.split())
+
+
+def _no_option(error: BaseException) -> bool:
+    """Hydra's own error for `shortcut=null` is a ValueError like any other."""
+    return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
 def _unknown_option(error: MissingConfigException) -> str:

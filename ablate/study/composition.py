@@ -1,5 +1,6 @@
 """What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 
 @dataclass(frozen=True)
 class Composition:
-    """A composed configuration inside a running Hydra application.
+    """A composed configuration, and how it was asked for.
 
     cfg        the configuration without Hydra's own part
     hydra_cfg  Hydra's part
@@ -29,6 +30,19 @@ class Composition:
 
     cfg: DictConfig
     hydra_cfg: DictConfig
+
+    @classmethod
+    def of(cls, overrides: Sequence[str]) -> "Composition":
+        """What Hydra composes from `overrides`."""
+        cfg = composed(list(overrides))
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        hydra_cfg = OmegaConf.masked_copy(cfg, ["hydra"])
+        OmegaConf.set_readonly(hydra_cfg, False)
+        return cls(own, hydra_cfg)
+
+    def values(self) -> dict[str, Any]:
+        """The configuration as plain values, resolved."""
+        return plain(self.cfg, resolve=True)
 
     @property
     def overrides(self) -> list[str]:
@@ -49,7 +63,7 @@ class Composition:
     @cached_property
     def name(self) -> str:
         """The typed overrides that differ from the defaults and can change the result; `defaults` without any."""
-        defaults = composed([])
+        defaults = self._composed([])
         default_choices = axes(defaults)
 
         def differs(key: str) -> bool:
@@ -58,12 +72,16 @@ class Composition:
             if key in self.choices and self.choices[key] == default_choices[key]:
                 # The default, but not what a model or an experiment that was typed too would have chosen.
                 without = [text for other, text in self.overridden.items() if other != key and other in self.choices]
-                return axes(composed(without))[key] != self.choices[key]
+                return axes(self._composed(without))[key] != self.choices[key]
             if key in self.choices:
                 return True
             return OmegaConf.select(self.cfg, key) != OmegaConf.select(defaults, key, default=_MISSING)
 
         return " ".join(text for key, text in self.overridden.items() if differs(key)) or "defaults"
+
+    def _composed(self, overrides: list[str]) -> DictConfig:
+        """What other overrides would have given, with the same folders of options."""
+        return composed([*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides])
 
     def check_types(self) -> None:
         """Raise InputError for a value of another type than the one that its option's file gives it.
@@ -71,25 +89,31 @@ class Composition:
         A value that is null there may become anything: whoever uses it checks it.
         """
         chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
-        reference = composed(chosen)
+        reference = self._composed(chosen)
         for key in self.overridden:
             if key in self.choices:
                 continue
             value = OmegaConf.select(self.cfg, key, default=_MISSING)
-            default = OmegaConf.select(reference, key, default=_MISSING)
-            if (
-                value is _MISSING
-                or default is _MISSING
-                or default is None
-                or default == "auto"
-                or (value == "auto" and key.startswith("trainer."))  # Lightning's word
-                or _fits(value, default)
-            ):
-                continue
-            raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.")
+            if value is not _MISSING:
+                check_type(key, value, OmegaConf.select(reference, key, default=None))
 
 
 _MISSING = object()
+
+
+def plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
+    """The configuration as plain values, without Hydra's part."""
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    values = OmegaConf.to_container(own, resolve=resolve)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def check_type(key: str, value: Any, default: Any) -> None:
+    """Raise InputError where `value` is of another type than the option's own; one that is null or auto may be any."""
+    may_be_any = default is None or default == "auto" or (value == "auto" and key.startswith("trainer."))
+    if not may_be_any and not _fits(value, default):
+        raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.")
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -97,11 +121,15 @@ def composed(overrides: list[str]) -> DictConfig:
     if not GlobalHydra.instance().is_initialized():
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return composed(overrides)
-    if HydraConfig.initialized():
+    if HydraConfig.initialized() and not _search_path(overrides):
         # The rest of its search path the application's loader keeps itself.
-        typed = HydraConfig.get().overrides.hydra
-        overrides = [*(text for text in typed if text.startswith("hydra.searchpath=")), *overrides]
+        overrides = [*_search_path(HydraConfig.get().overrides.hydra), *overrides]
     return compose("config", overrides=overrides, return_hydra_config=True)
+
+
+def _search_path(overrides: Sequence[str]) -> list[str]:
+    """The override that names folders of the user's own options, if there is one."""
+    return [text for text in overrides if text.startswith("hydra.searchpath=")]
 
 
 def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
@@ -114,17 +142,17 @@ def _fits(value: Any, default: Any) -> bool:
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, float):
         return isinstance(value, int | float)
-    if isinstance(default, ListConfig) and isinstance(value, ListConfig):
+    if isinstance(default, list | ListConfig) and isinstance(value, list | ListConfig):
         # Numbers in a list may be whole or not, whatever those of the default are.
         likes = [float(like) if isinstance(like, int) else like for like in default[:1]]
         return all(_fits(item, like) for item in value for like in likes)
-    kinds = (int, str, DictConfig)
+    kinds = (int, str, dict | DictConfig)
     return any(isinstance(default, kind) and isinstance(value, kind) for kind in kinds)
 
 
 def _kind(value: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    if isinstance(value, ListConfig):
-        inner = {int: " of numbers", float: " of numbers", str: " of words", ListConfig: " of lists"}
+    if isinstance(value, list | ListConfig):
+        inner = {int: " of numbers", float: " of numbers", str: " of words", list: " of lists", ListConfig: " of lists"}
         return "a list" + (inner.get(type(value[0]), "") if value else "")
     return names.get(type(value), "a mapping")

@@ -1,15 +1,10 @@
 """run.json: what is known of a run, at any moment of it."""
 
-import fcntl
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from ablate.errors import InputError
 
 # A diverged run is a result: its loss stopped being finite.
 RESULTS = ("finished", "diverged")
@@ -31,31 +26,14 @@ def write(directory: Path, record: dict[str, Any]) -> None:
     unfinished.replace(directory / "run.json")
 
 
+def last_line(record: dict[str, Any] | None) -> str:
+    """What a failed run's error says in one line."""
+    lines = str((record or {}).get("error", "")).strip().splitlines()
+    return lines[-1] if lines else "no reason is on record"
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@contextmanager
-def claimed(directory: Path) -> Iterator[None]:
-    """Make the run's directory, and keep every other process on this file system out of it for the block.
-
-    Raises InputError where it cannot be written, or another process trains there.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / "lock").open("a")
-    except OSError as error:
-        raise InputError(
-            f"runs_dir={directory.parent} cannot be written ({error.strerror}): set runs_dir to a folder of yours."
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{directory} is being trained by another process: wait for it, or look at its run.log."
-            ) from error
-        yield
 
 
 def _json(value: Any) -> Any:

@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from ablate.training.interrupt import Interrupted, StopRequest
-from ablate.training.module import network_of
+from ablate.training.interrupt import Interrupted, LostError, StopRequest
+from ablate.training.module import classifier_of
 
 KEPT = 2
 
@@ -23,7 +23,8 @@ class Checkpoints(Checkpoint):
     schedule, place in the data) it holds the random state, the seconds trained, and the best val/acc so far.
     With `keep_best`, `best.pt` holds the weights of the epoch with the best val/acc, the earliest of equals.
 
-    before_save  called on every process before each save, so that the history holds every step of the checkpoint
+    before_save  called on every process before each save, so that the history holds every step of the checkpoint;
+                 it raises where nothing may be written any more
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class Checkpoints(Checkpoint):
     ) -> None:
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return  # the epoch's own end saves; half an accumulated gradient is in no checkpoint
+        if self.stop.lost:
+            raise LostError(f"{self.directory.parent} has been taken over by another process.")
         signum = self._asked_to_stop(trainer)
         if signum or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)
@@ -86,7 +89,10 @@ class Checkpoints(Checkpoint):
         if self.keep_best and acc > self.best_acc:
             self.best_acc = acc
             if trainer.is_global_zero:
-                _replace(self.directory / "best.pt", lambda path: torch.save(network_of(pl_module).state_dict(), path))
+                _replace(
+                    self.directory / "best.pt",
+                    lambda path: torch.save(classifier_of(pl_module).network.state_dict(), path),
+                )
         signum = self._asked_to_stop(trainer)
         epoch = trainer.current_epoch + 1
         if signum or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:

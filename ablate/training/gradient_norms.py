@@ -1,4 +1,7 @@
-"""The L2 norm of every layer's gradient, all layers in one fused computation."""
+"""The L2 norm of every layer's gradient, weights and update, all layers in one fused computation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -7,12 +10,28 @@ from torch import Tensor, nn
 ABSENT = -1.0
 
 
+@dataclass(frozen=True)
+class _Index:
+    """Which tensor's norm belongs to which layer: for the parameters that are `present`, on one device."""
+
+    present: list[bool]
+    layer_of: Tensor
+    norm_of: Tensor
+    absent: Tensor
+    any_absent: bool
+
+
 class GradientNorms:
-    """Measures a network's gradients layer by layer.
+    """Measures a network's gradients, weights and updates layer by layer.
 
     A layer is a module that owns trainable parameters, and its norm is over all of them; a parameter that two
     layers share counts in both, and frozen layers are absent. Layers stand in the order in which the network
-    registers them, from the image to the head; `depth` is that order scaled to 0 … 1.
+    registers them, from the image to the head.
+
+    layers      their names
+    depths      that order scaled to 0 … 1
+    sizes       how many trainable numbers each has: norm / sqrt(size) is the root mean square
+    has_weight  whether it multiplies by a matrix or a kernel: false for norms
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -23,13 +42,16 @@ class GradientNorms:
         owned = {name: parameters for name, parameters in owned.items() if parameters}
         self.layers = list(owned)
         self.depths = [i / max(1, len(owned) - 1) for i in range(len(owned))]
+        self.sizes = [sum(p.numel() for p in parameters) for parameters in owned.values()]
+        self.has_weight = [any(p.ndim > 1 for p in parameters) for parameters in owned.values()]
         self.parameters = list({id(p): p for parameters in owned.values() for p in parameters}.values())
         position = {id(p): i for i, p in enumerate(self.parameters)}
         self._pairs = [(layer, position[id(p)]) for layer, ps in enumerate(owned.values()) for p in ps]
-        self._present: list[bool] = []
+        self._of_gradients: _Index | None = None
+        self._of_all: _Index | None = None
 
     def measure(self, scale: Tensor | None = None) -> Tensor:
-        """The layers' norms, shape (layers,), float64, on the gradients' device; `ABSENT` where there is none.
+        """The gradients' norms, shape (layers,), float64, on their device; `ABSENT` where there is none.
 
         scale  what the gradients are multiplied by (a loss scaler's scale), if they still are
         """
@@ -37,27 +59,53 @@ class GradientNorms:
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not gradients:
             return torch.full((len(self.layers),), ABSENT, dtype=torch.float64)
-        if present != self._present:
-            self._index(present, gradients[0].device)
-        # float32 within a parameter, where float64 takes twenty times as long on a CPU: a norm above 1e19 comes out
-        # as inf, one below 1e-22 as 0.
-        norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float32)).double()
-        squares = torch.zeros_like(self._absent, dtype=torch.float64).index_add_(
-            0, self._layer_of, norms.square()[self._norm_of]
-        )
-        result = squares.sqrt()
+        if self._of_gradients is None or present != self._of_gradients.present:
+            self._of_gradients = self._index(present, gradients[0].device)
+        index = self._of_gradients
+        result = _norms(gradients, index)
         if scale is not None:
             result = result / scale
-        return torch.where(self._absent, ABSENT, result) if self._any_absent else result
+        return torch.where(index.absent, ABSENT, result) if index.any_absent else result
 
-    def _index(self, present: list[bool], device: torch.device) -> None:
-        """Which norm belongs to which layer, for the parameters that have a gradient."""
-        self._present = present
+    @torch.no_grad()
+    def weights(self) -> Tensor:
+        """The weights' norms, shape (layers,), float64, on their device."""
+        return _norms(self.parameters, self._all())
+
+    @torch.no_grad()
+    def copied(self) -> list[Tensor]:
+        """The parameters as they are now, for `update`."""
+        return [p.clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def update(self, before: list[Tensor]) -> Tensor:
+        """The norms of what has changed since `before`, which is used up; shape (layers,), float64."""
+        torch._foreach_sub_(before, self.parameters)
+        return _norms(before, self._all())
+
+    def _all(self) -> _Index:
+        if self._of_all is None:
+            self._of_all = self._index([True] * len(self.parameters), self.parameters[0].device)
+        return self._of_all
+
+    def _index(self, present: list[bool], device: torch.device) -> _Index:
         rank = {position: i for i, position in enumerate(p for p, has in enumerate(present) if has)}
         pairs = [(layer, rank[position]) for layer, position in self._pairs if position in rank]
-        self._layer_of = torch.tensor([layer for layer, _ in pairs], device=device)
-        self._norm_of = torch.tensor([norm for _, norm in pairs], device=device)
         measured = {layer for layer, _ in pairs}
         absent = [layer not in measured for layer in range(len(self.layers))]
-        self._any_absent = any(absent)
-        self._absent = torch.tensor(absent, device=device)
+        return _Index(
+            present=present,
+            layer_of=torch.tensor([layer for layer, _ in pairs], device=device),
+            norm_of=torch.tensor([norm for _, norm in pairs], device=device),
+            absent=torch.tensor(absent, device=device),
+            any_absent=any(absent),
+        )
+
+
+def _norms(tensors: Sequence[Tensor], index: _Index) -> Tensor:
+    """The layers' norms from those of their tensors; 0 where a layer has none."""
+    # float32 within a parameter, where float64 takes twenty times as long on a CPU: a norm above 1e19 comes out
+    # as inf, one below 1e-22 as 0.
+    norms = torch.stack(torch._foreach_norm(list(tensors), 2, dtype=torch.float32)).double()
+    squares = torch.zeros_like(index.absent, dtype=torch.float64)
+    return squares.index_add_(0, index.layer_of, norms.square()[index.norm_of]).sqrt()

@@ -5,7 +5,8 @@ the end joins them.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,26 @@ SCHEMAS = {
         [("step", pa.int64()), ("epoch", pa.int32()), ("name", NAME), ("value", pa.float64())],
     ),
     "gradient_norms": pa.schema(
-        [("step", pa.int64()), ("layer", NAME), ("depth", pa.float32()), ("norm", pa.float32())],
+        [
+            *(("step", pa.int64()), ("layer", NAME), ("depth", pa.float32())),
+            *((name, pa.float32()) for name in ("norm", "rms", "clipped", "weight", "update")),
+        ],
     ),
 }
+# Rows of gradient norms that wait in memory for the next part: some 20 MB.
+PENDING_ROWS = 500_000
 
 
 class RunHistory(Logger):
     """A Lightning logger that writes long-form Parquet files into a run's directory.
 
     metrics         step, epoch, name, value
-    gradient_norms  step, layer, depth (0 at the image, 1 at the head), norm (L2)
+    gradient_norms  step, layer, depth (0 at the image, 1 at the head), and of the layer
+        norm     its gradient's L2 norm
+        rms      that norm per square root of the layer's size
+        clipped  the norm after clipping; null without clipping
+        weight   the L2 norm of its weights before the step; null where it was not measured
+        update   the L2 norm of the step's change, relative to `weight`; likewise
 
     `step` counts optimizer steps from 0; a metric of an epoch bears the epoch's last step. A value that is not
     finite is kept as it is.
@@ -70,21 +81,37 @@ class RunHistory(Logger):
 
     @rank_zero_only
     def log_gradient_norms(
-        self, steps: Sequence[int], layers: Sequence[str], depths: Sequence[float], norms: np.ndarray
+        self,
+        steps: Sequence[int],
+        layers: Sequence[str],
+        depths: Sequence[float],
+        norms: np.ndarray,
+        others: dict[str, np.ma.MaskedArray],
     ) -> None:
-        """norms: (steps, layers); a negative one stands for a layer without a gradient, and is left out."""
+        """norms: (steps, layers); a negative one stands for a layer without a gradient, and is left out.
+
+        others: the other columns by name, of the same shape; what is masked, or not given, is null.
+        """
         present = norms.ravel() >= 0
         present |= np.isnan(norms.ravel())
-        columns = [
-            pa.array(np.repeat(np.asarray(steps, dtype=np.int64), len(layers))),
-            pa.DictionaryArray.from_arrays(
+        columns = {
+            "step": pa.array(np.repeat(np.asarray(steps, dtype=np.int64), len(layers))),
+            "layer": pa.DictionaryArray.from_arrays(
                 pa.array(np.tile(np.arange(len(layers), dtype=np.int32), len(steps))),
                 pa.array(layers, pa.string()),
             ),
-            pa.array(np.tile(np.asarray(depths, dtype=np.float32), len(steps))),
-            pa.array(norms.ravel().astype(np.float32)),
-        ]
-        self._norms.append(pa.Table.from_arrays(columns, schema=SCHEMAS["gradient_norms"]).filter(pa.array(present)))
+            "depth": pa.array(np.tile(np.asarray(depths, dtype=np.float32), len(steps))),
+            "norm": pa.array(norms.ravel().astype(np.float32)),
+        }
+        for name, values in others.items():
+            mask = np.ma.getmaskarray(values).ravel()
+            columns[name] = pa.array(np.ma.getdata(values).ravel().astype(np.float32), mask=mask)
+        schema = SCHEMAS["gradient_norms"]
+        rows = len(present)
+        table = pa.table([columns.get(field.name, pa.nulls(rows, field.type)) for field in schema], schema=schema)
+        self._norms.append(table.filter(pa.array(present)))
+        if sum(table.num_rows for table in self._norms) >= PENDING_ROWS:
+            self._save_norms()
 
     @rank_zero_only
     def save(self) -> None:
@@ -98,15 +125,13 @@ class RunHistory(Logger):
             arrays[2] = arrays[2].dictionary_encode()
             self._write_part("metrics", pa.Table.from_arrays(arrays, schema=SCHEMAS["metrics"]))
             self._rows.clear()
-        if self._norms:
-            self._write_part("gradient_norms", pa.concat_tables(self._norms))
-            self._norms.clear()
+        self._save_norms()
 
     @rank_zero_only
     def cut(self, step: int) -> None:
         """Forget every row of `step` and later: the run goes on from a checkpoint before it."""
         for kind in SCHEMAS:
-            for part in self._parts_of(kind):
+            for part in self.parts_of(kind):
                 table = pq.read_table(part, schema=SCHEMAS[kind])
                 kept = table.filter(pc.less(table["step"], step))
                 if kept.num_rows == 0:
@@ -119,7 +144,7 @@ class RunHistory(Logger):
         """Join the parts into the run's two files. The parts stay until `discard_parts`."""
         self.save()
         for kind, schema in SCHEMAS.items():
-            tables = (pq.read_table(part, schema=schema) for part in self._parts_of(kind))
+            tables = (pq.read_table(part, schema=schema) for part in self.parts_of(kind))
             _write(self.directory / f"{kind}.parquet", tables, schema)
 
     def last_values(self) -> dict[str, float]:
@@ -131,25 +156,50 @@ class RunHistory(Logger):
 
     def outer_norms(self) -> dict[str, float]:
         """The first and the last layer's gradient norm at the last recorded step, by layer; empty without records."""
-        file = pq.ParquetFile(self.directory / "gradient_norms.parquet")
-        if file.num_row_groups == 0:
+        table = last_steps(self.directory / "gradient_norms.parquet", 1)
+        if table.num_rows == 0:
             return {}
-        table = file.read_row_group(file.num_row_groups - 1).sort_by([("step", "descending"), ("depth", "ascending")])
-        rows = table.filter(pc.equal(table["step"], table["step"][0])).to_pylist()
+        rows = table.sort_by("depth").to_pylist()
         return {row["layer"]: row["norm"] for row in (rows[0], rows[-1])}
 
     @rank_zero_only
     def discard_parts(self) -> None:
         shutil.rmtree(self.parts, ignore_errors=True)
 
-    def _parts_of(self, kind: str) -> list[Path]:
+    def _save_norms(self) -> None:
+        if self._norms:
+            self._write_part("gradient_norms", pa.concat_tables(self._norms))
+            self._norms.clear()
+
+    def parts_of(self, kind: str) -> list[Path]:
+        """What has been saved so far, in order."""
         return sorted(self.parts.glob(f"{kind}-*.parquet"))
 
     def _write_part(self, kind: str, table: pa.Table) -> None:
         self.parts.mkdir(exist_ok=True)
-        last = self._parts_of(kind)[-1:]
+        last = self.parts_of(kind)[-1:]
         number = int(last[0].stem.rsplit("-", 1)[1]) + 1 if last else 0
         _write(self.parts / f"{kind}-{number:08d}.parquet", [table])
+
+
+def last_steps(path: Path, count: int) -> pa.Table:
+    """The rows of a gradient_norms.parquet's last `count` recorded steps; no more is read than that takes."""
+    file = pq.ParquetFile(path)
+    table, steps = file.schema_arrow.empty_table(), np.array([], dtype=np.int64)
+    for group in reversed(range(file.num_row_groups)):
+        table = pa.concat_tables([file.read_row_group(group), table])
+        steps = np.unique(table["step"].to_numpy())
+        if len(steps) > count:  # one more: the first step of what has been read may continue another row group's
+            break
+    return table.filter(pc.greater_equal(table["step"], int(steps[-count:][0]))) if len(steps) else table
+
+
+def logged(directory: Path) -> Iterator[dict[str, float]]:
+    """A finished run's metrics by step, as W&B is given them: by name, with `epoch` and `trainer/global_step`."""
+    table = pq.read_table(directory / "metrics.parquet")
+    rows = sorted(table.to_pylist(), key=lambda row: (row["step"], row["epoch"]))
+    for (step, epoch), group in groupby(rows, key=lambda row: (row["step"], row["epoch"])):
+        yield {row["name"]: row["value"] for row in group} | {"epoch": epoch, "trainer/global_step": step}
 
 
 def _write(path: Path, tables: Any, schema: pa.Schema | None = None) -> None:

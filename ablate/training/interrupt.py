@@ -14,32 +14,70 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
+class LostError(Exception):
+    """Another process has taken this run over while this one was asleep: it must stop, and write no more."""
+
+
+# A batch system's word that it will take the machine away: a person or a script sends the others.
+NOTICES = (signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *NOTICES)
+
+
 class StopRequest:
-    """Whether SIGINT (Ctrl-C) or SIGTERM has arrived. The second one of its kind ends the process at once."""
+    """Whether one of `SIGNALS` has arrived: Ctrl-C, a polite kill, a batch system's notice.
+
+    The second Ctrl-C, or SIGTERM, ends the process at once. A notice stands whatever follows it (Slurm sends SIGTERM
+    too, before or after), since it decides whether the job is started again.
+
+    `lose` is called by whoever notices that the run belongs to another process now.
+    """
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.lost = False
+
+    def lose(self) -> None:
+        self.lost = True
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is not None:
+        if signum in NOTICES or self.signum is None:
+            self.signum = signum
+        elif self.signum not in NOTICES:
             signal.signal(signum, signal.SIG_DFL)
             signal.raise_signal(signum)
-        self.signum = signum
 
     def listen(self) -> None:
-        """Take the two signals. Again after Lightning, which puts its own handler on SIGTERM."""
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        """Take the signals. Again after Lightning, which puts its own handler on SIGTERM."""
+        for signum in SIGNALS:
             signal.signal(signum, self.handle)
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """A request that listens for the length of the block."""
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    """A request that listens for the length of the block.
+
+    After an interrupted block whoever listened before gets the signal: in a job of submitit's, this requeues the job.
+    """
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     request = StopRequest()
     request.listen()
+    stopped_by = None
     try:
         yield request
+    except Interrupted as stop:
+        stopped_by = stop.signum
+        raise
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        if stopped_by is not None:
+            _hand_on(stopped_by)
+
+
+def _hand_on(signum: int) -> None:
+    handler = signal.getsignal(signum)
+    if signum == signal.SIGINT or not callable(handler):
+        return
+    signal.signal(signum, signal.SIG_IGN)  # a requeued job gets it once more while it ends
+    handler(signum, None)
+    signal.signal(signum, handler)

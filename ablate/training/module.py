@@ -52,6 +52,8 @@ class Classifier(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.new_optimizer, self.new_schedule = optimizer, schedule
         self.weight_decay_on = weight_decay_on
+        # Called between clipping and the step: Lightning's callbacks have no hook there.
+        self.after_clipping: Callable[[torch.optim.Optimizer], None] | None = None
 
         def metrics() -> MetricCollection:
             def accuracy(k: int) -> Metric:
@@ -74,6 +76,11 @@ class Classifier(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         batches = int(self.trainer.num_training_batches)
         return [optimizer], self.new_schedule(optimizer, steps, batches)
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
+        super().configure_gradient_clipping(optimizer, *args, **kwargs)
+        if self.after_clipping is not None:
+            self.after_clipping(optimizer)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
@@ -127,7 +134,7 @@ class Classifier(pl.LightningModule):
         return metrics
 
 
-def network_of(module: pl.LightningModule) -> nn.Module:
-    """The network within a `Classifier`, for callbacks, which are given any Lightning module."""
+def classifier_of(module: pl.LightningModule) -> Classifier:
+    """The module as what it is here, for callbacks, which are given any Lightning module."""
     assert isinstance(module, Classifier)
-    return module.network
+    return module

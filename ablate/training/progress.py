@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,25 +22,46 @@ class Bar(RichProgressBar):
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
-class EpochLines(Callback):
-    """One plain line per epoch."""
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch that has ended: its number of how many, its last metrics, its seconds."""
 
-    def __init__(self) -> None:
+    number: int
+    of: int
+    metrics: dict[str, float]
+    seconds: float
+
+    def __str__(self) -> str:
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        return f"epoch {self.number}/{self.of}  {numbers}  {self.seconds:.1f} s"
+
+
+class EpochLines(Callback):
+    """Shows each epoch when it has ended: by default as one plain line."""
+
+    def __init__(self, show: Callable[[Epoch], None] = lambda epoch: print(epoch, flush=True)) -> None:
+        self.show = show
         self._started: float | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._print_last(trainer, trainer.current_epoch)
+        self._show_last(trainer)
         self._started = time.monotonic()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._print_last(trainer, trainer.current_epoch)
+        self._show_last(trainer)
 
-    def _print_last(self, trainer: pl.Trainer, epochs: int) -> None:
+    def _show_last(self, trainer: pl.Trainer) -> None:
         """The epoch that has ended, if one has: only now are all of its metrics there."""
         if self._started is None or not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
-        shown = [name for name in ("train/loss", "train/acc", "val/loss", "val/acc") if name in metrics]
-        numbers = "  ".join(f"{name} {float(metrics[name]):.4f}" for name in shown)
+        names = [name for name in ("train/loss", "train/acc", "val/loss", "val/acc") if name in metrics]
         seconds = time.monotonic() - self._started
-        print(f"epoch {epochs}/{trainer.max_epochs}  {numbers}  {seconds:.1f} s", flush=True)
+        self.show(
+            Epoch(
+                trainer.current_epoch,
+                int(trainer.max_epochs or 0),
+                {name: float(metrics[name]) for name in names},
+                seconds,
+            )
+        )

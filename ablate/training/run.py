@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.training import build
 from ablate.training.checkpoints import Checkpoints, latest, step_of
+from ablate.training.flow_pictures import FlowPictures
+from ablate.training.gradient_flow import Flow, flow_of
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import StopRequest, stop_request
+from ablate.training.progress import progress
 from ablate.training.ranks import other_ranks
 from ablate.training.recorder import StepRecorder
 from ablate.training.trainer import new_trainer, quieten
@@ -24,10 +29,11 @@ from ablate.training.trainer import new_trainer, quieten
 class Outcome:
     """What a run came to.
 
-    summary      the last value of every metric, by name
+    summary      the last value of every metric, and the flow's numbers, by name
     diverged_at  the optimizer step whose loss was not finite, or None
     seconds      spent training, interruptions not counted
     grad_norms   the last recorded gradient norm of the first and of the last layer, by layer
+    flow         how the gradient ran through the network at the end; None where too little was recorded
     """
 
     summary: dict[str, float]
@@ -35,36 +41,53 @@ class Outcome:
     seconds: float
     resumed: bool
     grad_norms: dict[str, float]
+    flow: Flow | None
 
 
-def train(cfg: DictConfig, directory: Path, wandb_run: Any) -> Outcome:
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while a run is trained.
+
+    stop        a signal that has arrived ends the run, its state saved
+    may_write   called before every write; raises LostError where the run belongs to another process now
+    progress    makes the callback that shows the run's progress, told whether a bar is wanted
+    """
+
+    stop: StopRequest
+    may_write: Callable[[], None] = lambda: None
+    progress: Callable[[bool], Callback] = progress
+
+
+def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Outcome:
     """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
 
-    Writes metrics.parquet, gradient_norms.parquet and checkpoints/ into `directory`, and to `wandb_run` unless it
-    is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
+    Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
+    `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
 
-    Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives.
+    Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives, and LostError when the run was taken over.
     """
     checkpoint = latest(directory / "checkpoints")
-    with other_ranks(directory, cfg.trainer.devices, checkpoint), stop_request() as stop:
-        return _train(cfg, directory, wandb_run, checkpoint, stop)
+    with other_ranks(directory, cfg.trainer.devices, checkpoint):
+        return _train(cfg, directory, wandb_run, checkpoint, watch)
 
 
-def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, stop: StopRequest) -> Outcome:
+def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch) -> Outcome:
     quieten()
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     if cfg.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
         torch.set_num_threads(cfg.threads)
 
+    watch.may_write()
     history = RunHistory(directory)
     if checkpoint is not None:
         history.cut(step_of(checkpoint))
     else:
         history.discard_parts()
-    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms.every_n_steps, cfg.trainer.log_every_n_steps)
+    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
     def write_history(trainer: pl.Trainer) -> None:
+        watch.may_write()
         recorder.flush(trainer)
         history.save()
 
@@ -75,15 +98,16 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         keep_best=cfg.result == "best",
         before_save=write_history,
         has_diverged=lambda: recorder.diverged_at is not None,
-        stop=stop,
+        stop=watch.stop,
     )
     network = build.initialised_network(cfg)
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
         network.compile(mode=cfg.compile)
     data = build.images(cfg)
+    pictures = [FlowPictures(history, wandb_run, network, write_history)] if cfg.gradient_norms.pictures else []
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
-    trainer = new_trainer(cfg, directory, loggers, [recorder, checkpoints])
+    trainer = new_trainer(cfg, directory, loggers, [recorder, *pictures, checkpoints], watch.progress)
 
     torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
     trainer.fit(model, data, ckpt_path=checkpoint)
@@ -93,14 +117,18 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
             weights = torch.load(directory / "checkpoints" / "best.pt", map_location="cpu", weights_only=True)
             network.load_state_dict(weights)
         trainer.test(model, data, verbose=False)
+    watch.may_write()
     history.join()
-    return Outcome(
-        summary=history.last_values() if trainer.is_global_zero else {},
-        diverged_at=recorder.diverged_at,
-        seconds=seconds,
-        resumed=checkpoint is not None,
-        grad_norms=history.outer_norms() if trainer.is_global_zero else {},
-    )
+    outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None)
+    if trainer.is_global_zero:
+        for picture in pictures:
+            picture.draw([directory / "gradient_norms.parquet"], trainer.global_step)
+        outcome.summary, outcome.grad_norms = history.last_values(), history.outer_norms()
+        outcome.flow = flow_of(directory / "gradient_norms.parquet", network)
+        if outcome.flow is not None:
+            for name in ("first_to_last", "decay_per_layer"):
+                outcome.summary[f"gradient_flow/{name}"] = getattr(outcome.flow, name)
+    return outcome
 
 
 def main(arguments: list[str]) -> None:
@@ -109,7 +137,7 @@ def main(arguments: list[str]) -> None:
     cfg = OmegaConf.load(directory / "config.yaml")
     assert isinstance(cfg, DictConfig)
     with stop_request() as stop:
-        _train(cfg, directory, None, Path(checkpoint) if checkpoint else None, stop)
+        _train(cfg, directory, None, Path(checkpoint) if checkpoint else None, Watch(stop))
 
 
 if __name__ == "__main__":

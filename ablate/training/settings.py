@@ -4,57 +4,95 @@ A resolved configuration says exactly how a run computes, so that equal configur
 """
 
 import os
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, open_dict
 
 from ablate.errors import InputError
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
-def resolve_auto(cfg: DictConfig) -> None:
+# The values that may be `auto`.
+AUTO = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.strategy",
+    "trainer.precision",
+    "optimizer.fused",
+    "threads",
+)
+
+
+def pinned(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `auto` came to stand for in these values, by path: a job on another machine must not decide it anew."""
+    return {path: _at(values, path) for path in AUTO if path != "optimizer.fused" or "fused" in values["optimizer"]}
+
+
+def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
     """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads.
 
-    Raises InputError for an accelerator or a number of devices that this machine does not have.
+    values     the resolved configuration as plain values
+    elsewhere  the run is for another machine: GPUs that are asked for need not be here
+
+    Raises InputError for an accelerator or a number of devices that this machine does not have, or, elsewhere, for
+    what cannot be known from here.
     """
-    with open_dict(cfg):
-        trainer = cfg.trainer
-        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if trainer.accelerator == "auto":
-            trainer.accelerator = "gpu" if gpus else "cpu"
-        if trainer.accelerator in ("gpu", "cuda") and not gpus:
-            raise InputError(
-                f"trainer.accelerator={trainer.accelerator}: torch finds no GPU on this machine. Use trainer=cpu, or"
-                " trainer=auto, which takes a GPU where there is one."
-            )
-        on_gpu = trainer.accelerator in ("gpu", "cuda")
-        if trainer.devices in ("auto", -1, "-1"):
-            trainer.devices = max(1, gpus) if on_gpu else 1
-        if not isinstance(trainer.devices, int) or trainer.devices < 1:
-            raise InputError(f"trainer.devices={trainer.devices}: give a number of devices, at least 1, or auto.")
-        if on_gpu and trainer.devices > gpus:
-            raise InputError(f"trainer.devices={trainer.devices}: this machine has {gpus} GPU(s).")
-        if trainer.devices == 1 or trainer.strategy == "auto":
-            trainer.strategy = "auto" if trainer.devices == 1 else "ddp"
-        if trainer.precision == "auto":
-            trainer.precision = "bf16-mixed" if _has_bf16(on_gpu) else "32-true"
-        if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
-            raise InputError(
-                "trainer.precision=16-mixed: on a CPU Lightning computes bf16-mixed under that name. Use bf16-mixed, or"
-                " 32-true."
-            )
-        if cfg.optimizer.get("fused") == "auto":
-            # A fused step divides by the loss scale itself, too late for clipping.
-            cfg.optimizer.fused = not (trainer.precision == "16-mixed" and trainer.gradient_clip_val)
-        # One process's threads; on a GPU they compute nothing that ends up in the result.
-        if on_gpu:
-            cfg.threads = None
-        elif cfg.threads == "auto":
-            cfg.threads = max(1, len(os.sched_getaffinity(0)) // trainer.devices)
+    trainer, optimizer = values["trainer"], values["optimizer"]
+    gpus = _gpus()
+    if elsewhere and trainer["accelerator"] in ("gpu", "cuda") and gpus == 0:
+        for key, advice in (("precision", "bf16-mixed or 32-true"), ("devices", "a number")):
+            if trainer[key] == "auto":
+                raise InputError(f"trainer.{key}=auto: the other machine's GPU is not known here; give {advice}.")
+        gpus = int(trainer["devices"])
+    if trainer["accelerator"] == "auto":
+        trainer["accelerator"] = "gpu" if gpus else "cpu"
+    on_gpu = trainer["accelerator"] in ("gpu", "cuda")
+    if on_gpu and not gpus:
+        raise InputError(
+            f"trainer.accelerator={trainer['accelerator']}: torch finds no GPU on this machine. Use trainer=cpu, or"
+            " trainer=auto, which takes a GPU where there is one."
+        )
+    if trainer["devices"] in ("auto", -1, "-1"):
+        trainer["devices"] = max(1, gpus) if on_gpu else 1
+    if not isinstance(trainer["devices"], int) or trainer["devices"] < 1:
+        raise InputError(f"trainer.devices={trainer['devices']}: give a number of devices, at least 1, or auto.")
+    if on_gpu and trainer["devices"] > gpus:
+        raise InputError(f"trainer.devices={trainer['devices']}: this machine has {gpus} GPU(s).")
+    if trainer["devices"] == 1 or trainer["strategy"] == "auto":
+        trainer["strategy"] = "auto" if trainer["devices"] == 1 else "ddp"
+    if trainer["precision"] == "auto":
+        trainer["precision"] = "bf16-mixed" if _has_bf16(on_gpu) else "32-true"
+    if trainer["precision"] == "16-mixed" and trainer["accelerator"] == "cpu":
+        raise InputError(
+            "trainer.precision=16-mixed: on a CPU Lightning computes bf16-mixed under that name. Use bf16-mixed, or"
+            " 32-true."
+        )
+    # A fused step divides by the loss scale itself, too late for clipping; Lightning refuses the two under
+    # bf16-mixed as well, where nothing is scaled.
+    clips_mixed = trainer["precision"] in ("16-mixed", "bf16-mixed") and bool(trainer["gradient_clip_val"])
+    if optimizer.get("fused") == "auto":
+        optimizer["fused"] = not clips_mixed
+    if clips_mixed and optimizer.get("fused"):
+        raise InputError(
+            f"optimizer.fused=true clashes with trainer.gradient_clip_val={trainer['gradient_clip_val']} under"
+            f" trainer.precision={trainer['precision']}. Use optimizer.fused=auto, or trainer.precision=32-true."
+        )
+    # One process's threads; on a GPU they compute nothing that ends up in the result.
+    if on_gpu:
+        values["threads"] = None
+    elif values["threads"] == "auto":
+        values["threads"] = max(1, len(os.sched_getaffinity(0)) // trainer["devices"])
 
 
+@cache
+def _gpus() -> int:
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+@cache
 def _has_bf16(on_gpu: bool) -> bool:
     """Whether the hardware multiplies bfloat16 natively, where autocast gains speed."""
     if on_gpu:
@@ -62,7 +100,7 @@ def _has_bf16(on_gpu: bool) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def check_values(cfg: DictConfig) -> None:
+def check_values(cfg: Mapping[str, Any]) -> None:
     """Raise InputError for a value that no run can have."""
     positive: tuple[str, ...] = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
     positive += ("checkpoint.every_n_epochs", "threads", "checkpoint.every_n_steps")
@@ -71,6 +109,7 @@ def check_values(cfg: DictConfig) -> None:
         "optimizer.weight_decay",
         "optimizer.momentum",
         "gradient_norms.every_n_steps",
+        "gradient_norms.weights_every_n_steps",
     )
     not_negative += ("trainer.gradient_clip_val", "seed")
     for path in (*positive, *not_negative):
@@ -102,10 +141,10 @@ def check_values(cfg: DictConfig) -> None:
             raise InputError(f"{path}={_at(cfg, path)}: choose one of {names}.")
 
 
-def _at(cfg: DictConfig, path: str) -> Any:
+def _at(cfg: Mapping[str, Any], path: str) -> Any:
     value: Any = cfg
     for key in path.split("."):
-        if not isinstance(value, DictConfig) or key not in value:
+        if not isinstance(value, Mapping) or key not in value:
             return None
         value = value[key]
     return value

@@ -9,6 +9,8 @@ from typing import Any, cast
 import wandb
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.training import agent
+
 # W&B's name for a job that was killed is a non-zero exit; these are ours.
 EXIT_FINISHED, EXIT_FAILED = 0, 1
 
@@ -19,8 +21,12 @@ def mode(tracking: DictConfig, chosen: bool) -> str:
     """
     if chosen:
         return tracking.mode
-    by_default = "online" if os.environ.get("WANDB_SWEEP_ID") else tracking.mode
-    return os.environ.get("WANDB_MODE") or by_default
+    return os.environ.get("WANDB_MODE") or ("online" if agent.present() else tracking.mode)
+
+
+def closing_summary(record: dict[str, Any]) -> dict[str, Any]:
+    """What a W&B run's summary says at its end beside the metrics."""
+    return {"status": record["status"], "fingerprint": record["fingerprint"], **record["cost"]}
 
 
 @contextmanager
@@ -29,29 +35,35 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
 
     The resolved configuration is logged once, nested. Step series have `trainer/global_step` as their axis,
     epoch series `epoch`. `run_id` continues a run of that id.
+
+    Under an agent the run is the one that the agent names, whatever `run_id`, and in its project. W&B itself then lays
+    the sweep's parameters over the configuration, by name, and the server goes by them: a grid counts as done what it
+    finds there. A parameter such as `shortcut: none` takes the place of the axis's part, which stands under `resolved`.
     """
     if mode == "disabled":
         yield None
         return
-    tracking = cfg.tracking
+    tracking, by_agent = cfg.tracking, agent.present()
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    covered = {name: config[name] for name, value in agent.parameters().items() if _covers(value, config.get(name))}
     run = wandb.init(
         mode=mode,
         dir=directory,
-        id=run_id,
+        id=None if by_agent else run_id,
         resume="allow",
         name=tracking.name or name,
-        project=tracking.project,
-        entity=tracking.entity,
+        project=None if by_agent else tracking.project,
+        entity=None if by_agent else tracking.entity,
         group=tracking.group,
         tags=list(tracking.tags),
         job_type=tracking.job_type,
-        config=cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)),
+        config=config | ({"resolved": covered} if covered else {}),
         # The closing table says where the run lies and how to upload it; W&B's own summary would list every layer.
         settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off"),
         reinit="finish_previous",
     )
     for axis, names in {
-        "trainer/global_step": ("train/loss_step", "lr", "grad_norm/*"),
+        "trainer/global_step": ("train/loss_step", "lr", "grad_norm/*", "gradient_flow/*"),
         "epoch": ("train/loss", "train/acc", "train/acc_top5", "val/*", "test/*"),
     }.items():
         run.define_metric(axis, hidden=True)
@@ -63,3 +75,8 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
         exit_code = EXIT_FINISHED
     finally:
         run.finish(exit_code=exit_code)
+
+
+def _covers(parameter: Any, part: Any) -> bool:
+    """W&B merges a mapping with a mapping, and replaces anything else."""
+    return isinstance(part, dict) and not isinstance(parameter, dict)

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,11 @@ def check_trainer(cfg: DictConfig) -> None:
 
 
 def new_trainer(
-    cfg: DictConfig, directory: Path, loggers: Sequence[Logger], callbacks: Sequence[Callback]
+    cfg: DictConfig,
+    directory: Path,
+    loggers: Sequence[Logger],
+    callbacks: Sequence[Callback],
+    progress: Callable[[bool], Callback] = progress,
 ) -> pl.Trainer:
     """The Trainer that the resolved `cfg.trainer` describes, with the run's loggers and callbacks besides the user's.
 
@@ -96,7 +100,7 @@ def quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*LeafSpec.*is deprecated.*",
-        ".*`srun` command is available on your system but is not used.*",
         ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
+        ".*`srun` command is available on your system but is not used.*",  # said wherever Slurm is installed
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -2,14 +2,13 @@
 
 import json
 import os
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wandb.proto import wandb_internal_pb2
+
+from tests.study.wandb_files import offline_run
 
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
 
@@ -40,6 +39,7 @@ def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
         "config.yaml",
         "metrics.parquet",
         "gradient_norms.parquet",
+        "gradient_flow",
         "checkpoints",
         "wandb",
         ".hydra",
@@ -56,6 +56,8 @@ def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
     assert {"params", "macs", "seconds"} <= set(run["cost"])
     assert {"packages", "git", "hardware", "data_checksum"} <= set(run["provenance"])
     assert f"{run['summary']['test/acc']:.4f}" in first.stdout
+    flow = next(line for line in first.stdout.splitlines() if line.startswith("gradient flow"))
+    assert run["gradient_flow"] in flow and f"{run['summary']['gradient_flow/first_to_last']:.2g}" in flow
 
     before = (directory / "run.json").read_bytes()
     second = ablate(tmp_path, *SMALL, "shortcut=projection")
@@ -82,48 +84,21 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
             "test/acc",
             "grad_norm/stem.conv",
             "grad_norm/head.linear",
+            "gradient_flow/heat_map",
+            "gradient_flow/norms_by_step",
+            "gradient_flow/profile",
         } <= content["keys"]
         assert content["configs"] == 1
+        flow = {f"gradient_flow/{name}" for name in ("verdict", "first_to_last", "decay_per_layer")}
+        assert flow <= content["summary"]
         assert {"trainer/global_step", "epoch"} <= content["axes"]
-
-
-def wandb_records(file: Path) -> Iterator[wandb_internal_pb2.Record]:
-    """The records of an offline run: LevelDB's log format behind W&B's header of 7 bytes."""
-    data, position, record = file.read_bytes(), 7, b""
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
-        record += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last piece of one
-            yield wandb_internal_pb2.Record.FromString(record)
-            record = b""
-
-
-def offline_run(directory: Path) -> dict:
-    """What the one offline file below `directory` holds."""
-    (file,) = directory.glob("wandb/offline-run-*/*.wandb")
-    found: dict = {"keys": set(), "exit_code": None, "configs": 0, "axes": set()}
-    for entry in wandb_records(file):
-        kind = entry.WhichOneof("record_type")
-        if kind == "history":
-            found["keys"] |= {item.key or ".".join(item.nested_key) for item in entry.history.item}
-        elif kind == "exit":
-            found["exit_code"] = entry.exit.exit_code
-        elif kind == "run":
-            found["configs"] += any("optimizer" in (item.key, *item.nested_key) for item in entry.run.config.update)
-        elif kind == "metric":
-            found["axes"].add(entry.metric.step_metric or entry.metric.name)
-    return found
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["shortcut=projectoin"], ["Did you mean projection?", "zero_pad"]),
+        (["shortcut=null"], ["axis", "option"]),
         (["shortcutt=none"], ["Did you mean shortcut?"]),
         (["optimizer.lrr=0.1"], ["Did you mean optimizer.lr?"]),
         (["optimizer.lr=fast"], ["optimizer.lr=fast", "a number"]),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import nn
 
+from ablate.errors import InputError
 from ablate.study import cell
 from ablate.training import build
 from ablate.training.gradient_norms import ABSENT, GradientNorms
@@ -23,11 +25,11 @@ Norms = dict[tuple[int, str], float]
 BASE = ("schedule=constant", "optimizer.lr=0.05", "trainer.precision=32-true", "trainer.max_epochs=2")
 
 
-def recorded(directory: Any) -> Norms:
+def recorded(directory: Any, column: str = "norm") -> Norms:
     rows = pq.read_table(directory / "gradient_norms.parquet").to_pylist()
-    norms = {(row["step"], row["layer"]): row["norm"] for row in rows}
+    norms = {(row["step"], row["layer"]): row[column] for row in rows}
     assert len(norms) == len(rows), "a step and layer twice"
-    return norms
+    return {key: norm for key, norm in norms.items() if norm is not None}
 
 
 def layer_norms(net: nn.Module) -> Iterator[tuple[str, float]]:
@@ -37,8 +39,19 @@ def layer_norms(net: nn.Module) -> Iterator[tuple[str, float]]:
             yield name, math.sqrt(sum(float(g.double().square().sum()) for g in gradients))
 
 
-def by_hand(cfg: Any, *, autocast: torch.dtype | None = None, scaled: bool = False) -> Norms:
-    """The norms of the whole training of `cfg`, by plain SGD."""
+def weight_norms(net: nn.Module, before: dict[str, torch.Tensor] | None = None) -> Iterator[tuple[str, float]]:
+    """The norms of the layers' weights, or of their change since `before`."""
+    for name, module in net.named_modules():
+        own = {f"{name}.{key}": p.detach().double() for key, p in module.named_parameters(recurse=False)}
+        if own:
+            changes = own.values() if before is None else [p - before[key].double() for key, p in own.items()]
+            yield name, math.sqrt(sum(float(change.square().sum()) for change in changes))
+
+
+def by_hand(
+    cfg: Any, *, autocast: torch.dtype | None = None, scaled: bool = False, others: dict[str, Norms] | None = None
+) -> Norms:
+    """The norms of the whole training of `cfg`, by plain SGD; `others` is filled with the other columns."""
     net = build.initialised_network(cfg)
     data = build.images(cfg)
     data.prepare_data()
@@ -49,6 +62,8 @@ def by_hand(cfg: Any, *, autocast: torch.dtype | None = None, scaled: bool = Fal
     scaler = torch.amp.GradScaler("cpu", enabled=scaled)
     micro_batches, clip = cfg.trainer.accumulate_grad_batches, cfg.trainer.gradient_clip_val
     norms: Norms = {}
+    others = {} if others is None else others
+    others |= {"clipped": {}, "weight": {}, "update": {}}
     step = 0
     net.train()
     for epoch in range(cfg.trainer.max_epochs):
@@ -68,8 +83,13 @@ def by_hand(cfg: Any, *, autocast: torch.dtype | None = None, scaled: bool = Fal
                 nn.utils.clip_grad_norm_(parameters, clip)
             elif clip:
                 nn.utils.clip_grad_value_(parameters, clip)
+            before = {name: p.detach().clone() for name, p in net.named_parameters()}
+            others["clipped"] |= {(step, layer): norm for layer, norm in layer_norms(net)}
+            others["weight"] |= {(step, layer): norm for layer, norm in weight_norms(net)}
             scaler.step(optimizer)
             scaler.update()
+            for layer, change in weight_norms(net, before):
+                others["update"][step, layer] = change / others["weight"][step, layer]
             optimizer.zero_grad()
             step += 1
     return norms
@@ -102,6 +122,72 @@ def test_single_precision(prepared, overrides):
     chosen = prepared(*BASE, *overrides)
     cell.run(chosen)
     assert_equal(recorded(chosen.directory), by_hand(chosen.cfg))
+
+
+CLIPPING = {"norm": "0.2", "value": "0.01"}
+
+
+@pytest.mark.parametrize("algorithm", CLIPPING)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("accumulated", [1, 4])
+def test_norms_before_and_after_clipping(prepared, algorithm, precision, accumulated):
+    clipping = (f"trainer.gradient_clip_val={CLIPPING[algorithm]}", f"trainer.gradient_clip_algorithm={algorithm}")
+    more = (f"trainer.precision={precision}", f"trainer.accumulate_grad_batches={accumulated}")
+    chosen = prepared(*BASE[:2], "trainer.max_epochs=2", *more, *clipping)
+    cell.run(chosen)
+    others: dict[str, Norms] = {}
+    expected = by_hand(chosen.cfg, autocast=torch.bfloat16 if precision == "bf16-mixed" else None, others=others)
+    assert_equal(recorded(chosen.directory), expected)
+    assert_equal(recorded(chosen.directory, "clipped"), others["clipped"])
+    key = 0, "stem.conv"
+    assert recorded(chosen.directory, "clipped")[key] < 0.9 * recorded(chosen.directory)[key]
+
+
+def test_fused_steps_and_clipping_in_mixed_precision_clash(prepared):
+    mixed = ("trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1")
+    with pytest.raises(InputError, match=r"optimizer.fused=auto"):
+        prepared(*mixed, "optimizer.fused=true")
+    assert prepared(*mixed).cfg.optimizer.fused is False
+    assert prepared("trainer.precision=bf16-mixed").cfg.optimizer.fused is True
+
+
+@pytest.mark.parametrize("overrides", [[], ["trainer.accumulate_grad_batches=4", "optimizer.fused=false"]])
+def test_weights_and_relative_updates_of_every_third_step(prepared, overrides):
+    # Weights start without zeros, so that a relative update is one.
+    chosen = prepared(*BASE, "gradient_norms.weights_every_n_steps=3", "norm=group", *overrides)
+    cell.run(chosen)
+    others: dict[str, Norms] = {}
+    norms = by_hand(chosen.cfg, others=others)
+    thirds = {key for key in norms if key[0] % 3 == 0}
+    for column in ("weight", "update"):
+        assert_equal(recorded(chosen.directory, column), {key: others[column][key] for key in thirds}, rel=1e-4)
+    assert recorded(chosen.directory, "clipped") == {}, "nothing was clipped"
+    assert all(0 < update < 1 for update in recorded(chosen.directory, "update").values())
+
+
+def test_a_skipped_fp16_step_updates_nothing(prepared, monkeypatch):
+    monkeypatch.setattr(pl, "Trainer", ScaledTrainer)
+    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**24))
+    # Not fused: torch leaves the momentum uninitialised where the very first fused step is skipped.
+    chosen = prepared(*BASE, "gradient_norms.weights_every_n_steps=1", "optimizer.fused=false")
+    cell.run(chosen)
+    others: dict[str, Norms] = {}
+    norms = by_hand(chosen.cfg, autocast=torch.float16, scaled=True, others=others)
+    updates = recorded(chosen.directory, "update")
+    assert_equal(updates, others["update"], rel=1e-3)
+    skipped = {step for (step, _), norm in norms.items() if not math.isfinite(norm)}
+    assert skipped, "the first loss scale was meant to overflow"
+    assert {step for (step, layer), update in updates.items() if layer == "head.linear" and update == 0} == skipped
+
+
+def test_the_rms_is_the_norm_per_square_root_of_the_layers_size(prepared):
+    chosen = prepared(*BASE, "trainer.max_epochs=1")
+    cell.run(chosen)
+    net = build.initialised_network(chosen.cfg)
+    norms, rms = recorded(chosen.directory), recorded(chosen.directory, "rms")
+    for name, module in net.named_modules():
+        if size := sum(p.numel() for p in module.parameters(recurse=False)):
+            assert rms[3, name] == pytest.approx(norms[3, name] / math.sqrt(size), rel=1e-6)
 
 
 @pytest.mark.parametrize("fused", ["true", "false"])

@@ -19,7 +19,8 @@ def log_steps(history: RunHistory, steps: range) -> None:
     for step in steps:
         history.log_metrics({"lr": step + 0.1, "train/loss_step": step + 0.2, "epoch": step // 10}, step)
     norms = np.array([[step + 0.5, step + 0.25, step + 0.75] for step in steps])
-    history.log_gradient_norms(list(steps), LAYERS, DEPTHS, norms)
+    weights = np.ma.array(norms + 100, mask=[[step % 2] * 3 for step in steps])  # measured at every second step
+    history.log_gradient_norms(list(steps), LAYERS, DEPTHS, norms, {"rms": norms / 4, "weight": weights})
 
 
 def rows(path: Path) -> list[tuple]:
@@ -37,7 +38,7 @@ def metrics_of(steps: range) -> list[tuple]:
 def norms_of(steps: range) -> list[tuple]:
     values = (0.5, 0.25, 0.75)
     return [
-        (step, layer, depth, step + value)
+        (step, layer, depth, n := step + value, n / 4, None, None if step % 2 else n + 100, None)
         for step in steps
         for layer, depth, value in zip(LAYERS, DEPTHS, values, strict=True)
     ]
@@ -62,7 +63,10 @@ def test_the_files_are_long_form_with_the_declared_types(history, tmp_path):
         pa.schema([("step", pa.int64()), ("epoch", pa.int32()), ("name", name), ("value", pa.float64())])
     )
     assert pq.read_schema(tmp_path / "gradient_norms.parquet").equals(
-        pa.schema([("step", pa.int64()), ("layer", name), ("depth", pa.float32()), ("norm", pa.float32())])
+        pa.schema(
+            [("step", pa.int64()), ("layer", name), ("depth", pa.float32())]
+            + [(column, pa.float32()) for column in ("norm", "rms", "clipped", "weight", "update")]
+        )
     )
 
 
@@ -154,18 +158,18 @@ def test_values_that_are_not_finite_are_kept(history, tmp_path):
         history.log_metrics({"train/loss_step": value, "epoch": 0}, step)
     history.save()
     history.cut(3)
-    history.log_gradient_norms([0], LAYERS, DEPTHS, np.array([[math.nan, math.inf, 0.0]]))
+    history.log_gradient_norms([0], LAYERS, DEPTHS, np.array([[math.nan, math.inf, 0.0]]), {})
     history.join()
     np.testing.assert_equal([value for *_, value in rows(tmp_path / "metrics.parquet")], odd)
-    np.testing.assert_equal([norm for *_, norm in rows(tmp_path / "gradient_norms.parquet")], [math.nan, math.inf, 0])
+    np.testing.assert_equal([row[3] for row in rows(tmp_path / "gradient_norms.parquet")], [math.nan, math.inf, 0])
     assert history.last_values()["train/loss_step"] == -math.inf
 
 
 def test_a_layer_without_a_gradient_has_no_row(history, tmp_path):
-    history.log_gradient_norms([7, 8], LAYERS, DEPTHS, np.array([[-1.0, 2.0, 3.0], [4.0, -1.0, -1.0]]))
+    history.log_gradient_norms([7, 8], LAYERS, DEPTHS, np.array([[-1.0, 2.0, 3.0], [4.0, -1.0, -1.0]]), {})
     history.join()
     expected = [(7, LAYERS[1], 0.5, 2.0), (7, LAYERS[2], 1.0, 3.0), (8, LAYERS[0], 0.0, 4.0)]
-    assert rows(tmp_path / "gradient_norms.parquet") == expected
+    assert [row[:4] for row in rows(tmp_path / "gradient_norms.parquet")] == expected
     assert history.outer_norms() == {LAYERS[0]: 4.0}
 
 

@@ -1,0 +1,54 @@
+"""Finished runs' gradient flow, side by side."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.errors import InputError
+from ablate.study import record
+from ablate.training.assembly import network
+from ablate.training.flow_pictures import Picture, heat_maps, picture
+
+
+def write(arguments: list[str]) -> None:
+    """`RUN … FILE.png`: one file with the heat maps of all runs, which share colours and an axis of depth.
+
+    Raises InputError for what is no run's directory, or has no gradient norms.
+    """
+    *runs, out = arguments or [""]
+    if not runs or not out.endswith(".png"):
+        raise InputError(f"python -m ablate flow {' '.join(arguments)}: give directories of runs and then FILE.png.")
+    records = [_record(Path(run)) for run in runs]
+    pictures = {title: _picture(Path(run)) for title, run in zip(_titles(records), runs, strict=True)}
+    heat_maps(pictures, norms=False).savefig(out, dpi=100)
+    print(out)
+
+
+def _record(run: Path) -> dict[str, Any]:
+    found = record.read(run)
+    if found is None or not (run / "gradient_norms.parquet").exists():
+        raise InputError(f"{run}: no finished run lies there (run.json and gradient_norms.parquet).")
+    return found
+
+
+def _picture(run: Path) -> Picture:
+    cfg = OmegaConf.load(run / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    with torch.device("meta"):
+        layers = network(cfg)
+    drawn = picture([run / "gradient_norms.parquet"], layers)
+    if not drawn.steps:
+        raise InputError(f"{run}: gradient_norms.parquet is empty (gradient_norms.every_n_steps=0).")
+    return drawn
+
+
+def _titles(records: list[dict[str, Any]]) -> list[str]:
+    """What tells the runs apart, and their verdicts."""
+    choices = [found["choices"] | {"seed": found["seed"]} for found in records]
+    differing = [axis for axis in choices[0] if len({str(c.get(axis)) for c in choices}) > 1]
+    names = [" ".join(f"{axis}={c.get(axis)}" for axis in differing) for c in choices]
+    if len(set(names)) < len(names):
+        names = [f"{name} {found['fingerprint']}".strip() for name, found in zip(names, records, strict=True)]
+    return [f"{name}: {found.get('gradient_flow') or '?'}" for name, found in zip(names, records, strict=True)]

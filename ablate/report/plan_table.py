@@ -1,0 +1,151 @@
+"""A plan on the terminal, and as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ablate.report.closing import count
+from ablate.study.plan import INVALID, PlannedCell
+from ablate.study.record import RESULTS
+from ablate.study.sweep_file import SweepFile
+
+SHOWN = 60  # rows; more only on request
+COLOURS = {"finished": "green", "diverged": "yellow", "failed": "red", "invalid": "red", "running": "cyan"}
+
+
+def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every: bool) -> None:
+    if as_json:
+        print(json.dumps(as_data(file, cells)))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    if file.description:
+        console.print(f"\n[bold]{escape(file.name)}[/bold]  {escape(file.description)}")
+    shown = list(cells) if every else list(cells)[:SHOWN]
+    console.print()
+    console.print(_table(cells, shown))
+    if len(shown) < len(cells):
+        console.print(f"[dim]… {len(cells) - len(shown):,} more cells (--all shows them, --json has all)[/dim]")
+    for cell in shown:
+        if cell.same:
+            others = "; ".join(named(other) for other in cell.same)
+            console.print(f"[dim]{escape(cell.name)} stands for the same run as {escape(others)}[/dim]")
+        if cell.reason and cell.status in (INVALID, "failed"):
+            console.print(f"[{COLOURS[cell.status]}]{cell.status}[/] {escape(cell.name)}: {escape(cell.reason)}")
+    console.print()
+    console.print(_sum(cells))
+    difference = _unasked(cells)
+    if difference:
+        console.print(f"[yellow]{difference}[/yellow]")
+
+
+def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
+    """The plan as plain values: `name`, `description`, `metric`, `cells`, and `counts` by status."""
+    return {
+        "name": file.name,
+        "description": file.description,
+        "metric": dict(file.metric) if file.metric else None,
+        "counts": Counter(cell.status for cell in cells),
+        "seconds_left": _seconds_left(cells),
+        "cells": [
+            {
+                "assignment": cell.assignment,
+                "overrides": cell.overrides,
+                "fingerprint": cell.fingerprint,
+                "status": cell.status,
+                "reason": cell.reason,
+                "same": cell.same,
+                "params": cell.cost.params if cell.cost else None,
+                "macs": cell.cost.macs if cell.cost else None,
+                "seconds": cell.seconds,
+            }
+            for cell in cells
+        ],
+    }
+
+
+def named(assignment: dict[str, Any]) -> str:
+    return " ".join(f"{key}={word(value)}" for key, value in assignment.items())
+
+
+def word(value: Any) -> str:
+    """A value as it is typed."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """1.4 s, 3 min 20 s, 2 h 05 min."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def varying(cells: Sequence[PlannedCell]) -> list[str]:
+    """The parameters that have more than one value among the cells."""
+    seen: dict[str, set[str]] = {}
+    for cell in cells:
+        for key, value in cell.assignment.items():
+            seen.setdefault(key, set()).add(word(value))
+    return [key for key, values in seen.items() if len(values) > 1]
+
+
+def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    names = varying(cells)
+    for name in names:
+        table.add_column(name)
+    table.add_column("status")
+    for name in ("parameters", "multiply-adds", "training"):
+        table.add_column(name, justify="right")
+    for cell in shown:
+        colour = COLOURS.get(cell.status, "default")
+        estimated = "" if cell.status in RESULTS or cell.seconds is None else "~"
+        numbers = [f"{cell.cost.params:,}", count(cell.cost.macs)] if cell.cost else ["", ""]
+        seconds = estimated + duration(cell.seconds) if cell.status != INVALID else ""
+        values = [escape(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
+        table.add_row(*values, f"[{colour}]{cell.status}[/]", *numbers, seconds)
+    return table
+
+
+def _sum(cells: Sequence[PlannedCell]) -> str:
+    counts = Counter(cell.status for cell in cells)
+    parts = ", ".join(f"{number:,} {status}" for status, number in counts.items())
+    same = sum(len(cell.same) for cell in cells)
+    merged = f" ({same:,} more come out identical)" if same else ""
+    left = _seconds_left(cells)
+    if left is None:
+        time = " Training time left: unknown until a cell has finished."
+    else:
+        time = f" Training time left: about {duration(left)}, one after the other." if left else ""
+    return f"{len(cells):,} cells{merged}: {parts}.{time}"
+
+
+def _seconds_left(cells: Sequence[PlannedCell]) -> float | None:
+    left = [cell.seconds for cell in cells if cell.status not in (*RESULTS, INVALID)]
+    known = [seconds for seconds in left if seconds is not None]
+    return sum(known) if len(known) == len(left) else None
+
+
+def _unasked(cells: Sequence[PlannedCell]) -> str | None:
+    """What differs between cells without being a choice of its own: size and cost."""
+    costs = [asdict(cell.cost) for cell in cells if cell.cost]
+    ranges = []
+    for field, name in (("params", "parameters"), ("macs", "multiply-adds")):
+        numbers = [cost[field] for cost in costs]
+        if numbers and min(numbers) < max(numbers):
+            more = 100 * (max(numbers) / min(numbers) - 1)
+            ranges.append(f"{name} from {count(min(numbers))} to {count(max(numbers))} (+{more:.3g}%)")
+    return f"The cells differ in {' and in '.join(ranges)}." if ranges else None

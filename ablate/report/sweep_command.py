@@ -1,0 +1,69 @@
+"""`python -m ablate plan` and `python -m ablate sweep`."""
+
+import argparse
+from pathlib import Path
+
+from ablate.report import plan_table, sweep_view
+from ablate.study import sweep as engine
+from ablate.study.engines.pool import Stopped
+from ablate.study.estimate import estimate
+from ablate.study.plan import FAILED, INVALID
+from ablate.study.sweep import Request
+from ablate.study.sweep_file import SweepFile
+
+DONE, FAILURE, WRONG_INPUT = 0, 1, 2
+
+
+def plan(arguments: list[str]) -> int:
+    """The cells of a sweep file: what is done, what is left, what it costs. Returns the exit code."""
+    parser = _parser("plan", "Show every cell of a sweep file: done, to do, invalid and why, and what it costs.")
+    parser.add_argument("--json", action="store_true", help="the plan as JSON")
+    parser.add_argument("--all", action="store_true", help=f"show more than {plan_table.SHOWN} cells")
+    file, request, options = _read(parser, arguments)
+    cells = engine.planned(file, request, check_data=False)
+    estimate(cells, measure=not request.elsewhere)
+    plan_table.show(file, cells, as_json=options.json, every=options.all)
+    return DONE
+
+
+def sweep(arguments: list[str]) -> int:
+    """Run the cells of a sweep file that are left to do. Returns the exit code: 1 where one has failed."""
+    parser = _parser("sweep", "Run the cells of a sweep file that have no result yet.")
+    parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
+    file, request, options = _read(parser, arguments)
+    cells = engine.planned(file, request, check_data=not request.elsewhere)
+    if all(cell.status == INVALID for cell in cells):
+        plan_table.show(file, cells, as_json=False, every=False)
+        return WRONG_INPUT
+    left = engine.to_run(cells, options.retry_failed)
+    print(f"{file.name}: {len(cells)} cells, {len(left)} to run.", flush=True)
+    code = DONE
+    try:
+        with sweep_view.SweepView(file, left) as view:
+            engine.sweep(left, request, view)
+    except Stopped as stop:
+        code = 128 + stop.signum
+    except KeyboardInterrupt:
+        code = 130
+    sweep_view.show_result(file, cells)
+    return code or (FAILURE if any(cell.status == FAILED for cell in cells) else DONE)
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m ablate {command}",
+        description=description,
+        epilog="Overrides hold for every cell; one that names a parameter of the file takes its place. hydra/launcher="
+        "pool (the default), basic (in this process), slurm or ray chooses what runs the cells, hydra.launcher.KEY=… "
+        "sets it.",
+    )
+    parser.add_argument("file", type=Path, help="a sweep file in W&B's format")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides, such as data.root=… or runs_dir=…")
+    parser.add_argument("--config-dir", "-cd", type=Path, help="a folder with options of your own")
+    return parser
+
+
+def _read(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[SweepFile, Request, argparse.Namespace]:
+    options = parser.parse_intermixed_args(arguments)
+    folder = [f"hydra.searchpath=[file://{options.config_dir.absolute()}]"] if options.config_dir else []
+    return SweepFile.read(options.file), Request.of([*folder, *options.overrides]), options

@@ -1,0 +1,167 @@
+"""What a sweep shows on the terminal: while it runs, and when it has ended."""
+
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ablate.report.closing import count
+from ablate.report.plan_table import COLOURS, duration, varying, word
+from ablate.study.engines.pool import Job
+from ablate.study.engines.pool_worker import Outcome
+from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell
+from ablate.study.record import RESULTS
+from ablate.study.sweep_file import SweepFile
+from ablate.training.progress import Epoch
+
+
+class SweepView:
+    """On a terminal one bar for the sweep above one for each run; elsewhere one plain line for each run that ends."""
+
+    def __init__(self, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
+        self._cells = {cell.name: cell for cell in cells}
+        self._metric = metric_of(file)
+        self._varying = varying(cells)
+        self._ended: Counter[str] = Counter()
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._started = time.monotonic()
+        self._waited = False
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=self._console,
+            transient=True,
+            disable=not sys.stdout.isatty(),
+        )
+        self._whole = self._progress.add_task(f"[bold]{escape(file.name)}", total=len(cells), note="")
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def started(self, job: Job) -> None:
+        self._tasks[job.name] = self._progress.add_task(f"  {escape(self._short(job))}", total=None, note="")
+
+    def epoch(self, job: Job, epoch: Epoch) -> None:
+        note = f"{self._metric} {epoch.metrics[self._metric]:.4f}" if self._metric in epoch.metrics else ""
+        self._progress.update(self._tasks[job.name], completed=epoch.number, total=epoch.of, note=note)
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        if job.name in self._tasks:
+            self._progress.remove_task(self._tasks.pop(job.name))
+        if outcome.status == "taken":
+            self._console.print(f"[dim]{escape(self._short(job))}: another process is at it, to be looked at again[/]")
+            return
+        self._ended[outcome.status] += 1
+        done = self._ended.total()
+        cell = self._cells[job.name]
+        cell.heard(outcome.status, outcome.reason)
+        value = _value(cell, self._metric)
+        numbers = "" if value is None else f"  {self._metric} {value:.4f}"
+        seconds = f"  {duration(cell.seconds)}" if cell.status in RESULTS else ""
+        reason = f"  {escape(cell.reason)}" if cell.reason else ""
+        self._console.print(
+            f"[dim]{done}/{len(self._cells)}[/]  {escape(self._short(job))}  "
+            f"[{COLOURS.get(cell.status, 'default')}]{cell.status}[/]{numbers}{seconds}{reason}"
+        )
+        self._progress.update(self._whole, completed=done, note=self._left(done))
+
+    def waiting(self, jobs: Sequence[Job]) -> None:
+        if not self._waited:
+            names = "; ".join(self._short(job) for job in jobs)
+            self._console.print(f"waiting for {len(jobs)} that other processes train: {escape(names)}")
+        self._waited = True
+
+    def stopping(self) -> None:
+        self._console.print("stopping: the runs save their state. Once more to stop at once.")
+
+    def _left(self, done: int) -> str:
+        seconds = (time.monotonic() - self._started) / done * (len(self._cells) - done)
+        return f"about {duration(seconds)} left" if done < len(self._cells) else ""
+
+    def _short(self, job: Job) -> str:
+        assignment = self._cells[job.name].assignment
+        names = self._varying or list(assignment)
+        return " ".join(f"{name}={word(assignment[name])}" for name in names if name in assignment)
+
+
+def metric_of(file: SweepFile) -> str:
+    return str((file.metric or {}).get("name") or "val/acc")
+
+
+def show_result(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
+    """The cells in order of the sweep's metric, the best first; then what failed, and how to run that again."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    metric = metric_of(file)
+    best_first = -1 if (file.metric or {}).get("goal", "maximize") == "maximize" else 1
+    names = varying(cells)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in names:
+        table.add_column(name)
+    shown = [metric] + [other for other in ("test/acc",) if other != metric]
+    for name in shown:
+        table.add_column(name, justify="right")
+    for name in ("parameters", "training"):
+        table.add_column(name, justify="right")
+    table.add_column("run")
+
+    def place(cell: PlannedCell) -> tuple[bool, float]:
+        value = _value(cell, metric)
+        return value is None, best_first * (value or 0.0)
+
+    for cell in sorted(cells, key=place):
+        values = [escape(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
+        numbers = [_value(cell, name) for name in shown]
+        colour = COLOURS.get(cell.status, "default")
+        first = f"[{colour}]{cell.status}[/]" if numbers[0] is None else f"{numbers[0]:.4f}"
+        rest = ["" if number is None else f"{number:.4f}" for number in numbers[1:]]
+        params = count(cell.cost.params) if cell.cost else ""
+        seconds = duration(cell.seconds) if cell.status in RESULTS else ""
+        table.add_row(*values, first, *rest, params, seconds, f"[dim]{cell.fingerprint or ''}[/]")
+    console.print()
+    console.print(table)
+    counts = Counter(cell.status for cell in cells)
+    console.print(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
+    for cell in cells:
+        if cell.status in (FAILED, INVALID):
+            console.print(f"[red]{cell.status}[/] {escape(cell.name)}: {escape(last(cell.reason))}")
+        if cell.status == FAILED:
+            console.print(f"    [bold]python -m ablate {escape(command(cell))}[/]")
+    if counts[FAILED]:
+        console.print(f"All of them again: [bold]python -m ablate sweep {file.path} --retry-failed[/]")
+    unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[RUNNING]
+    if unfinished:
+        console.print(f"{unfinished} left: the same command goes on from here.")
+
+
+def command(cell: PlannedCell) -> str:
+    """The overrides as a shell takes them."""
+    return shlex.join(cell.overrides)
+
+
+def last(text: str | None) -> str:
+    return (text or "").strip().splitlines()[-1] if text else ""
+
+
+def _value(cell: PlannedCell, metric: str) -> float | None:
+    summary: Mapping[str, float | None] = cell.record["summary"] if cell.record and cell.status in RESULTS else {}
+    return summary.get(metric)

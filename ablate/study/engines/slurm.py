@@ -1,0 +1,161 @@
+"""Cells as an array of Slurm jobs, through submitit.
+
+The configuration is that of Hydra's submitit launcher. Its `launch` is not used: it returns when the first job is lost,
+while others still run, and it knows the array's id only after that.
+
+A job that is preempted, or out of time, gets submitit's signal (USR2; `SUBMITIT_PREEMPT_SIGNAL` names another). The
+run saves its state and submitit requeues the job, which goes on from there.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.errors import InputError
+
+log = logging.getLogger(__name__)
+
+LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+
+# Seconds from one question to Slurm's controller to the next: a small part of the time waited so far.
+LEAST_PAUSE, MOST_PAUSE = 1.0, 15.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a node runs: one cell, in `folder`."""
+
+    folder: str
+
+    def __call__(self, overrides: list[str]) -> int:
+        # Where the node lacks the folder, Slurm has started the job in /tmp.
+        os.chdir(self.folder)
+        # Not before: while this is being loaded, submitit does not listen to the signal yet.
+        from ablate.study import worker
+        from ablate.training.interrupt import Interrupted
+
+        try:
+            return worker.run_overrides(overrides)
+        except Interrupted as stop:
+            # No result is left, in case Slurm itself requeues the job.
+            sys.exit(128 + stop.signum)
+
+    def checkpoint(self, overrides: list[str]) -> Any:
+        """What a requeued job does: the same, since a run goes on from its own directory."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, overrides)
+
+
+def launch(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
+    """Submit one job per list of overrides, and return when the last has ended.
+
+    config  `hydra.launcher`, of the submitit launcher's keys
+
+    On Ctrl-C the jobs are cancelled, which lets them save their state; the second Ctrl-C does not wait for that.
+    Raises InputError where there is no Slurm, or it refuses the jobs.
+    """
+    _check_cluster()
+    submitted = _submit(jobs, config)
+    array = submitted[0].job_id.partition("_")[0]
+    print(
+        f"Slurm job {array}: {_runs(len(jobs))}, logs in {submitted[0].paths.folder.parent}/{array}*/. Ctrl-C cancels,"
+        f" as does `scancel {array}`; without this process the jobs go on.",
+        flush=True,
+    )
+    try:
+        _wait(array)
+    except KeyboardInterrupt:
+        print(f"Cancelling Slurm job {array}: its runs save their state.", flush=True)
+        _cancel(array)
+        raise
+    for job, overrides in zip(submitted, jobs, strict=True):
+        if not job.paths.result_pickle.exists():
+            state = job.get_info().get("State", "of unknown state")
+            print(f"Slurm job {job.job_id} is {state}: {' '.join(overrides)}", file=sys.stderr)
+            print(f"    its log: {job.paths.stdout}", file=sys.stderr, flush=True)
+
+
+def _check_cluster() -> None:
+    missing = [command for command in ("sbatch", "srun", "scancel", "squeue", "sacct") if not shutil.which(command)]
+    if missing:
+        raise InputError(
+            f"hydra/launcher=slurm: {', '.join(missing)} not found. Start the sweep on a login node of the cluster."
+        )
+    try:
+        asked = _slurm("sacct", "--noheader", "--allocations", "--starttime=now", timeout=60)
+        problem = "" if asked.returncode == 0 else asked.stderr.strip()
+    except subprocess.TimeoutExpired:
+        problem = "no answer in a minute"
+    if problem:
+        raise InputError(
+            f"hydra/launcher=slurm: sacct does not work ({problem}). submitit needs Slurm's accounting to know"
+            " how jobs ended: ask whoever runs the cluster for slurmdbd, or run `wandb agent` in jobs of your own."
+        )
+
+
+def _submit(jobs: Sequence[Sequence[str]], config: DictConfig) -> list[Any]:
+    import submitit
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    parameters = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(parameters, dict)
+    del parameters["_target_"]
+    executor = submitit.AutoExecutor(
+        folder=Path(parameters.pop("submitit_folder")).absolute(),
+        cluster="slurm",
+        slurm_max_num_timeout=parameters.pop("max_num_timeout"),
+    )
+    shared = executor._typed_parameters()
+    try:
+        executor.update_parameters(**{k if k in shared else f"slurm_{k}": v for k, v in parameters.items()})
+        return executor.map_array(Job(os.getcwd()), [list(overrides) for overrides in jobs])
+    except (AssertionError, NameError, ValueError) as error:
+        raise InputError(f"hydra.launcher: {error}") from error
+    except (FailedJobError, FailedSubmissionError) as error:
+        raise InputError(f"Slurm refuses the jobs: {str(error).strip()}") from error
+
+
+def _wait(array: str) -> None:
+    start = time.monotonic()
+    while _in_queue(array):
+        time.sleep(min(MOST_PAUSE, max(LEAST_PAUSE, (time.monotonic() - start) / 50)))
+
+
+def _in_queue(array: str) -> bool:
+    """Whether any of the array's jobs waits, runs, is suspended, or has something to finish.
+
+    Not by sacct, which submitit asks: it has no word for a job that is being requeued at this moment.
+    """
+    asked = _slurm("squeue", "--noheader", f"--jobs={array}")
+    if asked.returncode == 0:
+        return bool(asked.stdout.strip())
+    if "Invalid job id" in asked.stderr:  # Slurm forgets a job some minutes after its end
+        return False
+    log.warning("%s: asking again.", asked.stderr.strip())
+    return True
+
+
+def _cancel(array: str) -> None:
+    _slurm("scancel", array)
+    while _in_queue(array):
+        time.sleep(LEAST_PAUSE)
+        # Where SIGTERM is the signal on which jobs are requeued, they come back once.
+        _slurm("scancel", "--state=PENDING", array)
+
+
+def _slurm(*command: str, timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

@@ -1,0 +1,115 @@
+"""Values as Hydra's command line writes them, exactly."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+
+from ablate.errors import InputError
+
+# Hydra's grammar (hydra/grammar/OverrideLexer.g4): `+axis`, `axis@package`, `optimizer.lr`, `hydra/launcher`.
+_WORD = r"[A-Za-z_$][\w$-]*"
+_KEY = re.compile(rf"\+{{0,2}}{_WORD}(/{_WORD})*(@[\w.$-]+)?|\+{{0,2}}{_WORD}(\.({_WORD}|0|[1-9]\d*))+", re.ASCII)
+_BARE = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+# Words that the grammar reads as something else than a string.
+_RESERVED = re.compile(
+    r"null|true|false|[+-]?(inf|nan|\d[\d_]*|(\d[\d_]*)?\.?[\d_]*(e[+-]?\d[\d_]*)?)", re.I | re.ASCII
+)
+_ESCAPED = re.compile(r"[\\()\[\]{}:=, \t]")
+
+# YAML 1.2 reads 1e-4 as a number, and so do Hydra's files; PyYAML, with which W&B reads sweep files, as a word.
+_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", re.ASCII)
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` in Hydra's grammar, so that Hydra's parser gives back the same value of the same type.
+
+    `value` is anything that YAML or JSON holds: null, booleans, numbers, strings, lists, mappings. A string that is a
+    plain word stays one, as options are typed (`shortcut=none`); every other string is quoted.
+
+    Raises InputError for what would arrive as something else: the word None, which in YAML is not null; `${` and
+    `???`, which the configuration would take for an interpolation and a missing value; keys that Hydra cannot read.
+    """
+    if not _KEY.fullmatch(key):
+        raise InputError(
+            f"{key!r} cannot name a parameter: an axis or a dotted path is expected, such as optimizer.lr."
+        )
+    return f"{key}={_text(key, value)}"
+
+
+def flattened(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings as dotted keys: {"optimizer": {"lr": 1}} is {"optimizer.lr": 1}. Empty ones are values.
+
+    Numbers that PyYAML took for words (1e-4) become numbers.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            inner = flattened({str(name): item for name, item in value.items()})
+            flat |= {f"{key}.{name}": item for name, item in inner.items()}
+        else:
+            flat[key] = _numbers(value)
+    return flat
+
+
+def _text(key: str, value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return _string(key, value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_text(key, item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{_dict_key(key, name)}:{_text(key, item)}' for name, item in value.items())}}}"
+    raise InputError(f"{key}={value}: YAML's {type(value).__name__} is no value of a configuration; quote it.")
+
+
+def _string(key: str, value: str) -> str:
+    if value == "None":
+        raise InputError(
+            f"{key}=None: write null for no value. None is Python's word, in YAML an ordinary string; "
+            "in the `command` of a sweep file, ${args_json} hands every value over exactly."
+        )
+    if "${" in value or value == "???":
+        raise InputError(f"{key}={value}: a configuration would not take this literally; leave out ${{ and ???.")
+    if not value.isascii() and not _encodes(value):
+        raise InputError(f"{key}={value!a}: these characters cannot be written to a file.")
+    if _BARE.fullmatch(value) and not _RESERVED.fullmatch(value):
+        return value
+    return QuotedString(value, Quote.single).with_quotes()
+
+
+def _dict_key(key: str, name: Any) -> str:
+    """A mapping's key, its special characters escaped: there it has no quotes, and not every string can be written."""
+    text = _ESCAPED.sub(r"\\\g<0>", name) if isinstance(name, str) else str(name)
+    try:
+        read = OverridesParser.create().parse_override(f"key={{{text}:0}}").value()
+    except HydraException:
+        read = None
+    if not isinstance(read, dict) or [(type(word), word) for word in read] != [(type(name), name)]:
+        raise InputError(f"{key}: Hydra cannot write a mapping with the key {name!r}.")
+    return text
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

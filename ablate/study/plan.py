@@ -1,0 +1,168 @@
+"""What a sweep file comes to: every cell, what is known of it, what it costs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from ablate.design.cost import Cost, cost
+from ablate.errors import InputError
+from ablate.study import record
+from ablate.study.bulk import Composer
+from ablate.study.composition import Composition
+from ablate.study.description import NETWORK_AXES
+from ablate.study.fingerprint import fingerprint
+from ablate.study.lease import holder
+from ablate.study.overrides import flattened, override
+from ablate.study.sweep_file import SweepFile
+from ablate.training import build
+from ablate.training.assembly import network
+from ablate.training.settings import check_values, resolve_auto
+from ablate.training.trainer import check_trainer
+
+TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
+
+
+@dataclass
+class PlannedCell:
+    """One cell of a sweep.
+
+    assignment   the file's parameters, by dotted name
+    overrides    what `python -m ablate` takes for this cell
+    status       to do, running, interrupted, failed, finished, diverged, or invalid
+    reason       of an invalid or failed cell; who runs a running one
+    same         the parameters of later cells that come out identical, and are this one
+    seconds      of training: measured where the cell has a result, else estimated, else None
+
+    What an invalid cell does not have is None.
+    """
+
+    assignment: dict[str, Any]
+    overrides: list[str]
+    values: dict[str, Any] | None = None
+    fingerprint: str | None = None
+    cost: Cost | None = None
+    status: str = INVALID
+    reason: str | None = None
+    record: dict[str, Any] | None = None
+    same: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        return " ".join(f"{key}={value}" for key, value in self.assignment.items())
+
+    @property
+    def directory(self) -> Path:
+        assert self.values is not None and self.fingerprint is not None
+        return Path(self.values["runs_dir"]).expanduser().absolute() / self.fingerprint
+
+    def heard(self, status: str, reason: str | None) -> None:
+        """What an engine says of the cell and its directory may not: that it was refused, or its worker died."""
+        self.look()
+        if status == INVALID or (status == FAILED and self.status != FAILED):
+            self.status, self.reason = status, reason
+
+    def look(self) -> None:
+        """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
+        if self.values is None:
+            return
+        self.record = record.read(self.directory)
+        known = self.record["status"] if self.record else None
+        self.reason = None
+        if known in record.RESULTS:
+            self.status = str(known)
+            self.seconds = self.record["cost"]["seconds"] if self.record else None
+        elif who := holder(self.directory) if self.directory.exists() else None:
+            self.status, self.reason = RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
+        elif known == FAILED:
+            self.status, self.reason = FAILED, record.last_line(self.record)
+        else:
+            self.status = INTERRUPTED if self.record else TO_DO
+
+
+def plan(
+    file: SweepFile, typed: Sequence[str] = (), *, check_data: bool = False, elsewhere: bool = False
+) -> list[PlannedCell]:
+    """Every cell of the file, those that come out identical as one.
+
+    typed       overrides of all cells; one that names a parameter of the file takes its place
+    check_data  also read each data set (downloading it where it can be) and refuse what does not fit it
+    elsewhere   the cells are for other machines: GPUs that they ask for need not be here
+
+    Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
+    """
+    typed_keys = {text.split("=", 1)[0].lstrip("+~") for text in typed}
+    composer, checks = Composer(), _Checks(check_data)
+    cells: dict[str, PlannedCell] = {}
+    for assignment in map(flattened, file.cells()):
+        chosen = {key: value for key, value in assignment.items() if key not in typed_keys}
+        cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *typed])
+        try:
+            values = composer(cell.overrides)
+            check_values(values)
+            resolve_auto(values, elsewhere=elsewhere)
+            cell.cost = checks(values, cell.overrides)
+            cell.values, cell.fingerprint = values, fingerprint(values)
+        except InputError as error:
+            cell.reason = str(error)
+        first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
+        if first is not cell:
+            first.same.append(chosen)
+    for cell in cells.values():
+        cell.look()
+    return list(cells.values())
+
+
+class _Checks:
+    """What is found out once for all cells that share it: the network's cost, whether trainer and data fit."""
+
+    def __init__(self, check_data: bool) -> None:
+        self.check_data = check_data
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, values: dict[str, Any], overrides: Sequence[str]) -> Cost:
+        self._once(
+            "trainer", values["trainer"], lambda: check_trainer(OmegaConf.create({"trainer": values["trainer"]}))
+        )
+        if self.check_data:
+            data = {key: value for key, value in values["data"].items() if key != "seed"}
+            self._once("data", data, lambda: _check_data(values))
+        parts = {axis: values[axis] for axis in NETWORK_AXES}
+        parts["data"] = {key: values["data"][key] for key in ("channels", "image_size", "num_classes")}
+        return self._once("network", parts, lambda: _cost(overrides, parts))
+
+    def _once(self, what: str, parts: Any, find: Any) -> Any:
+        """What `find()` returned, or raised as InputError, the first time that these parts came by."""
+        key = what + json.dumps(parts)
+        if key not in self._known:
+            try:
+                self._known[key] = find()
+            except InputError as error:
+                self._known[key] = error
+        if isinstance(self._known[key], InputError):
+            raise self._known[key]
+        return self._known[key]
+
+
+def _check_data(values: dict[str, Any]) -> None:
+    images = build.images(OmegaConf.create(values))
+    images.prepare_data()
+    images.setup("fit")
+
+
+def _cost(overrides: Sequence[str], parts: dict[str, Any]) -> Cost:
+    cfg = OmegaConf.create(parts)
+    try:
+        with torch.device("meta"):
+            net = network(cfg)
+    except InputError:
+        # Once more with what depends on the image's size unresolved, so that the refusal can name a size that fits.
+        with torch.device("meta"):
+            net = network(Composition.of(overrides).cfg)
+    total, _ = cost(net, cfg.data.channels, cfg.data.image_size)
+    return total

@@ -1,0 +1,110 @@
+"""A sweep without a server: what its plan leaves to do, run by an engine."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ablate.errors import InputError
+from ablate.study.engines import launchers
+from ablate.study.engines.pool import Job, Pool, View
+from ablate.study.overrides import override
+from ablate.study.plan import FAILED, INTERRUPTED, RUNNING, TO_DO, PlannedCell, plan
+from ablate.study.record import RESULTS
+from ablate.study.sweep_file import SweepFile
+from ablate.training.settings import pinned
+
+POOL = "ablate.study.engines.pool.Pool"
+IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed: overrides of every cell, and those of Hydra's own, which choose and set the engine."""
+
+    typed: list[str]
+    engine: list[str]
+
+    @classmethod
+    def of(cls, overrides: Sequence[str]) -> "Request":
+        engine = [text for text in overrides if text.lstrip("+~").startswith(("hydra/launcher", "hydra.launcher"))]
+        typed = [text for text in overrides if text not in engine]
+        if not any(text.startswith("hydra/launcher=") for text in engine):
+            engine = ["hydra/launcher=pool", *engine]
+        return cls(typed, engine)
+
+    @property
+    def launcher(self) -> DictConfig:
+        """Hydra's configuration of the engine. Raises InputError for one that is not installed."""
+        return launchers.composed_with([*self.typed, *self.engine]).hydra.launcher
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the cells may run on other machines."""
+        return self.launcher._target_ not in (POOL, IN_PROCESS)
+
+
+def planned(file: SweepFile, request: Request, check_data: bool) -> list[PlannedCell]:
+    return plan(file, request.typed, check_data=check_data, elsewhere=request.elsewhere)
+
+
+def to_run(cells: Sequence[PlannedCell], retry_failed: bool) -> list[PlannedCell]:
+    """What there is to do: cells without a result, those that others are at included; or only the failed ones."""
+    wanted = (FAILED,) if retry_failed else (TO_DO, INTERRUPTED, RUNNING)
+    again = [cell for cell in cells if cell.status in RESULTS and cell.values and cell.values["rerun"]]
+    return again + [cell for cell in cells if cell.status in wanted]
+
+
+def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
+    """Run the cells and look again at what came of each. Raises Stopped, all state saved, on SIGINT or SIGTERM."""
+    if not cells:
+        return
+    try:
+        launcher = request.launcher
+        if launcher._target_ == POOL:
+            _in_pool(cells, launcher, view)
+        else:
+            launchers.launch([_pinned(cell) if request.elsewhere else cell.overrides for cell in cells], request.engine)
+    finally:
+        for cell in cells:
+            cell.look()
+
+
+def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> None:
+    jobs = {cell.name: cell for cell in cells}
+    threads = max((cell.values or {}).get("threads") or 0 for cell in cells) or None
+    gpus, workers = _shares(cells, threads, launcher.workers)
+    logs = cells[0].directory.parent / ".workers"
+    pool = Pool(workers, threads, gpus, logs)
+    outcomes = pool.run([Job(cell.name, cell.overrides, cell.directory) for cell in cells], view)
+    for name, outcome in outcomes.items():
+        jobs[name].heard(outcome.status, outcome.reason)
+
+
+def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:
+    """The GPUs of each worker, as CUDA_VISIBLE_DEVICES has them, and how many workers there are."""
+    trainers = [cell.values["trainer"] for cell in cells if cell.values]
+    devices = max(trainer["devices"] for trainer in trainers)
+    gpus: list[str] = []
+    if any(trainer["accelerator"] in ("gpu", "cuda") for trainer in trainers):
+        import torch
+
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        every = visible if visible != [""] else [str(number) for number in range(torch.cuda.device_count())]
+        gpus = [",".join(every[at : at + devices]) for at in range(0, len(every) - devices + 1, devices)]
+        room = len(gpus)
+    else:
+        room = max(1, len(os.sched_getaffinity(0)) // ((threads or 1) * devices))
+    if wanted != "auto" and (not isinstance(wanted, int) or wanted < 1):
+        raise InputError(f"hydra.launcher.workers={wanted}: give a number of processes, at least 1, or auto.")
+    workers = room if wanted == "auto" else wanted
+    return [gpus[number % len(gpus)] for number in range(workers)] if gpus else [], workers
+
+
+def _pinned(cell: PlannedCell) -> list[str]:
+    """The overrides, with what `auto` stands for here, so that the job has the fingerprint of the plan."""
+    typed = {text.split("=", 1)[0] for text in cell.overrides}
+    values = pinned(cell.values or {})
+    return cell.overrides + [override(path, value) for path, value in values.items() if path not in typed]
