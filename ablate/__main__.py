@@ -54,12 +54,24 @@ def sweep(arguments: list[str]) -> int:
     return sweep_command.sweep(arguments)
 
 
+def report(arguments: list[str]) -> None:
+    """Runs compared: a page, tables and figures."""
+    from ablate.report import command
+
+    command.report(arguments)
+
+
 # Commands on a composed configuration, with the flags that are their own: all else on the line is Hydra's.
 ON_CONFIGURATION: dict[str, tuple[Callable[[Any, set[str]], None], set[str]]] = {
     "describe": (describe, {"--json", "--table"}),
     "bench": (bench, {"--json"}),
 }
-ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {"plan": plan, "sweep": sweep, "flow": flow}
+ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
+    "plan": plan,
+    "sweep": sweep,
+    "flow": flow,
+    "report": report,
+}
 
 
 def _take_parameters() -> None:

@@ -104,6 +104,7 @@ def check_values(cfg: Mapping[str, Any]) -> None:
     """Raise InputError for a value that no run can have."""
     positive: tuple[str, ...] = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
     positive += ("checkpoint.every_n_epochs", "threads", "checkpoint.every_n_steps")
+    positive += ("data.image_size", "data.channels", "data.num_classes")
     not_negative: tuple[str, ...] = (
         "optimizer.lr",
         "optimizer.weight_decay",
@@ -126,8 +127,8 @@ def check_values(cfg: Mapping[str, Any]) -> None:
         ("schedule.warmup.fraction", (0, 1)),
         ("data.val_fraction", (0, 1)),
     ):
-        low, high = allowed
-        if not low <= _at(cfg, path) < high:
+        (low, high), value = allowed, _at(cfg, path)
+        if value is not None and not low <= value < high:  # an option of the user's own may lack it
             raise InputError(f"{path}={_at(cfg, path)}: it must be at least {low} and below {high}.")
     for path, options in (
         ("weight_decay_on", ("all", "weights")),

@@ -139,11 +139,26 @@ def test_a_clash_in_a_multirun_leaves_the_other_cells_alone(tmp_path):
 
 
 def test_a_failure_is_recorded_and_exits_1(tmp_path):
-    failed = ablate(tmp_path, *SMALL, "tracking=offline", "+trainer.overfit_batches=2.5")
+    (tmp_path / "mine.py").write_text(
+        "import pytorch_lightning as pl\n"
+        "class Fails(pl.Callback):\n"
+        "    def on_train_batch_end(self, *arguments):\n"
+        "        raise RuntimeError('after one batch')\n"
+    )
+    failed = ablate(tmp_path, *SMALL, "tracking=offline", "+trainer.callbacks=[{_target_:mine.Fails}]")
     assert failed.returncode == 1
     (run,) = records(tmp_path)
-    assert run["status"] == "failed" and "overfit_batches" in run["error"]
+    assert run["status"] == "failed" and "after one batch" in run["error"]
     assert offline_run(tmp_path / "runs" / run["fingerprint"])["exit_code"] == 1
+
+
+def test_a_diverged_run_is_done(tmp_path):
+    diverged = ablate(tmp_path, *SMALL, "norm=none", "optimizer.lr=1e6")
+    assert diverged.returncode == 0, diverged.stderr
+    (run,) = records(tmp_path)
+    assert run["status"] == "diverged"
+    assert f"the loss of optimizer step {run['diverged_at']} is not finite" in diverged.stdout
+    assert offline_run(tmp_path / "runs" / run["fingerprint"])["exit_code"] == 0
 
 
 def test_hydras_own_flags_work(tmp_path):

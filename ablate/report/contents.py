@@ -1,0 +1,273 @@
+"""What a report shows of a comparison, in words and drawings: the same for the page, the files and the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ablate.report import figures, gradient_figures
+from ablate.report.answer import answer, notes
+from ablate.report.closing import count
+from ablate.report.figures import Row
+from ablate.report.numbers import DASH, Unit, duration, p_value, percent, unit
+from ablate.report.svg import SERIES, Drawing
+from ablate.study.comparison import Comparison
+from ablate.study.effects import Effect
+from ablate.study.pair import Pair
+from ablate.study.series import Gradients, curve, gradients
+from ablate.study.statistics import LEVEL, Difference, Estimate
+from ablate.study.variants import Entry, Variant, text
+
+# What a page holds at most, however many runs there are; comparison.json holds everything.
+ROWS = 200
+RUNS = 24
+DRAWN = 13
+EFFECTS = 30
+PAIRS = 6
+
+
+@dataclass
+class Contents:
+    """
+    rows     of the main table
+    drawn    the variants that have a curve, by their series: 0 is the baseline
+    figures  drawings by the names of their files
+    pair     what two runs or variants side by side have besides
+    """
+
+    comparison: Comparison
+    answer: list[str]
+    notes: list[str]
+    rows: list[dict[str, Any]]
+    drawn: dict[int, Variant]
+    labels: list[str]
+    figures: dict[str, Drawing] = field(default_factory=dict)
+    pair: Pair | None = None
+
+    @property
+    def unit(self) -> Unit:
+        return unit(self.comparison.metric)
+
+
+def contents(comparison: Comparison, pair: Pair | None = None) -> Contents:
+    of = unit(comparison.metric)
+    compared = [variant for variant in comparison.variants if variant.difference]
+    strips = [forest_row(variant, of) for variant in compared]
+    shown = _most_telling(comparison, ROWS)
+    drawn = dict(enumerate(_most_telling(comparison, DRAWN)))
+    made = Contents(
+        comparison=comparison,
+        answer=answer(comparison),
+        notes=notes(comparison),
+        rows=[row(variant, comparison, of) | {"strip": _strip(variant, of, strips)} for variant in shown],
+        drawn=drawn,
+        labels=[variant.label for variant in drawn.values()],
+        pair=pair,
+    )
+    _draw_effects(made)
+    _draw_curves(made)
+    _draw_costs(made)
+    _draw_gradients(made)
+    return made
+
+
+def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
+    """A variant's numbers as words, and the numbers that a column is sorted by."""
+    estimate, difference, better = variant.estimate, variant.difference, variant.outperforming
+    level = comparison.level
+    p_flip = difference.p_sign_flip if difference else None
+    detectable = difference.detectable(level) if difference else None
+    return {
+        "label": variant.label,
+        "is_baseline": variant.is_baseline,
+        "choices": " ".join(f"{key}={text(value)}" for key, value in variant.assignment.items()),
+        "n": estimate.n,
+        "mean": (estimate.mean, of.value(estimate.mean)),
+        "interval": of.interval(estimate.interval),
+        "difference": (difference.mean if difference else None, of.change(difference.mean if difference else None)),
+        "difference_interval": of.interval(difference.interval if difference else None, changes=True),
+        "pairs": difference.n if difference else 0,
+        "p": (variant.p_holm, p_value(variant.p_holm)),
+        "p_sign_flip": (p_flip, p_value(p_flip)),
+        "verdict": verdict(variant, comparison.sign),
+        "better": (better.share if better else None, percent(better.share if better else None)),
+        "better_interval": " to ".join(percent(end) for end in better.interval) if better else DASH,
+        "detectable": (detectable, of.value(detectable)),
+        "params": _counted(variant.cost("params")),
+        "macs": _counted(variant.cost("macs")),
+        "seconds": (variant.cost("seconds"), duration(variant.cost("seconds"))),
+        "flow": ", ".join(f"{name} {n}/{len(variant.results)}" for name, n in variant.gradient_flow.items()) or DASH,
+        "diverged": len(variant.seeds("diverged")),
+        "failed": len(variant.seeds("failed")),
+        "confounds": variant.confounds,
+        "runs": [_run(entry, variant.metric, of) for entry in variant.entries[:RUNS]],
+        "more_runs": max(0, len(variant.entries) - RUNS),
+        "command": variant.command(),
+        "missing": variant.seeds("to do", "running", "interrupted", "failed"),
+        "missing_command": variant.command(missing)
+        if (missing := variant.seeds("to do", "interrupted", "failed"))
+        else "",
+        "reason": next((entry.reason for entry in variant.entries if entry.reason), None),
+    }
+
+
+def verdict(variant: Variant, sign: int) -> str:
+    """better or worse than the baseline after correction, or why that cannot be said."""
+    if variant.is_baseline:
+        return "baseline"
+    if variant.difference is None:
+        lost = variant.seeds("diverged")
+        return "diverged" if lost and len(lost) == len(variant.entries) else "no pair yet"
+    if variant.p_holm is None:
+        return "too few seeds" if variant.difference.n < 2 else "no spread"
+    if variant.p_holm >= LEVEL:
+        return "can't tell"
+    return "better" if sign * (variant.difference.mean or 0) > 0 else "worse"
+
+
+def forest_row(variant: Variant, of: Unit) -> Row:
+    assert variant.difference is not None
+    return Row(
+        variant.label,
+        variant.difference,
+        _said(variant.difference, variant.p_holm, of),
+        variant.p_holm is not None and variant.p_holm < LEVEL,
+    )
+
+
+def _said(difference: Difference, p: float | None, of: Unit) -> str:
+    if difference.interval is None:
+        return f"{of.change(difference.mean)} (n = {difference.n})"
+    low, high = (of.change(end) for end in difference.interval)
+    return f"{of.change(difference.mean)} [{low}, {high}] p {p_value(p)}"
+
+
+def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
+    known = entry.result.record if entry.result else {}
+    value = known.get("summary", {}).get(metric) if entry.status == "finished" else None
+    said = entry.status
+    if entry.status == "diverged":
+        said = f"diverged at step {known.get('diverged_at')}"
+    elif entry.status == "failed":
+        said = "failed: " + (known.get("error") or "").strip().rsplit("\n", 1)[-1][:200]
+    return {
+        "seed": entry.seed,
+        "status": entry.status,
+        "said": said,
+        "value": of.value(value),
+        "fingerprint": known.get("fingerprint"),
+        "directory": str(entry.result.directory) if entry.result else None,
+        "url": url if (url := (known.get("wandb") or {}).get("url")) and url.startswith("https://") else None,
+    }
+
+
+def _counted(number: float | None) -> tuple[float | None, str]:
+    return number, DASH if number is None else count(number)
+
+
+def _strip(variant: Variant, of: Unit, rows: Sequence[Row]) -> Drawing | None:
+    return figures.strip(forest_row(variant, of), rows) if variant.difference else None
+
+
+def _most_telling(comparison: Comparison, most: int) -> list[Variant]:
+    """The baseline and the variants with the largest differences, in the table's order."""
+    variants = comparison.variants
+    if len(variants) <= most:
+        return variants
+    order = sorted(
+        variants,
+        key=lambda v: (not v.is_baseline, v.difference is None, -abs(v.difference.mean or 0) if v.difference else 0),
+    )
+    kept = {id(variant) for variant in order[:most]}
+    return [variant for variant in variants if id(variant) in kept]
+
+
+def _draw_effects(made: Contents) -> None:
+    comparison, of = made.comparison, made.unit
+    for size, name, title in ((1, "main_effects", "Main effects"), (2, "interactions", "Interactions")):
+        found = [effect for effect in comparison.effects if len(effect.factors) == size]
+        found = sorted(found, key=lambda e: -abs(e.difference.mean or 0))[:EFFECTS]
+        if found:
+            made.figures[name] = figures.forest(title, [_effect_row(effect, of) for effect in found], of)
+    if comparison.variance:
+        made.figures["variance"] = figures.variance(comparison.variance)
+    compared = [variant for variant in made.drawn.values() if variant.difference]
+    if not comparison.effects and len(compared) > 1:
+        made.figures["differences"] = figures.forest(
+            "Difference to the baseline", [forest_row(v, of) for v in compared], of
+        )
+    if not comparison.effects:
+        return
+    for factor, other in list(combinations(comparison.factors, 2))[:PAIRS]:
+        # The choice with more values along the axis.
+        if len(comparison.factors[factor]) < len(comparison.factors[other]):
+            factor, other = other, factor
+        levels, values = comparison.factors[factor][:8], comparison.factors[other][: len(SERIES) + 1]
+        lines = [
+            (value, [_marginal(comparison, {factor: level, other: value}) for level in levels]) for value in values
+        ]
+        if sum(e is not None for _, row in lines for e in row) >= 3:
+            made.figures[f"interaction_{len(made.figures)}"] = figures.interaction(
+                comparison.metric, factor, other, levels, lines, of
+            )
+
+
+def _effect_row(effect: Effect, of: Unit) -> Row:
+    label = " × ".join(f"{key}={text(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
+    certain = effect.p_holm is not None and effect.p_holm < LEVEL
+    return Row(label, effect.difference, _said(effect.difference, effect.p_holm, of), certain)
+
+
+def _marginal(comparison: Comparison, fixed: dict[str, Any]) -> Estimate | None:
+    """The mean over every variant with these values, seed by seed; of seeds that all of them have."""
+    inside = [
+        v for v in comparison.variants if all(v.assignment[key] == value for key, value in fixed.items()) and v.values
+    ]
+    if not inside:
+        return None
+    seeds = sorted(set.intersection(*(set(variant.values) for variant in inside)))
+    means = tuple(float(np.mean([variant.values[seed] for variant in inside])) for seed in seeds)
+    return Estimate(means) if means else None
+
+
+def _draw_curves(made: Contents) -> None:
+    validation = made.comparison.metric.replace("test/", "val/")
+    for name in dict.fromkeys((validation, "train/loss")):
+        found = {series: c for series, v in made.drawn.items() if (c := curve(v.results, name)) is not None}
+        if found:
+            file = "curve_" + "".join(c if c.isalnum() else "_" for c in name)
+            made.figures[file] = figures.curves(name, found, made.labels, unit(name))
+
+
+def _draw_costs(made: Contents) -> None:
+    sign = made.comparison.sign
+    for cost in ("params", "seconds"):
+        with_both = {s: v for s, v in made.drawn.items() if v.estimate.mean is not None and v.cost(cost)}
+        if len(with_both) > 1:
+            places = {s: (v.cost(cost) or 0.0, sign * (v.estimate.mean or 0.0)) for s, v in with_both.items()}
+            best = {
+                s
+                for s, (price, mean) in places.items()
+                if not any(p <= price and m >= mean and (p, m) != (price, mean) for p, m in places.values())
+            }
+            made.figures[f"against_{cost}"] = figures.scatter(
+                made.comparison.metric, cost, with_both, made.unit, best, made.labels
+            )
+
+
+def _draw_gradients(made: Contents) -> None:
+    found: dict[int, Gradients] = {}
+    for series, variant in made.drawn.items():
+        read = gradients(variant.results)
+        if read is not None:
+            found[series] = read
+    if not found:
+        return
+    values = np.concatenate([g.map[np.isfinite(g.map)] for g in found.values()])
+    low, high = float(values.min()), float(values.max())
+    made.figures["gradient_profile"] = gradient_figures.profile(found, made.labels)
+    made.figures["gradient_scale"] = gradient_figures.colour_bar(low, high)
+    for series, g in found.items():
+        made.figures[f"gradients_{series}"] = gradient_figures.heat_map(made.labels[series], g, low, high)

@@ -1,0 +1,67 @@
+"use strict";
+// Sorting: a click on a column's head; what stands in `data-sort` counts, what is missing goes last.
+for (const table of document.querySelectorAll("table.sortable")) {
+  table.querySelectorAll("thead th").forEach((head, column) => {
+    head.querySelector("button")?.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = (row) => row.cells[column].dataset.sort ?? row.cells[column].textContent.trim();
+      const order = (a, b) => {
+        if (a === "" || b === "") return (a === "") - (b === "");
+        const difference = a - b;
+        const compared = Number.isNaN(difference) ? a.localeCompare(b, undefined, { numeric: true }) : difference;
+        return down ? -compared : compared;
+      };
+      const body = table.tBodies[0];
+      body.append(...[...body.rows].sort((a, b) => order(key(a), key(b))));
+    });
+  });
+}
+
+// The variants' switches: a click takes one out of every figure, pointing at it brings it out.
+const marks = (series) => document.querySelectorAll(`[data-series="${series}"]:not(.chip)`);
+for (const chip of document.querySelectorAll(".chip")) {
+  const light = (on) => {
+    document.body.classList.toggle("faded", on && chip.getAttribute("aria-pressed") === "true");
+    marks(chip.dataset.series).forEach((mark) => mark.classList.toggle("lit", on));
+    chip.classList.toggle("lit", on);
+  };
+  chip.addEventListener("click", () => {
+    const on = chip.getAttribute("aria-pressed") !== "true";
+    chip.setAttribute("aria-pressed", on);
+    marks(chip.dataset.series).forEach((mark) => mark.classList.toggle("off", !on));
+    light(on);
+  });
+  if (matchMedia("(hover: hover)").matches) {
+    chip.addEventListener("pointerenter", () => light(true));
+    chip.addEventListener("pointerleave", () => light(false));
+  }
+}
+
+// What a mark says when it is pointed at or touched; without this script the browser shows the same, later.
+const tip = document.getElementById("tip");
+for (const title of document.querySelectorAll("svg title")) {
+  title.parentElement.dataset.tip = title.textContent;
+  title.remove();
+}
+const show = (event) => {
+  const said = event.target.closest?.("[data-tip]")?.dataset.tip;
+  tip.hidden = !said;
+  if (!said) return;
+  tip.textContent = said;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - box.width - 4))}px`;
+  tip.style.top = `${event.clientY + 18 + box.height > innerHeight ? event.clientY - box.height - 12 : event.clientY + 18}px`;
+};
+document.addEventListener("pointermove", show);
+document.addEventListener("pointerdown", show);
+addEventListener("scroll", () => { tip.hidden = true; }, { passive: true, capture: true });
+
+// A link into the list of runs opens what it leads to.
+const open = () => {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target?.tagName === "DETAILS") target.open = true;
+};
+addEventListener("hashchange", open);
+open();

@@ -1,0 +1,105 @@
+"""The report as one HTML file that needs nothing else: no server, no network, no script but its own."""
+
+import base64
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ablate.report.contents import Contents
+from ablate.report.numbers import unit
+from ablate.report.svg import Drawing, fill, stroke
+from ablate.study.variants import text
+
+HERE = Path(__file__).parent
+HEADS = (
+    ("variant", "by what it differs from the baseline; its finished runs"),
+    ("{metric}", "mean over the seeds, 95% interval below"),
+    ("difference", "to the baseline, paired by seed, 95% interval below"),
+    ("", ""),
+    ("verdict", "after Holm's correction, at 5%"),
+    ("p", "paired t-test, corrected by Holm; below it the exact sign-flip test, not corrected"),
+    (
+        "better on a fresh seed",
+        "the share of seeds in which it did better than the baseline; diverged runs count as lost",
+    ),
+    ("detectable", "the true difference that these seeds would find with 80% probability"),
+    ("parameters, multiply-adds", "of the network; of one forward of one image"),
+    ("time", "of the training, median"),
+    ("gradient flow", "how many runs were judged what"),
+    ("lost", "diverged: the loss stopped being finite, a result but without an accuracy; failed: an error"),
+    ("differs besides", "what is not the same as in the baseline's runs, apart from the choice"),
+)
+
+
+def render(made: Contents) -> str:
+    """The page. Whatever comes from runs is escaped by the template; drawings escape their own text."""
+    comparison, figures = made.comparison, made.figures
+    script = (HERE / "page.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    maps = [(series, name) for series in made.drawn if (name := f"gradients_{series}") in figures]
+    template = _environment().get_template("page.html")
+    return template.render(
+        title=f"{comparison.metric}: {made.answer[0]}"[:120],
+        style=Markup((HERE / "page.css").read_text()),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        made=made,
+        pair=made.pair,
+        typed=text,
+        unit=unit,
+        c=comparison,
+        figures=figures,
+        heads=[(head.format(metric=comparison.metric), explained) for head, explained in HEADS],
+        left=("verdict", "gradient flow", "lost", "differs besides"),
+        total_runs=sum(len(variant.entries) for variant in comparison.variants),
+        baseline_choices=made.rows[0]["choices"],
+        compared=sum(variant.difference is not None for variant in comparison.variants),
+        hidden_rows=len(comparison.variants) - len(made.rows),
+        chips=[
+            {"series": series, "label": label, "swatch": swatch(series)}
+            for series, label in zip(made.drawn, made.labels, strict=True)
+        ],
+        keys={name: _key(drawing) for name, drawing in figures.items() if name.startswith("interaction_")},
+        has_drawn=any(name.startswith(("curve_", "against_", "gradient")) for name in figures),
+        groups=[
+            (
+                "Learning curves",
+                [name for name in figures if name.startswith("curve_")],
+                "The mean over the seeds; the band reaches from the lowest to the highest. "
+                "Runs that diverged are dotted, up to a cross.",
+            ),
+            (
+                f"{comparison.metric} against cost",
+                [name for name in figures if name.startswith("against_")],
+                "Ringed and joined: what no other variant beats in both, the Pareto front.",
+            ),
+            (
+                "Gradient flow over depth",
+                [name for name in figures if name == "gradient_profile"],
+                "The L2 norm of each layer's gradient, the geometric mean over the training; "
+                "the band reaches over the seeds.",
+            ),
+        ],
+        maps=maps,
+        written=datetime.now().astimezone().isoformat(timespec="minutes"),
+    )
+
+
+def swatch(series: int) -> Drawing:
+    drawing = Drawing(22, 10, "")
+    del drawing.root.attrib["role"], drawing.root.attrib["aria-label"]
+    drawing.add("line", x1=0, y1=5, x2=22, y2=5, stroke_width=3, **stroke(series))
+    drawing.add("circle", cx=11, cy=5, r=3.5, **fill(series))
+    return drawing
+
+
+def _key(drawing: Drawing) -> list[dict[str, Any]]:
+    return [{"label": label, "swatch": swatch(series)} for series, label in enumerate(drawing.key)]
+
+
+def _environment() -> Environment:
+    return Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)

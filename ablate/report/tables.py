@@ -1,0 +1,233 @@
+"""The comparison as JSON, as a table in markdown and LaTeX, and on the terminal."""
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ablate.report.contents import Contents
+from ablate.study.comparison import Comparison
+from ablate.study.confounds import mixtures
+from ablate.study.effects import Effect
+from ablate.study.statistics import Difference, Estimate
+from ablate.study.variants import Variant, verdict
+
+COLUMNS = (
+    "variant",
+    "n",
+    "mean",
+    "95% CI",
+    "difference",
+    "95% CI",
+    "p (Holm)",
+    "verdict",
+    "parameters",
+    "multiply-adds",
+    "time",
+    "gradient flow",
+    "diverged",
+    "failed",
+)
+
+
+def as_json(made: Contents) -> dict[str, Any]:
+    """Everything, in the metric's own units; null where there is no such number."""
+    comparison = made.comparison
+    results = [result for variant in comparison.variants for result in variant.results]
+    return _plain(
+        {
+            "question": comparison.question,
+            "answer": made.answer,
+            "notes": made.notes,
+            "source": comparison.source,
+            "metric": comparison.metric,
+            "goal": comparison.goal,
+            "factors": comparison.factors,
+            "baseline": comparison.baseline.assignment,
+            "variants": [_variant(variant, comparison) for variant in comparison.variants],
+            "effects": [_effect(effect) for effect in comparison.effects],
+            "variance": comparison.variance,
+            "mixtures": mixtures(results),
+        }
+    )
+
+
+def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
+    better = variant.outperforming
+    return {
+        "label": variant.label,
+        "assignment": variant.assignment,
+        "is_baseline": variant.is_baseline,
+        **_estimate(variant.estimate),
+        "difference": _difference(variant.difference, variant.p_holm, comparison.level) if variant.difference else None,
+        "paired_seeds": variant.paired_seeds,
+        "outperforms": {"share": better.share, "n": better.n, "interval": better.interval} if better else None,
+        "cost": {name: variant.cost(name) for name in ("params", "macs", "seconds")},
+        "gradient_flow": variant.gradient_flow,
+        "confounds": variant.confounds,
+        "command": variant.command(),
+        "runs": [
+            {
+                "seed": entry.seed,
+                "status": entry.status,
+                "value": variant.values.get(entry.seed),
+                "reason": entry.reason,
+                "fingerprint": entry.result.fingerprint if entry.result else None,
+                "directory": str(entry.result.directory) if entry.result else None,
+                "gradient_flow": verdict(entry.result) if entry.result else None,
+                "superseded": [str(result.directory) for result in entry.superseded],
+            }
+            for entry in variant.entries
+        ],
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {"n": estimate.n, "mean": estimate.mean, "interval": estimate.interval, "deviation": estimate.deviation}
+
+
+def _difference(difference: Difference, p_holm: float | None, level: float) -> dict[str, Any]:
+    return _estimate(difference) | {
+        "p": difference.p,
+        "p_holm": p_holm,
+        "p_sign_flip": difference.p_sign_flip,
+        "least_p_sign_flip": difference.least_p_sign_flip,
+        "detectable": difference.detectable(level),
+        "seeds_needed": difference.seeds_needed(level),
+    }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {
+        "factors": effect.factors,
+        "values": effect.values,
+        "baseline": effect.baseline,
+        "seeds": effect.seeds,
+        "contexts": effect.contexts,
+        "possible_contexts": effect.possible,
+        **_estimate(effect.difference),
+        "p": effect.difference.p,
+        "p_holm": effect.p_holm,
+    }
+
+
+def markdown(made: Contents) -> str:
+    lines = [_cells(made.unit.of_value.strip()), ["---"] + ["---:"] * (len(COLUMNS) - 1)]
+    lines += [[_in_markdown(cell) for cell in _line(row)] for row in made.rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{_in_markdown(' '.join(made.answer))}\n\n{table}\n"
+
+
+def latex(made: Contents) -> str:
+    """A tabular for booktabs."""
+    head = " & ".join(_in_latex(cell) for cell in _cells(made.unit.of_value.strip()))
+    rows = [" & ".join(_in_latex(cell) for cell in _line(row)) + r" \\" for row in made.rows]
+    kinds = "l" + "r" * (len(COLUMNS) - 1)
+    body = "\n".join(rows)
+    return f"\\begin{{tabular}}{{{kinds}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
+
+
+def show(made: Contents, page: str) -> None:
+    """The answer and the main table, as wide as the terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 180
+    console.print()
+    for i, sentence in enumerate(made.answer):
+        console.print(escape(sentence), style="bold" if i == 0 else None)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    most = 40
+    heads = (
+        "variant",
+        "n",
+        made.comparison.metric,
+        "difference, 95% CI",
+        "p",
+        "verdict",
+        "parameters",
+        "time",
+        "gradient flow",
+        "lost",
+    )
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="left" if i in (0, 5, 8) else "right", overflow="fold")
+    for row in made.rows[:most]:
+        change = f"{row['difference'][1]} [dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
+        lost = row["diverged"] + row["failed"]
+        kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
+        table.add_row(
+            escape(row["label"]),
+            str(row["n"]),
+            row["mean"][1],
+            change,
+            row["p"][1],
+            f"[{kind}]{row['verdict']}[/]",
+            row["params"][1],
+            row["seconds"][1],
+            row["flow"],
+            str(lost) if lost else "",
+        )
+    console.print()
+    console.print(table)
+    left = len(made.comparison.variants) - min(most, len(made.rows))
+    if left > 0:
+        console.print(f"[dim]and {left} more variants: see the report[/dim]")
+    console.print()
+    for note in made.notes:
+        console.print(f"[dim]{escape(note)}[/dim]")
+    console.print(f"report: {escape(page)}", soft_wrap=True)
+
+
+def _cells(of: str) -> list[str]:
+    return [f"{column} ({of})" if column == "mean" and of else column for column in COLUMNS]
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    pairs = ("difference", "p", "params", "macs", "seconds", "mean")
+    said = {name: row[name][1] for name in pairs}
+    return [
+        row["label"],
+        str(row["n"]),
+        said["mean"],
+        row["interval"],
+        said["difference"],
+        row["difference_interval"],
+        said["p"],
+        row["verdict"],
+        said["params"],
+        said["macs"],
+        said["seconds"],
+        row["flow"],
+        str(row["diverged"]),
+        str(row["failed"]),
+    ]
+
+
+def _in_markdown(text: str) -> str:
+    for special in "\\`*_[]<>|":
+        text = text.replace(special, "\\" + special)
+    return " ".join(text.split())
+
+
+def _in_latex(text: str) -> str:
+    special = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "−": "$-$",
+        "–": "--",
+        "…": r"\dots{}",
+    } | {c: f"\\{c}" for c in "&%$#_{}"}
+    return " ".join("".join(special.get(c, c) for c in text).split())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,300 @@
+"""Runs as one comparison: variants, paired by seed with the baseline."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from ablate.errors import InputError
+from ablate.study.confounds import confounds
+from ablate.study.effects import Effect, crossed, effects
+from ablate.study.results import Result, at, distinct, identity, read, varied
+from ablate.study.statistics import LEVEL, Difference, holm, outperforming, variance_shares
+from ablate.study.variants import Assignment, Entry, Variant, text
+
+if TYPE_CHECKING:  # planning takes torch, which comparing does not
+    from ablate.study.plan import PlannedCell
+    from ablate.study.sweep_file import SweepFile
+
+
+@dataclass
+class Comparison:
+    """Everything that a report says.
+
+    goal        maximize or minimize
+    factors     the choices that vary, each with its values, the baseline's first
+    effects     main effects and interactions, where choices are crossed
+    variance    how much of the variance each choice explains, where every combination has a seed in common
+    why_baseline  how the baseline was chosen
+    """
+
+    question: str | None
+    source: str
+    metric: str
+    goal: str
+    factors: dict[str, list[Any]]
+    variants: list[Variant]
+    why_baseline: str
+    effects: list[Effect]
+    variance: list[dict[str, Any]]
+    variance_seeds: list[int]
+
+    @property
+    def baseline(self) -> Variant:
+        return next(variant for variant in self.variants if variant.is_baseline)
+
+    @property
+    def sign(self) -> int:
+        return -1 if self.goal == "minimize" else 1
+
+    @property
+    def level(self) -> float:
+        """The level of one of the comparisons such that all together keep 5%."""
+        return LEVEL / max(1, sum(variant.difference is not None for variant in self.variants))
+
+    def count(self, *statuses: str) -> int:
+        return sum(len(variant.seeds(*statuses)) for variant in self.variants)
+
+
+def from_results(
+    results: Sequence[Result], source: str, metric: str = "test/acc", chosen: Mapping[str, str] | None = None
+) -> Comparison:
+    """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults."""
+    factors = varied(results)
+    options, values = _defaults() if factors else ({}, {})
+    why = "the defaults, as far as runs have them" if factors else "the only variant"
+    for key, found in factors.items():
+        default = options[key] if key in options else at(values, key)
+        ours = [value for value in found if identity(value) == identity(default)]
+        _move_first(found, ours[0] if ours else results[0].value(key))
+    by_cell: dict[tuple[str, int], list[Result]] = {}
+    for result in results:
+        cell = identity({key: result.value(key) for key in factors})
+        by_cell.setdefault((cell, result.seed), []).append(result)
+    entries = []
+    for runs in by_cell.values():
+        # A finished run before one that is not, then the latest.
+        *older, result = sorted(runs, key=lambda r: (r.record["status"] == "finished", r.record["started"]))
+        entries.append(
+            Entry(
+                assignment={key: result.value(key) for key in factors},
+                seed=result.seed,
+                status=result.record["status"],
+                overrides=tuple(result.record["overrides"]),
+                result=result,
+                superseded=tuple(older),
+            )
+        )
+    entries += _missing(entries)
+    return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why)
+
+
+def from_plan(
+    cells: Sequence["PlannedCell"], file: "SweepFile", metric: str = "test/acc", chosen: Mapping[str, str] | None = None
+) -> Comparison:
+    """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
+    keys = dict.fromkeys(key for cell in cells for key in cell.assignment if key != "seed")
+    values = {key: distinct(cell.assignment[key] for cell in cells) for key in keys}
+    factors = {key: found for key, found in values.items() if len(found) > 1}
+    for key, found in factors.items():
+        if key in file.baseline:
+            _move_first(found, file.baseline[key])
+    entries = [
+        Entry(
+            assignment={key: cell.assignment[key] for key in factors},
+            seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
+            status=cell.status,
+            overrides=tuple(cell.overrides),
+            result=read(cell.directory) if cell.record else None,
+            reason=cell.reason,
+            same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
+        )
+        for cell in cells
+    ]
+    return compare(
+        entries,
+        factors,
+        source=str(file.path),
+        metric=metric,
+        chosen=chosen,
+        why_baseline="the first value of every parameter",
+        question=file.description or None,
+        goal=file.metric.get("goal") if file.metric and file.metric.get("name") == metric else None,
+    )
+
+
+def compare(
+    entries: Sequence[Entry],
+    factors: dict[str, list[Any]],
+    *,
+    source: str,
+    metric: str,
+    why_baseline: str,
+    chosen: Mapping[str, str] | None = None,
+    question: str | None = None,
+    goal: str | None = None,
+) -> Comparison:
+    """Group cells into variants and compare each with the baseline: each factor's first value, or the `chosen` one.
+
+    Raises InputError where no variant has the chosen values, or no run has the metric.
+    """
+    factors = {key: list(values) for key, values in factors.items()}
+    for key, typed in (chosen or {}).items():
+        _move_first(factors.setdefault(key, []), _named(factors, key, typed))
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(identity(entry.assignment), []).append(entry)
+    first = _closest(groups, factors, bool(chosen))
+    for key, values in factors.items():
+        _move_first(values, first.assignment[key])
+    variants = [
+        Variant(
+            assignment=group[0].assignment,
+            label=_label(group[0].assignment, first.assignment),
+            entries=sorted(group, key=lambda entry: entry.seed),
+            metric=metric,
+            is_baseline=group[0].assignment == first.assignment,
+        )
+        for group in groups.values()
+    ]
+    variants.sort(key=lambda variant: (not variant.is_baseline, *_levels(variant.assignment, factors)))
+    _check_metric(variants, metric)
+    comparison = Comparison(
+        question=question,
+        source=source,
+        metric=metric,
+        goal=goal or ("minimize" if metric.endswith("loss") else "maximize"),
+        factors=factors,
+        variants=variants,
+        why_baseline=f"chosen by --baseline {' '.join(f'{k}={v}' for k, v in chosen.items())}"
+        if chosen
+        else why_baseline,
+        effects=[],
+        variance=[],
+        variance_seeds=[],
+    )
+    _against_baseline(comparison)
+    _factorial(comparison)
+    for variant in variants:
+        variant.confounds = confounds(
+            variant.results,
+            comparison.baseline.results,
+            besides=factors,
+            superseded=[result for entry in variant.entries for result in entry.superseded],
+        )
+    return comparison
+
+
+def _missing(entries: Sequence[Entry]) -> list[Entry]:
+    """The cells that would make every variant have every seed."""
+    by_variant: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_variant.setdefault(identity(entry.assignment), []).append(entry)
+    seeds = sorted({entry.seed for entry in entries})
+    return [
+        Entry(group[0].assignment, seed, "to do", group[0].overrides)
+        for group in by_variant.values()
+        for seed in seeds
+        if seed not in {entry.seed for entry in group}
+    ]
+
+
+def _against_baseline(comparison: Comparison) -> None:
+    baseline, sign = comparison.baseline, comparison.sign
+    theirs = _outcomes(baseline, sign)
+    compared = []
+    for variant in comparison.variants:
+        if variant.is_baseline:
+            continue
+        common = [seed for seed in variant.values if seed in baseline.values]
+        if common:
+            variant.paired_seeds = tuple(common)
+            variant.difference = Difference(tuple(variant.values[seed] - baseline.values[seed] for seed in common))
+            compared.append(variant)
+        ours = _outcomes(variant, sign)
+        ended = [seed for seed in ours if seed in theirs]
+        variant.outperforming = outperforming([ours[seed] for seed in ended], [theirs[seed] for seed in ended])
+    corrected = holm([variant.difference.p if variant.difference else None for variant in compared])
+    for variant, p in zip(compared, corrected, strict=True):
+        variant.p_holm = p
+
+
+def _outcomes(variant: Variant, sign: int) -> dict[int, float]:
+    lost = dict.fromkeys(variant.seeds("diverged"), -math.inf)
+    return {seed: sign * value for seed, value in variant.values.items()} | lost
+
+
+def _factorial(comparison: Comparison) -> None:
+    factors = comparison.factors
+    cells = {_levels(variant.assignment, factors): variant.values for variant in comparison.variants}
+    comparison.effects = effects(factors, cells)
+    comparison.variance_seeds = crossed(cells, factors) if comparison.effects else []
+    rows = [(levels, seed, cells[levels][seed]) for levels in cells for seed in comparison.variance_seeds]
+    columns = len(comparison.variance_seeds) + len(comparison.effects)
+    # More runs than terms, or nothing is left to estimate the noise by; and a design matrix that fits into memory.
+    if len(rows) > columns + 1 and columns <= 400 and len({value for *_, value in rows}) > 1:
+        comparison.variance = variance_shares(
+            [value for *_, value in rows],
+            [seed for _, seed, _ in rows],
+            {key: [levels[i] for levels, *_ in rows] for i, key in enumerate(factors)},
+        )
+
+
+def _check_metric(variants: Sequence[Variant], metric: str) -> None:
+    summaries = [r.record["summary"] for v in variants for r in v.results if r.record["status"] == "finished"]
+    if summaries and not any(metric in summary for summary in summaries):
+        known = ", ".join(sorted({name for summary in summaries for name in summary}))
+        raise InputError(f"--metric {metric}: no run has it. They have {known}.")
+
+
+def _levels(assignment: Assignment, factors: Mapping[str, Sequence[Any]]) -> tuple[int, ...]:
+    return tuple([identity(v) for v in values].index(identity(assignment[key])) for key, values in factors.items())
+
+
+def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[Any]], exactly: bool) -> Entry:
+    """A cell of the variant that has the first value of most factors."""
+    entry = min((group[0] for group in groups.values()), key=lambda e: sum(map(bool, _levels(e.assignment, factors))))
+    missing = [key for key, values in factors.items() if identity(entry.assignment[key]) != identity(values[0])]
+    if exactly and missing:
+        wanted = " ".join(f"{key}={text(values[0])}" for key, values in factors.items())
+        raise InputError(
+            f"--baseline: there is no variant {wanted}. The nearest has another value of {', '.join(missing)}."
+        )
+    return entry
+
+
+def _label(assignment: Assignment, baseline: Assignment) -> str:
+    """By what a variant differs from the baseline."""
+    apart = [f"{k}={text(v)}" for k, v in assignment.items() if identity(v) != identity(baseline[k])]
+    return " ".join(apart) or "baseline"
+
+
+def _named(factors: Mapping[str, Sequence[Any]], key: str, typed: str) -> Any:
+    if not factors.get(key):
+        known = ", ".join(factors) or "none"
+        raise InputError(f"--baseline {key}={typed}: {key} is not a choice that varies here. Those that do: {known}.")
+    for value in factors[key]:
+        if text(value) == typed or identity(value) == identity(yaml.safe_load(typed)):
+            return value
+    values = ", ".join(text(value) for value in factors[key])
+    raise InputError(f"--baseline {key}={typed}: no run has this value. They have {values}.")
+
+
+def _move_first(values: list[Any], value: Any) -> None:
+    i = [identity(v) for v in values].index(identity(value))
+    values.insert(0, values.pop(i))
+
+
+@cache
+def _defaults() -> tuple[dict[str, str | None], dict[str, Any]]:
+    """The option of every axis, and the configuration, where nothing is typed."""
+    from ablate.study.composition import axes, composed
+
+    cfg = composed([])
+    values = OmegaConf.to_container(cfg)
+    assert isinstance(values, dict)
+    return axes(cfg), {str(key): value for key, value in values.items()}

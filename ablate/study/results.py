@@ -1,0 +1,161 @@
+"""What runs left in their directories, and by which choices they differ."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.errors import InputError
+from ablate.study import record
+from ablate.study.fingerprint import NOT_HASHED
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run's directory: its record, and its resolved configuration, shared by runs that differ in the seed only."""
+
+    directory: Path
+    record: dict[str, Any]
+    config: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.record["fingerprint"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.record["seed"])
+
+    @cached_property
+    def typed(self) -> dict[str, str]:
+        """What was typed, by its key, the seed and what cannot change a result left out."""
+        typed = {_key(text): text for text in self.record["overrides"]}
+        return {key: text for key, text in typed.items() if key != "seed" and not _inside(key, NOT_HASHED)}
+
+    def value(self, key: str) -> Any:
+        """The option of an axis, or the configuration's value at a dotted key; None where there is neither."""
+        choices = self.record["choices"]
+        return choices[key] if key in choices else at(self.config, key)
+
+
+def read(directory: Path) -> Result | None:
+    """The run in `directory`, or None. Raises InputError where its files cannot be understood."""
+    try:
+        known = record.read(directory)
+        if known is None:
+            return None
+        # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
+        text = re.sub(r"^seed: .*\n", "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
+        return Result(directory, known, _parsed(text))
+    except (json.JSONDecodeError, yaml.YAMLError, FileNotFoundError) as error:
+        raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error
+
+
+def find(paths: Iterable[Path]) -> list[Result]:
+    """The runs at `paths`, each a run's directory or a folder of them, the earliest first.
+
+    Raises InputError where there is none.
+    """
+    found: dict[Path, Result] = {}
+    for path in paths:
+        own = read(path)
+        inside = [] if own else [read(child) for child in _folders(path)]
+        results = [result for result in (own, *inside) if result]
+        if not results:
+            raise InputError(
+                f"{path}: there is no run. A run's directory holds run.json; --help shows what can be given."
+            )
+        found |= {result.directory.resolve(): result for result in results}
+    return sorted(found.values(), key=lambda result: (result.record["started"], result.fingerprint))
+
+
+def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
+    """The keys that were typed for at least one run and differ between runs, each with its values.
+
+    An axis counts only where the options stand for different things here: trainer=auto and trainer=cpu need not.
+    """
+    typed = dict.fromkeys(key for result in results for key in result.typed)
+    factors = {}
+    for key in typed:
+        values = distinct(result.value(key) for result in results)
+        if len(values) < 2:
+            continue
+        is_axis = any(key in result.record["choices"] for result in results)
+        if is_axis and any(key in result.config for result in results):
+            meanings = distinct(at(config, key) for config in {id(r.config): r.config for r in results}.values())
+            if len(meanings) < 2:
+                continue
+        factors[key] = sorted(values, key=_order)
+    return factors
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each different value once, in the order of its first appearance; lists and mappings compare by content."""
+    return list({identity(value): value for value in values}.values())
+
+
+def identity(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def at(config: dict[str, Any], key: str) -> Any:
+    """The value at a dotted key, or None."""
+    value: Any = config
+    for part in key.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict):
+            value = value.get(part)
+        else:
+            return None
+    return value
+
+
+def differences(
+    config: dict[str, Any], other: dict[str, Any], besides: Iterable[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Where two configurations differ, by dotted key, `besides` and what cannot change a result left out."""
+    left_out = (*NOT_HASHED, "seed", *besides)
+
+    def walk(a: Any, b: Any, path: str) -> Iterable[tuple[str, tuple[Any, Any]]]:
+        if path and _inside(path, left_out):
+            return
+        if isinstance(a, dict) and isinstance(b, dict):
+            for key in dict.fromkeys([*a, *b]):
+                yield from walk(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))
+        elif a != b:
+            yield path, (a, b)
+
+    return {} if config is other else dict(walk(config, other, ""))
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such file or folder.")
+    return sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _inside(key: str, paths: Iterable[str]) -> bool:
+    return any(key == path or key.startswith(f"{path}.") for path in paths)
+
+
+def _order(value: Any) -> tuple[Any, ...]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (0, value, "") if number else (1, 0, str(value))
+
+
+@cache
+def _key(override: str) -> str:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return str(OverridesParser.create().parse_override(override).key_or_group)
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
