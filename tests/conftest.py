@@ -1,8 +1,10 @@
 """What all tests share: composed configurations, small cells, and `--long` for tests that take minutes."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -66,3 +68,28 @@ def prepared(tmp_path: Path) -> Callable[..., cell.Cell]:
 def options() -> Callable[[str], list[str]]:
     """options("norm"): the options of an axis, by the files in its folder."""
     return lambda axis: sorted(path.stem for path in (CONF / axis).glob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def write_cifar() -> Callable[[Path, int], None]:
+    """write_cifar(root, 10): what data=cifar10 (or, with 100 classes, data=cifar100) finds in data.root=root."""
+    return _write_cifar
+
+
+def _write_cifar(root: Path, classes: int) -> None:
+    """Small files with the keys, types and names of the real archives."""
+    random = np.random.default_rng(1)
+    ten = classes == 10
+    folder = root / ("cifar-10-batches-py" if ten else "cifar-100-python")
+    folder.mkdir(parents=True)
+    names = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"] if ten else ["train", "test"]
+    for name in names:
+        entry = {
+            "data": random.integers(0, 256, (100, 3072), dtype=np.uint8),
+            "labels" if ten else "fine_labels": random.permutation(np.arange(100) % classes).tolist(),
+            "filenames": [f"{n}.png" for n in range(100)],
+        }
+        (folder / name).write_bytes(pickle.dumps(entry, protocol=2))
+    key = "label_names" if ten else "fine_label_names"
+    meta = {key: [f"class {n}" for n in range(classes)]}
+    (folder / ("batches.meta" if ten else "meta")).write_bytes(pickle.dumps(meta, protocol=2))

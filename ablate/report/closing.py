@@ -1,5 +1,6 @@
 """What a finished run shows on the terminal."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def _next_steps(record: dict[str, Any], directory: Path, trained: bool) -> list[
         folder = _relative(directory) / "wandb" / "offline-run-*"
         steps += [("look at it", f"wandb leet {_newest(directory)}"), ("upload it", f"wandb sync {folder}")]
     if not trained:
-        steps.append(("train again", " ".join(["python -m ablate", *record["overrides"], "rerun=true"])))
+        steps.append(("train again", shlex.join(["python", "-m", "ablate", *record["overrides"], "rerun=true"])))
     return steps
 
 

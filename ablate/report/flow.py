@@ -22,7 +22,7 @@ def write(arguments: list[str]) -> None:
         raise InputError(f"python -m ablate flow {' '.join(arguments)}: give directories of runs and then FILE.png.")
     records = [_record(Path(run)) for run in runs]
     pictures = {title: _picture(Path(run)) for title, run in zip(_titles(records), runs, strict=True)}
-    heat_maps(pictures, norms=False).savefig(out, dpi=100)
+    heat_maps(pictures, norms=False).savefig(out, dpi=80, pil_kwargs={"optimize": True})
     print(out)
 
 

@@ -7,9 +7,11 @@ from ablate.report import plan_table, sweep_view
 from ablate.study import sweep as engine
 from ablate.study.engines.pool import Stopped
 from ablate.study.estimate import estimate
-from ablate.study.plan import FAILED, INVALID
+from ablate.study.plan import INVALID
+from ablate.study.record import RESULTS
 from ablate.study.sweep import Request
 from ablate.study.sweep_file import SweepFile
+from ablate.training.interrupt import Interrupted
 
 DONE, FAILURE, WRONG_INPUT = 0, 1, 2
 
@@ -27,7 +29,7 @@ def plan(arguments: list[str]) -> int:
 
 
 def sweep(arguments: list[str]) -> int:
-    """Run the cells of a sweep file that are left to do. Returns the exit code: 1 where one has failed."""
+    """Run the cells of a sweep file that are left to do. Returns the exit code: 1 where one is left without."""
     parser = _parser("sweep", "Run the cells of a sweep file that have no result yet.")
     parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
     file, request, options = _read(parser, arguments)
@@ -41,12 +43,12 @@ def sweep(arguments: list[str]) -> int:
     try:
         with sweep_view.SweepView(file, left) as view:
             engine.sweep(left, request, view)
-    except Stopped as stop:
+    except (Stopped, Interrupted) as stop:
         code = 128 + stop.signum
     except KeyboardInterrupt:
         code = 130
-    sweep_view.show_result(file, cells)
-    return code or (FAILURE if any(cell.status == FAILED for cell in cells) else DONE)
+    sweep_view.show_result(file, cells, arguments)
+    return code or (DONE if all(cell.status in (*RESULTS, INVALID) for cell in cells) else FAILURE)
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -97,7 +97,7 @@ def plan(
     Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
     """
     typed_keys = {text.split("=", 1)[0].lstrip("+~") for text in typed}
-    composer, checks = Composer(), _Checks(check_data)
+    composer, checks = Composer(), _Checks(check_data, elsewhere)
     cells: dict[str, PlannedCell] = {}
     for assignment in map(flattened, file.cells()):
         chosen = {key: value for key, value in assignment.items() if key not in typed_keys}
@@ -118,17 +118,20 @@ def plan(
     return list(cells.values())
 
 
+# Devices that every machine has: Lightning's Trainer refuses those of another one.
+_ANYWHERE = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32-true"}
+
+
 class _Checks:
     """What is found out once for all cells that share it: the network's cost, whether trainer and data fit."""
 
-    def __init__(self, check_data: bool) -> None:
-        self.check_data = check_data
+    def __init__(self, check_data: bool, elsewhere: bool) -> None:
+        self.check_data, self.elsewhere = check_data, elsewhere
         self._known: dict[str, Any] = {}
 
     def __call__(self, values: dict[str, Any], overrides: Sequence[str]) -> Cost:
-        self._once(
-            "trainer", values["trainer"], lambda: check_trainer(OmegaConf.create({"trainer": values["trainer"]}))
-        )
+        trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
+        self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
         if self.check_data:
             data = {key: value for key, value in values["data"].items() if key != "seed"}
             self._once("data", data, lambda: _check_data(values))

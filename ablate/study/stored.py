@@ -8,7 +8,8 @@ from ablate.training.history import logged
 
 
 def report(cell: Cell, record: dict[str, Any]) -> str | None:
-    """Give the agent's W&B run the result that `cell` has: series, summary and status. Gradient norms stay behind.
+    """Give the agent's W&B run the result that `cell` has: series, summary and status. Gradient norms and pictures
+    stay behind.
 
     Returns that run's id; None where there is nothing to do: no agent, tracking.report_stored=false, W&B disabled, or
     the result is that very run's.
@@ -22,5 +23,6 @@ def report(cell: Cell, record: dict[str, Any]) -> str | None:
     with tracking.wandb_run(cell.cfg, directory=cell.directory, mode=mode, run_id=None, name=name) as run:
         for values in logged(cell.directory):
             run.log(values)
-        run.summary.update(record["summary"] | tracking.closing_summary(record))
+        verdict = {"gradient_flow/verdict": record["gradient_flow"]} if record.get("gradient_flow") else {}
+        run.summary.update(record["summary"] | verdict | tracking.closing_summary(record))
         return run.id

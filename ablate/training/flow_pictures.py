@@ -123,6 +123,7 @@ def _heat_map(ax: "Axes", p: Picture, chosen: np.ndarray, low: float, high: floa
     ax.set_xlabel("optimizer step")
     names = [name for name, kept in zip(p.layers.layers, chosen, strict=True) if kept]
     starts = [i for i, name in enumerate(names) if i == 0 or _stage(name) != _stage(names[i - 1])]
+    starts = [i for i in starts if not any(0 < later - i < len(names) / 30 for later in starts)]  # or they overlap
     side = ax.secondary_yaxis("right")
     side.set_yticks([(i + 0.5) / len(names) for i in starts], [names[i] for i in starts], fontsize=6)
     return image

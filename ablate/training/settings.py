@@ -74,7 +74,8 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
     # bf16-mixed as well, where nothing is scaled.
     clips_mixed = trainer["precision"] in ("16-mixed", "bf16-mixed") and bool(trainer["gradient_clip_val"])
     if optimizer.get("fused") == "auto":
-        optimizer["fused"] = not clips_mixed
+        # Nor under a loss scaler: torch's fused SGD leaves its momentum uninitialised where the first step is skipped.
+        optimizer["fused"] = not clips_mixed and trainer["precision"] != "16-mixed"
     if clips_mixed and optimizer.get("fused"):
         raise InputError(
             f"optimizer.fused=true clashes with trainer.gradient_clip_val={trainer['gradient_clip_val']} under"
@@ -104,6 +105,7 @@ def check_values(cfg: Mapping[str, Any]) -> None:
     """Raise InputError for a value that no run can have."""
     positive: tuple[str, ...] = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
     positive += ("checkpoint.every_n_epochs", "threads", "checkpoint.every_n_steps")
+    positive += ("data.image_size", "data.channels", "data.num_classes")
     not_negative: tuple[str, ...] = (
         "optimizer.lr",
         "optimizer.weight_decay",
@@ -126,8 +128,8 @@ def check_values(cfg: Mapping[str, Any]) -> None:
         ("schedule.warmup.fraction", (0, 1)),
         ("data.val_fraction", (0, 1)),
     ):
-        low, high = allowed
-        if not low <= _at(cfg, path) < high:
+        (low, high), value = allowed, _at(cfg, path)
+        if value is not None and not low <= value < high:  # an option of the user's own may lack it
             raise InputError(f"{path}={_at(cfg, path)}: it must be at least {low} and below {high}.")
     for path, options in (
         ("weight_decay_on", ("all", "weights")),

@@ -1,4 +1,7 @@
-"""Any combination of options and sizes trains, or is refused with a reason."""
+"""Any combination of options and sizes trains, or is refused with a reason.
+
+Trainer and tracking leave the steps as they are, and other data than the smallest only take longer: they are left out.
+"""
 
 import re
 from collections.abc import Callable
@@ -11,12 +14,15 @@ from hydra.errors import InstantiationException
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ablate.errors import InputError
-from ablate.training import build
+from ablate.training import assembly, build
+from ablate.training.module import decayed_groups
 
 CONF = Path(__file__).parents[2] / "conf"
 AXES = ["model", "block", "shortcut", "norm", "stem", "transition", "head", "placement", "activation", "init"]
+AXES += ["optimizer", "schedule"]
 OPTIONS = {axis: sorted(file.stem for file in (CONF / axis).glob("*.yaml")) for axis in AXES}
 
 
@@ -36,6 +42,12 @@ def designs(draw: st.DrawFn) -> list[str]:
         "model.widths": str(widths).replace(" ", ""),
         "data.image_size": draw(st.integers(8, 32)),
         "seed": draw(st.integers(0, 3)),
+        "weight_decay_on": draw(st.sampled_from(["all", "weights"])),
+        "label_smoothing": draw(st.sampled_from([0.0, 0.1])),
+        "schedule.warmup.fraction": draw(st.sampled_from([0.0, 0.3])),
+        # Small: a network without norm may start from scores in the hundreds.
+        "optimizer.lr": 1e-3,
+        "optimizer.fused": draw(st.sampled_from(["true", "false"])),
     }
     if drawn["head"] == "vgg":
         values["head.hidden"] = "[8]"
@@ -58,18 +70,20 @@ def trains(overrides: list[str], compose_cfg: Callable[..., DictConfig]) -> None
     size = cfg.data.image_size
     x = torch.randn(4, cfg.data.channels, size, size, generator=random)
     labels = torch.tensor([0, 1, 2, 3])
-    # Small: a network without norm may start from scores in the hundreds.
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
-    losses = []
+    optimizer = assembly.part(cfg.optimizer)(decayed_groups(net, cfg.weight_decay_on))
+    schedulers = [config["scheduler"] for config in assembly.part(cfg.schedule)(optimizer, 10, 5)]
+    losses: list[float] = []
     for _ in range(3):
         optimizer.zero_grad()
         torch.manual_seed(0)  # dropout alike in every step: the loss changes by training alone
-        loss = F.cross_entropy(net(x), labels)
+        loss = F.cross_entropy(net(x), labels, label_smoothing=cfg.label_smoothing)
         losses.append(loss.item())
         loss.backward()
         assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
         if len(losses) < 3:
             optimizer.step()
+            for scheduler in schedulers:
+                scheduler.step(*([losses[-1]] if isinstance(scheduler, ReduceLROnPlateau) else []))
     # Even where every ReLU is dead, the last bias moves, and the loss with it.
     assert torch.tensor(losses).isfinite().all()
     assert losses[0] != losses[1] != losses[2]

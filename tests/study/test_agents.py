@@ -22,6 +22,7 @@ SMALL = {
     "data.batch_size": {"value": 128},
     "trainer": {"value": "cpu"},
     "threads": {"value": 1},
+    "gradient_norms.pictures": {"value": False},
 }
 
 
@@ -73,11 +74,15 @@ def waited_for(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory, server, wandb) -> tuple[Path, str]:
-    """The eight cells of quick.yaml, smaller, trained by two agents at once; where, and the sweep's name."""
+def grid(tmp_path_factory, server, wandb, request) -> tuple[Path, str]:
+    """The eight cells of quick.yaml, smaller, trained by two agents at once; where, and the sweep's name.
+
+    Those of one seed where there is no time for --long.
+    """
     folder = tmp_path_factory.mktemp("grid")
     quick = yaml.safe_load(QUICK.read_text())
-    sweep = sweep_of(quick["parameters"] | {"trainer.max_epochs": {"value": 1}})
+    seeds = {} if request.config.getoption("--long") else {"seed": {"values": [1]}}
+    sweep = sweep_of(quick["parameters"] | seeds | {"trainer.max_epochs": {"value": 1}})
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
     said = finished(wandb(folder, "sweep", "--project", "ours", "sweep.yaml"))
     (name,) = server.sweeps
@@ -88,12 +93,13 @@ def grid(tmp_path_factory, server, wandb) -> tuple[Path, str]:
     return folder, name
 
 
-def test_two_agents_train_every_cell_once(server, grid):
+def test_two_agents_train_every_cell_once(server, grid, request):
     folder, sweep = grid
     runs = server.sweeps[sweep].runs
-    assert len(runs) == 8 and len({run.agent for run in runs.values()}) == 2
+    cells = 8 if request.config.getoption("--long") else 4
+    assert len(runs) == cells and len({run.agent for run in runs.values()}) == 2
     found = records(folder)
-    assert [run["status"] for run in found] == ["finished"] * 8
+    assert [run["status"] for run in found] == ["finished"] * cells
     assert {run["wandb"]["id"] for run in found} == set(runs)
     assert {run["wandb"]["sweep"] for run in found} == {sweep}
     for run in found:
@@ -102,7 +108,7 @@ def test_two_agents_train_every_cell_once(server, grid):
         assert asked["seed"] == run["seed"]
         trained = yaml.safe_load((folder / "runs" / run["fingerprint"] / "config.yaml").read_text())
         assert trained["model"] == asked["model"] and trained["data"]["batch_size"] == 128
-    assert len({json.dumps([run["choices"], run["seed"]]) for run in found}) == 8
+    assert len({json.dumps([run["choices"], run["seed"]]) for run in found}) == cells
 
 
 def test_the_server_finds_the_sweeps_parameters_and_the_whole_configuration(server, grid):
@@ -122,6 +128,7 @@ def test_the_server_finds_the_sweeps_parameters_and_the_whole_configuration(serv
         assert logged["exit_code"] == 0 and logged["summary"]["status"] == "finished"
 
 
+@pytest.mark.long
 def test_a_cell_that_has_a_result_reports_it_and_is_not_trained_again(grid, server, wandb):
     folder, _ = grid
     before = contents(folder)
@@ -139,6 +146,7 @@ def test_a_cell_that_has_a_result_reports_it_and_is_not_trained_again(grid, serv
     first, again = offline_run(directory, stored["wandb"]["id"]), offline_run(directory, "run8")
     assert again["sweep"] == sweep and again["exit_code"] == 0
     assert again["summary"].items() >= {**stored["summary"], "status": "finished"}.items()
+    assert again["summary"].get("gradient_flow/verdict") == stored["gradient_flow"]
     for name in ("val/acc", "test/acc"):
         assert points(again, name) == points(first, name) != []
     losses = pq.read_table(directory / "metrics.parquet", filters=[("name", "=", "train/loss_step")])

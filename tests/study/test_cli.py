@@ -77,20 +77,21 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
     assert len({run["wandb"]["id"] for run in runs}) == 4
     contents = [offline_run(tmp_path / "runs" / run["fingerprint"]) for run in runs]
     assert [content["exit_code"] for content in contents] == [0] * 4
-    for content in contents:
+    for content, run in zip(contents, runs, strict=True):
         assert {
             "train/loss",
             "val/acc",
             "test/acc",
             "grad_norm/stem.conv",
             "grad_norm/head.linear",
-            "gradient_flow/heat_map",
-            "gradient_flow/norms_by_step",
-            "gradient_flow/profile",
+            "gradient_flow/heat_map.path",
+            "gradient_flow/norms_by_step.path",
+            "gradient_flow/profile.path",
         } <= content["keys"]
         assert content["configs"] == 1
-        flow = {f"gradient_flow/{name}" for name in ("verdict", "first_to_last", "decay_per_layer")}
-        assert flow <= content["summary"]
+        numbers = {name: value for name, value in run["summary"].items() if name.startswith("gradient_flow/")}
+        assert len(numbers) == 2
+        assert content["summary"].items() >= {"gradient_flow/verdict": run["gradient_flow"], **numbers}.items()
         assert {"trainer/global_step", "epoch"} <= content["axes"]
 
 
@@ -138,11 +139,26 @@ def test_a_clash_in_a_multirun_leaves_the_other_cells_alone(tmp_path):
 
 
 def test_a_failure_is_recorded_and_exits_1(tmp_path):
-    failed = ablate(tmp_path, *SMALL, "tracking=offline", "+trainer.overfit_batches=2.5")
+    (tmp_path / "mine.py").write_text(
+        "import pytorch_lightning as pl\n"
+        "class Fails(pl.Callback):\n"
+        "    def on_train_batch_end(self, *arguments):\n"
+        "        raise RuntimeError('after one batch')\n"
+    )
+    failed = ablate(tmp_path, *SMALL, "tracking=offline", "+trainer.callbacks=[{_target_:mine.Fails}]")
     assert failed.returncode == 1
     (run,) = records(tmp_path)
-    assert run["status"] == "failed" and "overfit_batches" in run["error"]
+    assert run["status"] == "failed" and "after one batch" in run["error"]
     assert offline_run(tmp_path / "runs" / run["fingerprint"])["exit_code"] == 1
+
+
+def test_a_diverged_run_is_done(tmp_path):
+    diverged = ablate(tmp_path, *SMALL, "norm=none", "optimizer.lr=1e6")
+    assert diverged.returncode == 0, diverged.stderr
+    (run,) = records(tmp_path)
+    assert run["status"] == "diverged"
+    assert f"the loss of optimizer step {run['diverged_at']} is not finite" in diverged.stdout
+    assert offline_run(tmp_path / "runs" / run["fingerprint"])["exit_code"] == 0
 
 
 def test_hydras_own_flags_work(tmp_path):

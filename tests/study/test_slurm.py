@@ -1,7 +1,7 @@
 """Sweeps on a real Slurm of one node: preempted, killed, cancelled."""
 
-import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,22 +18,14 @@ from ablate.study.engines import launchers
 from tests.conftest import SMALL
 from tests.study.slurm_cluster import Cluster, lacking, until
 
-# Long enough to be caught in the middle.
-CELLS = [
-    [*SMALL, "trainer.max_epochs=8", f"shortcut={shortcut}", f"norm={norm}", f"seed={seed}"]
+QUICK = Path(__file__).parents[2] / "sweeps" / "quick.yaml"
+BATCH_SEED_0, BATCH_SEED_1, *_ = NAMES = [
+    f"shortcut={shortcut} norm={norm} seed={seed}"
     for shortcut in ("zero_pad", "projection")
     for norm in ("batch", "none")
     for seed in (0, 1)
 ]
-
-LAUNCH = """
-import json, sys
-from ablate.errors import InputError
-from ablate.study.commandline import register_resolvers
-from ablate.study.engines import launchers
-register_resolvers()
-launchers.launch(json.loads(sys.argv[1]), ["hydra/launcher=slurm"])
-"""
+EPOCHS = "trainer.max_epochs=8"  # long enough to be caught in the middle
 
 
 @pytest.fixture(scope="module")
@@ -51,28 +43,41 @@ def cluster() -> Iterator[Cluster]:
         shutil.rmtree(folder)
 
 
-def launched(cluster: Cluster, folder: Path, cells: list[list[str]], **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, json.dumps(cells)],
-        cwd=folder,
-        env={**cluster.environment, **environment},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+class Sweep:
+    """`python -m ablate sweep sweeps/quick.yaml` on the cluster, small cells, in a process of its own."""
+
+    def __init__(self, cluster: Cluster, folder: Path, *overrides: str, **environment: str) -> None:
+        command = [sys.executable, "-m", "ablate", "sweep", str(QUICK), *SMALL, *overrides, "hydra/launcher=slurm"]
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**cluster.environment, **environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.said = ""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said += line
+            if submitted := re.match(r"Slurm job (\d+): \d+ run", line):
+                self.array = submitted[1]
+                return
+        pytest.fail(self.said)
+
+    def ended(self) -> int:
+        """The exit code, once there is one."""
+        self.said += self.process.communicate(timeout=400)[0]
+        return self.process.returncode
 
 
-def array_id(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout
-    line = process.stdout.readline()
-    assert line.startswith("Slurm job "), f"{line}{process.communicate()}"
-    return line.split()[2].rstrip(":")
+def directories(prepared, *overrides: str) -> dict[str, Path]:  # type: ignore[no-untyped-def]
+    return {name: prepared(*name.split(), *overrides).directory for name in NAMES}
 
 
 def in_training(directory: Path) -> bool:
     """Whether the run there has saved, and goes on."""
-    known = record.read(directory)
-    return bool(known and known["status"] == "running" and list(directory.glob("checkpoints/step-*.ckpt")))
+    return status(directory) == "running" and bool(list(directory.glob("checkpoints/step-*.ckpt")))
 
 
 def status(directory: Path) -> str | None:
@@ -80,78 +85,68 @@ def status(directory: Path) -> str | None:
     return known["status"] if known else None
 
 
-def same_numbers(one: Path, other: Path) -> bool:
-    results = [record.read(directory) for directory in (one, other)]
-    return all(results) and results[0]["summary"] == results[1]["summary"] and bool(results[0]["summary"])
+def goes_on_as_if_undisturbed(directory: Path, undisturbed: cell.Cell) -> bool:
+    known, _ = cell.run(undisturbed)
+    mine = record.read(directory)
+    return bool(mine and mine["resumed"] and mine["summary"] == known["summary"] and known["summary"])
 
 
 def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(cluster, prepared, tmp_path):
-    undisturbed = [prepared(*overrides, runs="undisturbed") for overrides in CELLS[:2]]
-    for one in undisturbed:
-        cell.run(one)
-    preempted, killed, *others = [prepared(*overrides).directory for overrides in CELLS]
+    runs = directories(prepared, EPOCHS)
+    preempted, killed = runs[BATCH_SEED_0], runs[BATCH_SEED_1]
 
-    sweep = launched(cluster, tmp_path, CELLS)
-    array = array_id(sweep)
+    sweep = Sweep(cluster, tmp_path, EPOCHS)
     until("the first job trains", lambda: in_training(preempted))
-    cluster.signal(f"{array}_0", "USR2")
+    cluster.signal(f"{sweep.array}_0", "USR2")
     until("the second job trains", lambda: in_training(killed))
-    os.kill(lease.holder(killed)["pid"], signal.SIGKILL)
-    _, said = sweep.communicate(timeout=240)
-    assert sweep.returncode == 0, said
+    holder = lease.holder(killed)
+    assert holder
+    os.kill(holder["pid"], signal.SIGKILL)
+    assert sweep.ended() == 1, sweep.said
 
-    assert [status(directory) for directory in (preempted, *others)] == ["finished"] * 7
-    assert record.read(preempted)["resumed"]
-    assert same_numbers(preempted, undisturbed[0].directory)
-    assert status(killed) == "running" and lease.holder(killed) is None
-    assert f"{array}_1 is FAILED" in said and "seed=1" in said
+    assert f"Slurm job {sweep.array}_1 is FAILED" in sweep.said and "7 finished, 1 interrupted" in sweep.said
+    others = [directory for directory in runs.values() if directory != killed]
+    assert [status(directory) for directory in others] == ["finished"] * 7
+    assert goes_on_as_if_undisturbed(preempted, prepared(*BATCH_SEED_0.split(), EPOCHS, runs="undisturbed"))
     assert not list(tmp_path.rglob("hpc_ckpt*")), "Lightning requeues by a checkpoint of its own"
 
-    ended = {directory: record.read(directory)["ended"] for directory in (preempted, *others)}
-    again = launched(cluster, tmp_path, CELLS[1:2])
-    array_id(again)
-    _, said = again.communicate(timeout=120)
-    assert again.returncode == 0, said
-    assert record.read(killed)["resumed"] and same_numbers(killed, undisturbed[1].directory)
-    assert ended == {directory: record.read(directory)["ended"] for directory in (preempted, *others)}
+    before = [(directory / "run.json").read_bytes() for directory in others]
+    rest = Sweep(cluster, tmp_path, EPOCHS)
+    assert rest.ended() == 0, rest.said
+    assert f"Slurm job {rest.array}: 1 run," in rest.said and "8 finished" in rest.said
+    assert goes_on_as_if_undisturbed(killed, prepared(*BATCH_SEED_1.split(), EPOCHS, runs="undisturbed"))
+    assert before == [(directory / "run.json").read_bytes() for directory in others]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("preempt_signal", ["USR2", "TERM"])
 def test_ctrl_c_cancels_the_jobs_once_they_have_saved(cluster, prepared, tmp_path, preempt_signal):
-    cells = [[*overrides, "trainer.max_epochs=2000"] for overrides in CELLS[:3]]
-    directories = [prepared(*overrides).directory for overrides in cells]
-    sweep = launched(cluster, tmp_path, cells, SUBMITIT_PREEMPT_SIGNAL=preempt_signal)
-    array = array_id(sweep)
-    for directory in directories[:2]:
-        until("a job trains", lambda: in_training(directory))
-    sweep.send_signal(signal.SIGINT)
-    out, said = sweep.communicate(timeout=60)
-    assert f"Cancelling Slurm job {array}" in out, said
+    runs = list(directories(prepared, "trainer.max_epochs=2000").values())
+    sweep = Sweep(cluster, tmp_path, "trainer.max_epochs=2000", SUBMITIT_PREEMPT_SIGNAL=preempt_signal)
+    until("two jobs train", lambda: all(map(in_training, runs[:2])))
+    sweep.process.send_signal(signal.SIGINT)
+    assert sweep.ended() == 130
+    assert f"Cancelling Slurm job {sweep.array}" in sweep.said and "2 interrupted, 6 to do" in sweep.said
     assert cluster.run("squeue", "--noheader")[0] == ""
-    assert [status(directory) for directory in directories] == ["interrupted", "interrupted", None]
+    assert [status(directory) for directory in runs] == ["interrupted"] * 2 + [None] * 6
 
 
 @pytest.mark.long
-def test_a_grace_period_that_begins_with_sigterm(cluster, prepared, tmp_path):
-    directory = prepared(*CELLS[0]).directory
-    sweep = launched(cluster, tmp_path, CELLS[:1], SUBMITIT_PREEMPT_SIGNAL="TERM")
-    array = array_id(sweep)
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        pytest.param(lambda cluster, job: cluster.signal(job, "TERM"), id="a grace period that begins with SIGTERM"),
+        pytest.param(lambda cluster, job: cluster.run("scontrol", "requeue", job), id="requeued by Slurm"),
+    ],
+)
+def test_other_ways_to_be_preempted(cluster, prepared, tmp_path, stopped):
+    one = ("shortcut=projection", "norm=none", "seed=1", EPOCHS)
+    directory = prepared(*one).directory
+    sweep = Sweep(cluster, tmp_path, *one, SUBMITIT_PREEMPT_SIGNAL="TERM")
     until("the job trains", lambda: in_training(directory))
-    cluster.signal(array, "TERM")
-    _, said = sweep.communicate(timeout=120)
-    assert status(directory) == "finished" and record.read(directory)["resumed"], said
-
-
-@pytest.mark.long
-def test_slurm_requeues_the_job_itself(cluster, prepared, tmp_path):
-    directory = prepared(*CELLS[0]).directory
-    sweep = launched(cluster, tmp_path, CELLS[:1])
-    array = array_id(sweep)
-    until("the job trains", lambda: in_training(directory))
-    cluster.run("scontrol", "requeue", array)
-    _, said = sweep.communicate(timeout=120)
-    assert status(directory) == "finished" and record.read(directory)["resumed"], said
+    stopped(cluster, sweep.array)
+    assert sweep.ended() == 0, sweep.said
+    assert goes_on_as_if_undisturbed(directory, prepared(*one, runs="undisturbed"))
 
 
 @pytest.mark.long
@@ -160,14 +155,14 @@ def test_what_slurm_refuses_is_said(cluster, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="partition"):
-        launchers.launch(CELLS, ["hydra/launcher=slurm", "hydra.launcher.partition=nowhere"])
+        launchers.launch([SMALL], ["hydra/launcher=slurm", "hydra.launcher.partition=nowhere"])
 
 
 def test_without_slurm(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="sbatch.*not found"):
-        launchers.launch(CELLS, ["hydra/launcher=slurm"])
+    with pytest.raises(InputError, match=r"sbatch.*not found"):
+        launchers.launch([SMALL], ["hydra/launcher=slurm"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,4 +173,4 @@ def test_without_accounting(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="accounting storage is disabled"):
-        launchers.launch(CELLS, ["hydra/launcher=slurm"])
+        launchers.launch([SMALL], ["hydra/launcher=slurm"])

@@ -38,6 +38,8 @@ REFUSED = {
     "+norm.momentun=0.5": r"BatchNorm2d does not take it\. Did you mean momentum\?",
     "model.stages=[a,1,1]": r"a list of numbers is expected",
     "model.stages=[1.5,1,1]": r"both whole and at least 1",
+    "data.image_size=-8": r"data\.image_size=-8: it must not be below 1",
+    "data.num_classes=0": r"data\.num_classes=0: it must not be below 1",
     "data.mean=[grey]": r"a list of numbers is expected",
     "tracking.mode=sometimes": r"choose one of offline, online, disabled",
 }

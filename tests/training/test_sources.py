@@ -4,6 +4,7 @@ import gzip
 import pickle
 import struct
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -17,6 +18,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 from ablate.errors import InputError
 from ablate.training import sources
 
+WriteCifar = Callable[[Path, int], None]
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")
 IDX = {
     "train-images-idx3-ubyte": (30, 28, 28),
@@ -36,25 +38,6 @@ def write_idx(folder: Path, *, zipped: bool) -> None:
             (folder / f"{name}.gz").write_bytes(gzip.compress(content))
         else:
             (folder / name).write_bytes(content)
-
-
-def write_cifar(root: Path, classes: int) -> None:
-    """Small files with the keys, types and names of the real archives."""
-    random = np.random.default_rng(1)
-    ten = classes == 10
-    folder = root / ("cifar-10-batches-py" if ten else "cifar-100-python")
-    folder.mkdir(parents=True)
-    names = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"] if ten else ["train", "test"]
-    for name in names:
-        entry = {
-            "data": random.integers(0, 256, (100, 3072), dtype=np.uint8),
-            "labels" if ten else "fine_labels": random.permutation(np.arange(100) % classes).tolist(),
-            "filenames": [f"{n}.png" for n in range(100)],
-        }
-        (folder / name).write_bytes(pickle.dumps(entry, protocol=2))
-    key = "label_names" if ten else "fine_label_names"
-    meta = {key: [f"class {n}" for n in range(classes)]}
-    (folder / ("batches.meta" if ten else "meta")).write_bytes(pickle.dumps(meta, protocol=2))
 
 
 @pytest.fixture
@@ -148,7 +131,7 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, zipped: bool, damage: objec
 
 
 @pytest.mark.parametrize("classes", [10, 100])
-def test_cifar_is_read_from_extracted_files(tmp_path: Path, classes: int) -> None:
+def test_cifar_is_read_from_extracted_files(tmp_path: Path, classes: int, write_cifar: WriteCifar) -> None:
     write_cifar(tmp_path, classes)
     source = (sources.cifar10 if classes == 10 else sources.cifar100)(str(tmp_path))
     check_types(source, 3, 32)
@@ -161,7 +144,7 @@ def test_cifar_is_read_from_extracted_files(tmp_path: Path, classes: int) -> Non
     assert source.test_labels.tolist() == entry["labels" if classes == 10 else "fine_labels"]
 
 
-def test_a_downloaded_cifar_archive_must_have_its_md5(tmp_path: Path, offline: None) -> None:
+def test_a_downloaded_cifar_archive_must_have_its_md5(tmp_path: Path, offline: None, write_cifar: WriteCifar) -> None:
     write_cifar(tmp_path / "made", 10)
     (tmp_path / "root").mkdir()
     with tarfile.open(tmp_path / "root" / "cifar-10-python.tar.gz", "w:gz") as archive:
@@ -172,7 +155,7 @@ def test_a_downloaded_cifar_archive_must_have_its_md5(tmp_path: Path, offline: N
 
 @pytest.mark.parametrize("length", [0, 40])
 @pytest.mark.parametrize("name", ["data_batch_3", "batches.meta"])
-def test_a_damaged_cifar_file_says_where(tmp_path: Path, name: str, length: int) -> None:
+def test_a_damaged_cifar_file_says_where(tmp_path: Path, name: str, length: int, write_cifar: WriteCifar) -> None:
     write_cifar(tmp_path, 10)
     path = tmp_path / "cifar-10-batches-py" / name
     path.write_bytes(path.read_bytes()[:length])

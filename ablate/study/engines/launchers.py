@@ -22,13 +22,14 @@ from omegaconf import DictConfig
 from ablate.errors import InputError
 from ablate.study.composition import CONF, composed
 from ablate.study.engines import slurm
+from ablate.study.overrides import override
 
 
 @dataclass(frozen=True)
 class Task:
     """What a launcher's job runs: the cell it was composed for, in `folder`."""
 
-    folder: str
+    folder: Path
 
     def __call__(self, cfg: DictConfig) -> int:
         from ablate.study import worker
@@ -49,13 +50,13 @@ def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> Non
     with _application() as config_loader:
         config = composed_with([*jobs[0], *hydra_overrides])
         runs_dir = Path(config.runs_dir).expanduser().absolute()
-        absolute = [[*overrides, f"runs_dir={_quoted(str(runs_dir))}"] for overrides in jobs]
+        absolute = [[*overrides, override("runs_dir", str(runs_dir))] for overrides in jobs]
         config = composed_with([*absolute[0], *hydra_overrides])
         if config.hydra.launcher._target_ == slurm.LAUNCHER:
             slurm.launch(absolute, config.hydra.launcher)
             return
         launcher = Plugins.instance().instantiate_launcher(
-            HydraContext(config_loader=config_loader, callbacks=Callbacks()), Task(os.getcwd()), config
+            HydraContext(config_loader=config_loader, callbacks=Callbacks()), Task(Path.cwd()), config
         )
         for job in launcher.launch(absolute, initial_job_idx=0):
             if job.status == JobStatus.FAILED:
@@ -85,7 +86,3 @@ def composed_with(overrides: list[str]) -> DictConfig:
         raise InputError(
             f"hydra/launcher={extra}: its plugin is not installed. pip install 'ablate-resnet[{extra}]'"
         ) from error
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "\\'") + "'"

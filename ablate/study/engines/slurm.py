@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLaunche
 # Seconds from one question to Slurm's controller to the next: a small part of the time waited so far.
 LEAST_PAUSE, MOST_PAUSE = 1.0, 15.0
 
+UNKNOWN = Counter({"unknown": 1})  # where the controller does not answer
+
 
 @dataclass(frozen=True)
 class Job:
     """What a node runs: one cell, in `folder`."""
 
-    folder: str
+    folder: Path
 
     def __call__(self, overrides: list[str]) -> int:
         # Where the node lacks the folder, Slurm has started the job in /tmp.
@@ -73,16 +76,24 @@ def launch(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
         flush=True,
     )
     try:
-        _wait(array)
+        _wait(array, len(jobs))
     except KeyboardInterrupt:
         print(f"Cancelling Slurm job {array}: its runs save their state.", flush=True)
         _cancel(array)
         raise
     for job, overrides in zip(submitted, jobs, strict=True):
-        if not job.paths.result_pickle.exists():
-            state = job.get_info().get("State", "of unknown state")
-            print(f"Slurm job {job.job_id} is {state}: {' '.join(overrides)}", file=sys.stderr)
+        if how := _failure(job):
+            print(f"Slurm job {job.job_id} {how}: {' '.join(overrides)}", file=sys.stderr)
             print(f"    its log: {job.paths.stdout}", file=sys.stderr, flush=True)
+
+
+def _failure(job: Any) -> str | None:
+    """How the job ended, if not as it should."""
+    if not job.paths.result_pickle.exists():
+        return f"is {job.get_info().get('State', 'of unknown state')}"
+    if error := job.exception():
+        return f"failed ({error})"
+    return f"has the exit code {code}" if (code := job.result()) else None
 
 
 def _check_cluster() -> None:
@@ -105,52 +116,57 @@ def _check_cluster() -> None:
 
 def _submit(jobs: Sequence[Sequence[str]], config: DictConfig) -> list[Any]:
     import submitit
+    from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    parameters = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(parameters, dict)
+    parameters: dict[str, Any] = dict(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     del parameters["_target_"]
     executor = submitit.AutoExecutor(
         folder=Path(parameters.pop("submitit_folder")).absolute(),
         cluster="slurm",
         slurm_max_num_timeout=parameters.pop("max_num_timeout"),
     )
-    shared = executor._typed_parameters()
+    shared = {field.name for field in fields(BaseQueueConf)}
     try:
         executor.update_parameters(**{k if k in shared else f"slurm_{k}": v for k, v in parameters.items()})
-        return executor.map_array(Job(os.getcwd()), [list(overrides) for overrides in jobs])
+        return executor.map_array(Job(Path.cwd()), [list(overrides) for overrides in jobs])
     except (AssertionError, NameError, ValueError) as error:
         raise InputError(f"hydra.launcher: {error}") from error
     except (FailedJobError, FailedSubmissionError) as error:
         raise InputError(f"Slurm refuses the jobs: {str(error).strip()}") from error
 
 
-def _wait(array: str) -> None:
-    start = time.monotonic()
-    while _in_queue(array):
+def _wait(array: str, count: int) -> None:
+    start, shown = time.monotonic(), None
+    while queue := _queue(array):
+        ended = f"{count - queue.total()} of {count} ended"
+        states = [ended, *(f"{number} {state.lower()}" for state, number in sorted(queue.items()))]
+        if states != shown and queue != UNKNOWN:
+            print(f"Slurm job {array}: {', '.join(states)}", flush=True)
+            shown = states
         time.sleep(min(MOST_PAUSE, max(LEAST_PAUSE, (time.monotonic() - start) / 50)))
-
-
-def _in_queue(array: str) -> bool:
-    """Whether any of the array's jobs waits, runs, is suspended, or has something to finish.
-
-    Not by sacct, which submitit asks: it has no word for a job that is being requeued at this moment.
-    """
-    asked = _slurm("squeue", "--noheader", f"--jobs={array}")
-    if asked.returncode == 0:
-        return bool(asked.stdout.strip())
-    if "Invalid job id" in asked.stderr:  # Slurm forgets a job some minutes after its end
-        return False
-    log.warning("%s: asking again.", asked.stderr.strip())
-    return True
 
 
 def _cancel(array: str) -> None:
     _slurm("scancel", array)
-    while _in_queue(array):
+    while _queue(array):
         time.sleep(LEAST_PAUSE)
         # Where SIGTERM is the signal on which jobs are requeued, they come back once.
         _slurm("scancel", "--state=PENDING", array)
+
+
+def _queue(array: str) -> Counter[str]:
+    """The array's jobs that have not ended, counted by their state: pending, running, suspended, completing, …
+
+    Not by sacct, which submitit asks: it has no word for a job that is being requeued at this moment.
+    """
+    asked = _slurm("squeue", "--noheader", "--array", f"--jobs={array}", "--format=%T")
+    if asked.returncode == 0:
+        return Counter(asked.stdout.split())
+    if "Invalid job id" in asked.stderr:  # Slurm forgets a job some minutes after its end
+        return Counter()
+    log.warning("%s: asking again.", asked.stderr.strip())
+    return UNKNOWN
 
 
 def _slurm(*command: str, timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
