@@ -1,4 +1,4 @@
-"""Runs become variants, pairs and warnings. 3 s."""
+"""Runs become variants, pairs and warnings. 20 s, of which the sweep files take half."""
 
 import json
 import math

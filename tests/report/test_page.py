@@ -1,4 +1,4 @@
-"""The page in a real browser, headless Chromium: what it draws, sorts, asks for and says. 15 s.
+"""The page in a real browser, headless Chromium: what it draws, sorts, asks for and says. 30 s.
 
 Without the packages chromium and chromium-driver (Debian's names) the tests that need them say so and skip.
 """
