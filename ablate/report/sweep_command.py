@@ -47,7 +47,7 @@ def sweep(arguments: list[str]) -> int:
         code = 128 + stop.signum
     except KeyboardInterrupt:
         code = 130
-    sweep_view.show_result(file, cells)
+    sweep_view.show_result(file, cells, arguments)
     return code or (DONE if all(cell.status in (*RESULTS, INVALID) for cell in cells) else FAILURE)
 
 

@@ -106,8 +106,11 @@ def metric_of(file: SweepFile) -> str:
     return str((file.metric or {}).get("name") or "val/acc")
 
 
-def show_result(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
-    """The cells in order of the sweep's metric, the best first; then what failed, and how to run that again."""
+def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequence[str]) -> None:
+    """The cells in order of the sweep's metric, the best first; then what failed, and how to run that again.
+
+    arguments  of the sweep, as typed
+    """
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 200
@@ -145,17 +148,13 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
         if cell.status in (FAILED, INVALID):
             console.print(f"[red]{cell.status}[/] {escape(cell.name)}: {escape(last(cell.reason))}")
         if cell.status == FAILED:
-            console.print(f"    [bold]python -m ablate {escape(command(cell))}[/]")
+            console.print(f"    [bold]python -m ablate {escape(shlex.join(cell.overrides))}[/]")
     if counts[FAILED]:
-        console.print(f"All of them again: [bold]python -m ablate sweep {file.path} --retry-failed[/]")
+        again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
+        console.print(f"All of them again: [bold]python -m ablate sweep {escape(again)}[/]")
     unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[RUNNING]
     if unfinished:
         console.print(f"{unfinished} left: the same command goes on from here.")
-
-
-def command(cell: PlannedCell) -> str:
-    """The overrides as a shell takes them."""
-    return shlex.join(cell.overrides)
 
 
 def last(text: str | None) -> str:

@@ -74,7 +74,8 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
     # bf16-mixed as well, where nothing is scaled.
     clips_mixed = trainer["precision"] in ("16-mixed", "bf16-mixed") and bool(trainer["gradient_clip_val"])
     if optimizer.get("fused") == "auto":
-        optimizer["fused"] = not clips_mixed
+        # Nor under a loss scaler: torch's fused SGD leaves its momentum uninitialised where the first step is skipped.
+        optimizer["fused"] = not clips_mixed and trainer["precision"] != "16-mixed"
     if clips_mixed and optimizer.get("fused"):
         raise InputError(
             f"optimizer.fused=true clashes with trainer.gradient_clip_val={trainer['gradient_clip_val']} under"

@@ -24,6 +24,7 @@ FIXED = {
     "schedule.warmup.fraction": 0.0,
     "trainer.max_epochs": 2,
     "threads": 1,
+    "gradient_norms.pictures": False,
     "trainer": "cpu",
 }
 
@@ -132,7 +133,8 @@ def test_failed_and_diverged_cells_leave_the_others_alone(tmp_path):
         ("poison", True): "failed",
     }
     assert "RuntimeError: poisoned" in outcome["poison", False]["error"]
-    assert done.stdout.count("python -m ablate hydra.searchpath") == 2 and "--retry-failed" in done.stdout
+    assert done.stdout.count("\n    python -m ablate activation=poison") == 2
+    assert "python -m ablate sweep --retry-failed ours.yaml --config-dir mine tracking=disabled" in done.stdout
 
     (tmp_path / "poison.py").write_text(POISON.replace("raise RuntimeError", "print"))
     nothing = ablate(tmp_path, *run, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
