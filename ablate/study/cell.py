@@ -78,7 +78,7 @@ def run(
     A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
     <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
 
-    stop      asked by the signals SIGINT and SIGTERM; without one, the run listens itself
+    stop      asked by signals; without one, the run listens itself
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
 
     Raises TakenError where another process trains it, and what the training raises, after recording it.

@@ -64,7 +64,8 @@ def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Out
     Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
     `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
 
-    Raises Interrupted, its state saved, when SIGINT or SIGTERM arrives, and LostError when the run was taken over.
+    Raises Interrupted, its state saved, when it is asked to stop (interrupt.SIGNALS), and LostError
+    when the run was taken over.
     """
     checkpoint = latest(directory / "checkpoints")
     with other_ranks(directory, cfg.trainer.devices, checkpoint):

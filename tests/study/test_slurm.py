@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,10 +65,30 @@ class Sweep:
                 return
         pytest.fail(self.said)
 
+    def kill(self) -> None:
+        """A sweep that a failed test has left would ask a Slurm that is gone for ever."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
     def ended(self) -> int:
         """The exit code, once there is one."""
         self.said += self.process.communicate(timeout=400)[0]
         return self.process.returncode
+
+
+@pytest.fixture
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
+    """start("axis=option", …, VARIABLE=…): a sweep in the test's own folder that ends with the test at the latest."""
+    sweeps: list[Sweep] = []
+
+    def started(*overrides: str, **environment: str) -> Sweep:
+        sweeps.append(Sweep(cluster, tmp_path, *overrides, **environment))
+        return sweeps[-1]
+
+    yield started
+    for sweep in sweeps:
+        sweep.kill()
 
 
 def directories(prepared, *overrides: str) -> dict[str, Path]:  # type: ignore[no-untyped-def]
@@ -91,11 +111,11 @@ def goes_on_as_if_undisturbed(directory: Path, undisturbed: cell.Cell) -> bool:
     return bool(mine and mine["resumed"] and mine["summary"] == known["summary"] and known["summary"])
 
 
-def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(cluster, prepared, tmp_path):
+def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(start, cluster, prepared, tmp_path):
     runs = directories(prepared, EPOCHS)
     preempted, killed = runs[BATCH_SEED_0], runs[BATCH_SEED_1]
 
-    sweep = Sweep(cluster, tmp_path, EPOCHS)
+    sweep = start(EPOCHS)
     until("the first job trains", lambda: in_training(preempted))
     cluster.signal(f"{sweep.array}_0", "USR2")
     until("the second job trains", lambda: in_training(killed))
@@ -111,7 +131,7 @@ def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(
     assert not list(tmp_path.rglob("hpc_ckpt*")), "Lightning requeues by a checkpoint of its own"
 
     before = [(directory / "run.json").read_bytes() for directory in others]
-    rest = Sweep(cluster, tmp_path, EPOCHS)
+    rest = start(EPOCHS)
     assert rest.ended() == 0, rest.said
     assert f"Slurm job {rest.array}: 1 run," in rest.said and "8 finished" in rest.said
     assert goes_on_as_if_undisturbed(killed, prepared(*BATCH_SEED_1.split(), EPOCHS, runs="undisturbed"))
@@ -120,9 +140,9 @@ def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(
 
 @pytest.mark.long
 @pytest.mark.parametrize("preempt_signal", ["USR2", "TERM"])
-def test_ctrl_c_cancels_the_jobs_once_they_have_saved(cluster, prepared, tmp_path, preempt_signal):
+def test_ctrl_c_cancels_the_jobs_once_they_have_saved(start, cluster, prepared, preempt_signal):
     runs = list(directories(prepared, "trainer.max_epochs=2000").values())
-    sweep = Sweep(cluster, tmp_path, "trainer.max_epochs=2000", SUBMITIT_PREEMPT_SIGNAL=preempt_signal)
+    sweep = start("trainer.max_epochs=2000", SUBMITIT_PREEMPT_SIGNAL=preempt_signal)
     until("two jobs train", lambda: all(map(in_training, runs[:2])))
     sweep.process.send_signal(signal.SIGINT)
     assert sweep.ended() == 130
@@ -139,10 +159,10 @@ def test_ctrl_c_cancels_the_jobs_once_they_have_saved(cluster, prepared, tmp_pat
         pytest.param(lambda cluster, job: cluster.run("scontrol", "requeue", job), id="requeued by Slurm"),
     ],
 )
-def test_other_ways_to_be_preempted(cluster, prepared, tmp_path, stopped):
+def test_other_ways_to_be_preempted(start, cluster, prepared, stopped):
     one = ("shortcut=projection", "norm=none", "seed=1", EPOCHS)
     directory = prepared(*one).directory
-    sweep = Sweep(cluster, tmp_path, *one, SUBMITIT_PREEMPT_SIGNAL="TERM")
+    sweep = start(*one, SUBMITIT_PREEMPT_SIGNAL="TERM")
     until("the job trains", lambda: in_training(directory))
     stopped(cluster, sweep.array)
     assert sweep.ended() == 0, sweep.said
