@@ -2,8 +2,6 @@
 
 import traceback
 
-import torch
-
 
 def described(error: BaseException) -> str:
     """The traceback, and under it what to try, where that is known."""
@@ -18,4 +16,6 @@ _OUT_OF_MEMORY = (
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    # torch's own by its name: the command line says what went wrong without torch too, which takes seconds to load.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)

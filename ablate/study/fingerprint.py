@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 # What cannot change a result: where things lie, who watches, and how often something is written down.
@@ -29,8 +30,14 @@ def fingerprint(values: dict[str, Any]) -> str:
     Names of options are not in it, only what they stand for: two ways to ask for the same run have one
     fingerprint, on every machine.
     """
-    text = json.dumps(_hashed(values, ""), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    parts = [f"{key}: {_text(key, json.dumps(values[key]))}" for key in sorted(values) if key not in NOT_HASHED]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+@cache  # the cells of a sweep have most of their parts in common
+def _text(path: str, value: str) -> str:
+    """What is hashed of the value at `path`, both as JSON."""
+    return json.dumps(_hashed(json.loads(value), path), sort_keys=True)
 
 
 def _hashed(value: Any, path: str) -> Any:

@@ -113,8 +113,17 @@ def plan(
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
         if first is not cell:
             first.same.append(chosen)
+    present: dict[Path, set[str]] = {}
     for cell in cells.values():
-        cell.look()
+        if cell.values is None:
+            continue
+        runs_dir = Path(cell.values["runs_dir"])
+        if runs_dir not in present:
+            folder = cell.directory.parent
+            present[runs_dir] = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        cell.status = TO_DO
+        if cell.fingerprint in present[runs_dir]:
+            cell.look()
     return list(cells.values())
 
 
@@ -132,6 +141,8 @@ class _Checks:
     def __call__(self, values: dict[str, Any], overrides: Sequence[str]) -> Cost:
         trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
         self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
+        recipe = {key: values[key] for key in ("init", "optimizer", "schedule")} | {"trainer": trainer}
+        self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
         if self.check_data:
             data = {key: value for key, value in values["data"].items() if key != "seed"}
             self._once("data", data, lambda: _check_data(values))

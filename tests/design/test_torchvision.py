@@ -99,7 +99,7 @@ def assert_close(name: str, ours: Tensor, theirs: Tensor) -> None:
     assert ours.shape == theirs.shape
     ours, theirs = ours.double(), theirs.double()
     difference, size = (float(torch.linalg.vector_norm(t, ord=torch.inf)) for t in (ours - theirs, theirs))
-    assert difference <= 1e-10 * max(size, 1.0), (name, difference, size)
+    assert difference <= 1e-10 * size, (name, difference, size)
 
 
 @pytest.mark.parametrize("model", RESNETS)

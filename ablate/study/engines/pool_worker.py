@@ -1,5 +1,6 @@
 """A worker of the pool: trains the cells that it is sent, one after the other."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -42,9 +43,12 @@ def serve(connection: Connection, environment: dict[str, str], log: Path) -> Non
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 
-    from ablate.study import commandline
+    gc.disable()  # as in ablate.__main__
+    from ablate.study import cell, commandline  # noqa: F401
     from ablate.training.interrupt import StopRequest
 
+    gc.freeze()
+    gc.enable()
     commandline.register_resolvers()
     stop = StopRequest()
     stop.listen()
