@@ -122,7 +122,10 @@ def main() -> None:
         sys.exit(wrong)
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ON_ARGUMENTS:
-        sys.exit(commandline.guarded(ON_ARGUMENTS[name], sys.argv[2:]))
+        try:
+            sys.exit(commandline.guarded(ON_ARGUMENTS[name], sys.argv[2:]))
+        except KeyboardInterrupt:
+            sys.exit(130)
     command, own_flags = ON_CONFIGURATION.get(name, (train, set()))
     if name in ON_CONFIGURATION:
         del sys.argv[1]

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablate.report.closing import count
-from ablate.study.plan import INVALID, PlannedCell
+from ablate.study.plan import INVALID, PlannedCell, named, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 
@@ -69,16 +69,6 @@ def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
             for cell in cells
         ],
     }
-
-
-def named(assignment: dict[str, Any]) -> str:
-    return " ".join(f"{key}={word(value)}" for key, value in assignment.items())
-
-
-def word(value: Any) -> str:
-    """A value as it is typed."""
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def duration(seconds: float | None) -> str:

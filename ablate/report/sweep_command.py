@@ -1,6 +1,7 @@
 """`python -m ablate plan` and `python -m ablate sweep`."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 from ablate.report import plan_table, sweep_view
@@ -41,7 +42,8 @@ def sweep(arguments: list[str]) -> int:
     print(f"{file.name}: {len(cells)} cells, {len(left)} to run.", flush=True)
     code = DONE
     try:
-        with sweep_view.SweepView(file, left) as view:
+        view = sweep_view.SweepView(file, left)
+        with view if request.in_pool else nullcontext():  # the others show their runs themselves
             engine.sweep(left, request, view)
     except (Stopped, Interrupted) as stop:
         code = 128 + stop.signum

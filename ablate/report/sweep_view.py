@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ablate.report.closing import count
-from ablate.report.plan_table import COLOURS, duration, varying, word
+from ablate.report.plan_table import COLOURS, duration, varying
 from ablate.study.engines.pool import Job
 from ablate.study.engines.pool_worker import Outcome
-from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell
+from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 from ablate.training.progress import Epoch
@@ -27,7 +27,7 @@ class SweepView:
     """On a terminal one bar for the sweep above one for each run; elsewhere one plain line for each run that ends."""
 
     def __init__(self, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
-        self._cells = {cell.name: cell for cell in cells}
+        self._cells = {cell.fingerprint: cell for cell in cells}
         self._metric = metric_of(file)
         self._varying = varying(cells)
         self._ended: Counter[str] = Counter()
@@ -57,21 +57,21 @@ class SweepView:
         self._progress.stop()
 
     def started(self, job: Job) -> None:
-        self._tasks[job.name] = self._progress.add_task(f"  {escape(self._short(job))}", total=None, note="")
+        self._tasks[job.fingerprint] = self._progress.add_task(f"  {escape(self._short(job))}", total=None, note="")
 
     def epoch(self, job: Job, epoch: Epoch) -> None:
         note = f"{self._metric} {epoch.metrics[self._metric]:.4f}" if self._metric in epoch.metrics else ""
-        self._progress.update(self._tasks[job.name], completed=epoch.number, total=epoch.of, note=note)
+        self._progress.update(self._tasks[job.fingerprint], completed=epoch.number, total=epoch.of, note=note)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        if job.name in self._tasks:
-            self._progress.remove_task(self._tasks.pop(job.name))
+        if job.fingerprint in self._tasks:
+            self._progress.remove_task(self._tasks.pop(job.fingerprint))
         if outcome.status == "taken":
             self._console.print(f"[dim]{escape(self._short(job))}: another process is at it, to be looked at again[/]")
             return
         self._ended[outcome.status] += 1
         done = self._ended.total()
-        cell = self._cells[job.name]
+        cell = self._cells[job.fingerprint]
         cell.heard(outcome.status, outcome.reason)
         value = _value(cell, self._metric)
         numbers = "" if value is None else f"  {self._metric} {value:.4f}"
@@ -97,9 +97,13 @@ class SweepView:
         return f"about {duration(seconds)} left" if done < len(self._cells) else ""
 
     def _short(self, job: Job) -> str:
-        assignment = self._cells[job.name].assignment
+        assignment = self._cells[job.fingerprint].assignment
         names = self._varying or list(assignment)
         return " ".join(f"{name}={word(assignment[name])}" for name in names if name in assignment)
+
+
+def _maximised(file: SweepFile) -> bool:
+    return file.metric is None or file.metric.get("goal") == "maximize"
 
 
 def metric_of(file: SweepFile) -> str:
@@ -115,7 +119,7 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     if not console.is_terminal:
         console.width = 200
     metric = metric_of(file)
-    best_first = -1 if (file.metric or {}).get("goal", "maximize") == "maximize" else 1
+    best_first = -1 if _maximised(file) else 1
     names = varying(cells)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in names:

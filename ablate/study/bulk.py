@@ -15,6 +15,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.study.composition import Composition, axes, check_type, composed, plain
 
@@ -33,16 +34,26 @@ class Composer:
     def __init__(self) -> None:
         self._bases: dict[tuple[str, ...], _Base] = {}
         self._families: dict[tuple[str, ...], _Family] = {}
+        self._refused: dict[tuple[Any, ...], Exception] = {}  # keys that Hydra does not find beside some options
 
     def __call__(self, overrides: Sequence[str]) -> Values:
         parsed = [(text, _parsed(text)) for text in overrides]
         values = [override for _, override in parsed if _sets_value(override)]
-        family = self._family(tuple(text for text, override in parsed if not _sets_value(override)))
-        if not all(_is_plain(override.value()) for override in values):
+        others = tuple(text for text, override in parsed if not _sets_value(override))
+        family = self._family(others)
+        missing = (others, *family.missing([override.key_or_group for override in values]))
+        if missing in self._refused:
+            raise self._refused[missing]
+        try:
+            if len(missing) > 1 or not all(_is_plain(override.value()) for override in values):
+                return _by_hydra(overrides)
+            return family.values(values)
+        except _NotPlain:
             return _by_hydra(overrides)
-        if not family.has([override.key_or_group for override in values]):
-            return _by_hydra(overrides)
-        return family.values(values)
+        except Exception as error:
+            if len(missing) > 1:
+                self._refused[missing] = error
+            raise
 
     def _family(self, overrides: tuple[str, ...]) -> "_Family":
         """The configurations with these options, keys added and keys deleted."""
@@ -98,23 +109,32 @@ class _Base:
         return values | {("axis", axis): option for axis, option in axes(cfg).items()}
 
 
+class _NotPlain(Exception):  # noqa: N818
+    """Left to Hydra."""
+
+
 class _Family:
     """The configurations that share all but plain values. `unresolved`: with interpolations as they are written."""
 
     def __init__(self, unresolved: Values) -> None:
         self._unresolved = unresolved
         self._interpolated = [(path, text) for path, text in _leaves(unresolved) if "${" in text]
-        self._relative = any("${." in text for _, text in self._interpolated)
+        # Elsewhere than in strings of their own: relative ones, and those within lists.
+        written = json.dumps(unresolved, default=str).count("${")
+        self._plain = written == sum(text.count("${") for _, text in self._interpolated if "${." not in text)
 
-    def has(self, keys: Iterable[str]) -> bool:
-        """Whether every key is there to be set, and this class can resolve the interpolations."""
-        return not self._relative and all(_at(self._unresolved, key) is not _GONE for key in keys)
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """The keys that are not there to be set."""
+        return [key for key in keys if _at(self._unresolved, key) is _GONE]
 
     def values(self, overrides: Sequence[Override]) -> Values:
+        """Raises _NotPlain where an interpolation is of a kind that only OmegaConf resolves."""
+        if not self._plain:
+            raise _NotPlain
         result = _copied(self._unresolved)
         for override in overrides:
             key, value = override.key_or_group, override.value()
-            check_type(key, value, _at(self._unresolved, key))
+            check_type(key, value, _resolved_at(self._unresolved, key))
             _set(result, key, value)
         texts = [(path, text) for path, text in self._interpolated if _at(result, path) == text]
         resolved = [(path, _resolved(text, result)) for path, text in texts]
@@ -157,11 +177,16 @@ def _all_axes() -> frozenset[str]:
 
 def _resolved(text: str, values: Values) -> Any:
     """What the interpolation `text` stands for among `values`."""
-    references = {}
-    for key in _REFERENCE.findall(text):
-        value = _at(values, key)
-        references[key] = _resolved(value, values) if isinstance(value, str) and "${" in value else value
-    return _copied(_evaluated(text, json.dumps(references)))
+    references = {key: _resolved_at(values, key) for key in _REFERENCE.findall(text)}
+    try:
+        return _copied(_evaluated(text, json.dumps(references)))
+    except (OmegaConfBaseException, TypeError) as error:  # `${model.stages[0]}`, say
+        raise _NotPlain from error
+
+
+def _resolved_at(values: Values, path: str) -> Any:
+    value = _at(values, path)
+    return _resolved(value, values) if isinstance(value, str) and "${" in value else value
 
 
 @cache

@@ -47,7 +47,10 @@ class Composition:
     @property
     def overrides(self) -> list[str]:
         """What was typed: `axis=option` and `key=value`."""
-        return list(self.hydra_cfg.hydra.overrides.task)
+        # Not resolved: `${…}` within one refers to the configuration, not to Hydra's.
+        typed = OmegaConf.to_container(self.hydra_cfg.hydra.overrides.task)
+        assert isinstance(typed, list)
+        return typed
 
     @property
     def choices(self) -> dict[str, str | None]:

@@ -83,7 +83,7 @@ _DISTRIBUTIONS: dict[str, Draw] = {
 
 def is_distribution(spec: Spec) -> bool:
     """Whether `spec` says how to draw a value."""
-    return "distribution" in spec or {"min", "max"} <= spec.keys() or "probabilities" in spec
+    return "distribution" in spec or {"min", "max"} <= spec.keys() or {"values", "probabilities"} <= spec.keys()
 
 
 def draw(values: list[Any] | Spec, name: str, number: int) -> Any:

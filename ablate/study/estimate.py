@@ -1,6 +1,7 @@
 """How long the cells of a plan will train: from those that have a result, else from a few timed steps."""
 
 import json
+import logging
 import statistics
 import time
 from collections import defaultdict
@@ -11,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
 
-from ablate.errors import InputError
 from ablate.study.plan import PlannedCell
 from ablate.study.record import RESULTS
 from ablate.training import build
 from ablate.training.assembly import part
 from ablate.training.module import decayed_groups
+
+log = logging.getLogger(__name__)
 
 TIMED_STEPS = 3
 
@@ -26,7 +28,7 @@ def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
 
     Training time is taken to be proportional to multiply-adds times epochs among cells with the same data and hardware
     settings. Where none of those has a result, one of them is timed for a few steps on random images (`measure`),
-    unless it is for another machine or its data are not here: then the estimate is None.
+    unless it is for another machine, its data are not here, or it fails: then the estimate is None.
     """
     groups: dict[str, list[PlannedCell]] = defaultdict(list)
     for cell in cells:
@@ -39,7 +41,11 @@ def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
         rates = [cell.seconds / _work(cell) for cell in group if cell.status == "finished" and cell.seconds]
         if left and not rates and measure:
             typical = sorted(left, key=_work)[len(left) // 2]
-            seconds = _timed(typical.values or {})
+            try:
+                seconds = _timed(typical.values or {})
+            except Exception:  # whatever it is, the run will say it, and no estimate is all that a plan lacks
+                log.info("%s cannot be timed", typical.name, exc_info=True)
+                seconds = None
             rates = [] if seconds is None else [seconds / _work(typical)]
         for cell in left:
             cell.seconds = statistics.median(rates) * _work(cell) if rates else None
@@ -57,10 +63,7 @@ def _timed(values: dict[str, Any]) -> float | None:
         return None
     cfg = OmegaConf.create(values)
     images = build.images(cfg)
-    try:
-        images.setup("fit")
-    except InputError:
-        return None
+    images.setup("fit")
     device = torch.device("cuda" if on_gpu else "cpu")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)

@@ -41,10 +41,12 @@ def _text(path: str, value: str) -> str:
 
 
 def _hashed(value: Any, path: str) -> Any:
-    """What of `value`, which stands at `path`, is hashed. 1.0 and 1 are the same number, however they were typed."""
+    """What of `value`, which stands at `path`, is hashed. 1.0 and 1 are the same number, however they were typed, but
+    to Lightning's Trainer: there they can be all batches and one batch."""
     if isinstance(value, dict):
         inner = ((str(key), f"{path}.{key}" if path else str(key), item) for key, item in value.items())
         return {key: _hashed(item, place) for key, place, item in inner if place not in NOT_HASHED}
     if isinstance(value, list):
         return [_hashed(item, path) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    is_whole = isinstance(value, float) and value.is_integer() and not path.startswith("trainer.")
+    return int(value) if is_whole else value

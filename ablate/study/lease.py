@@ -7,11 +7,14 @@ or when it has not been touched for `STALE_AFTER` seconds. Whoever takes over ma
 was only asleep finds it and stops.
 """
 
+import errno
 import json
+import logging
 import os
 import platform
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +22,10 @@ from typing import Any
 
 from ablate.errors import InputError
 from ablate.training.interrupt import LostError
+
+log = logging.getLogger(__name__)
+
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
 
 HEARTBEAT = 5.0  # seconds from one touch to the next
 STALE_AFTER = 60.0  # seconds without a touch; a machine that sleeps longer loses its claims
@@ -52,6 +59,8 @@ def claimed(directory: Path, on_lost: Callable[[], None]) -> Iterator[Claim]:
     try:
         claim = _take(directory)
     except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
         raise InputError(
             f"runs_dir={directory.parent} cannot be written ({error.strerror}): set runs_dir to a folder of yours."
         ) from error
@@ -69,20 +78,24 @@ def claimed(directory: Path, on_lost: Callable[[], None]) -> Iterator[Claim]:
 def holder(directory: Path) -> dict[str, Any] | None:
     """What is known of the process that holds the claim on `directory` (host, pid), or None where none does."""
     folder = _folder(directory)
-    number = _newest(folder)
-    if number is None:
-        return None
-    path = _path(folder, number)
+    while (number := _newest(folder)) is not None:
+        path = _path(folder, number)
+        try:
+            known = _read(path)
+            if known.get("released") or _is_gone(known):
+                return None
+            return known if _age(path) < STALE_AFTER else None
+        except FileNotFoundError:
+            continue  # superseded this moment
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A claim's text. Empty where it is being written this moment, or its disk was full: then only its age counts."""
     try:
-        text = path.read_text()
-    except FileNotFoundError:  # superseded this moment
+        return json.loads(path.read_text())
+    except json.JSONDecodeError:
         return {}
-    known = json.loads(text) if text else {}  # empty: made this moment
-    if known.get("released"):
-        return None
-    if known.get("machine") == _machine() and _started(known["pid"]) != known["started"]:
-        return None
-    return known if _age(path) < STALE_AFTER else None
 
 
 def _take(directory: Path) -> Claim:
@@ -105,6 +118,9 @@ def _take(directory: Path) -> Claim:
         raise TakenError(f"{directory} has just been claimed by another process: wait for it.") from error
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+    if _newest(folder) != number:  # we were slow, and this number has been used and gone by
+        _path(folder, number).unlink(missing_ok=True)
+        raise TakenError(f"{directory} has just been claimed by another process: wait for it.")
     for old in folder.iterdir():
         if old.name.isdigit() and int(old.name) < number:
             old.unlink(missing_ok=True)
@@ -123,12 +139,19 @@ def _release(claim: Claim) -> None:
 
 
 def _beat(claim: Claim, done: threading.Event, on_lost: Callable[[], None]) -> None:
-    folder = _folder(claim.directory)
     while not done.wait(HEARTBEAT):
-        if _newest(folder) != claim.number:
-            on_lost()
-            return
-        os.utime(_path(folder, claim.number))
+        folder = _folder(claim.directory)
+        try:
+            if _newest(folder) == claim.number:
+                os.utime(_path(folder, claim.number))
+                continue
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # a file system that stumbles is asked again
+            log.warning("%s: %s", folder, error)
+            continue
+        on_lost()
+        return
 
 
 def _folder(directory: Path) -> Path:
@@ -147,9 +170,14 @@ def _newest(folder: Path) -> int | None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the last touch, by the file system's own clock: hosts need not agree on the time."""
-    with tempfile.NamedTemporaryFile(dir=path.parent) as now:
-        return Path(now.name).stat().st_mtime - path.stat().st_mtime
+    """Seconds since the last touch, by the file system's own clock where one may write there: hosts need not agree
+    on the time."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent) as probe:
+            now = Path(probe.name).stat().st_mtime
+    except OSError:
+        now = time.time()
+    return now - path.stat().st_mtime
 
 
 def _machine() -> str:
@@ -161,23 +189,30 @@ def _machine() -> str:
         return platform.node()
 
 
+def _is_gone(known: dict[str, Any]) -> bool:
+    """Whether the holder was a process of this machine, and is no more."""
+    if known.get("machine") != _machine():
+        return False
+    started = _started(known["pid"])
+    return not _answers(known["pid"]) if started is None else started != known["started"]
+
+
 def _started(pid: int) -> str | None:
-    """When a process of this machine started, which tells it from a later one of that number; None if it is gone."""
+    """When a process of this machine started, which tells it from a later one of that number; `dead` for one that
+    has ended and whose parent has not asked yet; None where that cannot be seen."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
-            return None
-        return _answers(pid)
-    return None if fields[0] in "ZX" else fields[19]
+    except OSError:
+        return None
+    return "dead" if fields[0] in "ZX" else fields[19]
 
 
-def _answers(pid: int) -> str | None:
-    """Where there is no /proc: whether some process has this number."""
+def _answers(pid: int) -> bool:
+    """Whether some process has this number, which a system that hides others' processes tells too."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return None
+        return False
     except PermissionError:
         pass
-    return "running"
+    return True

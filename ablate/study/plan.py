@@ -1,18 +1,21 @@
 """What a sweep file comes to: every cell, what is known of it, what it costs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.design.cost import Cost, cost
 from ablate.errors import InputError
 from ablate.study import record
 from ablate.study.bulk import Composer
+from ablate.study.commandline import explained
 from ablate.study.composition import Composition
 from ablate.study.description import NETWORK_AXES
 from ablate.study.fingerprint import fingerprint
@@ -54,7 +57,7 @@ class PlannedCell:
 
     @property
     def name(self) -> str:
-        return " ".join(f"{key}={value}" for key, value in self.assignment.items())
+        return named(self.assignment)
 
     @property
     def directory(self) -> Path:
@@ -62,10 +65,34 @@ class PlannedCell:
         return Path(self.values["runs_dir"]).expanduser().absolute() / self.fingerprint
 
     def heard(self, status: str, reason: str | None) -> None:
-        """What an engine says of the cell and its directory may not: that it was refused, or its worker died."""
+        """What an engine says of the cell and its directory may not: that it was refused, or its worker died.
+
+        A death goes on record, so that the cell is not tried again unasked.
+        """
         self.look()
-        if status == INVALID or (status == FAILED and self.status != FAILED):
+        if status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
+            record.fail(self.directory, self.blank_record, str(reason))
+            self.look()
+        elif status == INVALID:
             self.status, self.reason = status, reason
+
+    @property
+    def blank_record(self) -> dict[str, Any]:
+        """What is known of the cell before its run has begun."""
+        assert self.values is not None and self.cost is not None
+        return {
+            "fingerprint": self.fingerprint,
+            "name": self.name,
+            "choices": {},
+            "overrides": self.overrides,
+            "seed": self.values["seed"],
+            "summary": {},
+            "cost": {"params": self.cost.params, "macs": self.cost.macs},
+            "provenance": {},
+            "wandb": {"id": None, "mode": None, "url": None, "sweep": None},
+            "started": record.now(),
+            "resumed": False,
+        }
 
     def look(self) -> None:
         """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
@@ -85,6 +112,22 @@ class PlannedCell:
             self.status = INTERRUPTED if self.record else TO_DO
 
 
+def named(assignment: Mapping[str, Any]) -> str:
+    """The parameters as they are typed."""
+    return " ".join(f"{key}={word(value)}" for key, value in assignment.items())
+
+
+def word(value: Any) -> str:
+    """A value as it is typed."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _key(text: str) -> str:
+    """What an override is about."""
+    return text.split("=", 1)[0].lstrip("+~")
+
+
 def plan(
     file: SweepFile, typed: Sequence[str] = (), *, check_data: bool = False, elsewhere: bool = False
 ) -> list[PlannedCell]:
@@ -96,11 +139,12 @@ def plan(
 
     Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
     """
-    typed_keys = {text.split("=", 1)[0].lstrip("+~") for text in typed}
+    typed_keys = {_key(text) for text in typed}
     composer, checks = Composer(), _Checks(check_data, elsewhere)
     cells: dict[str, PlannedCell] = {}
+    refusal: Exception | None = None
     for assignment in map(flattened, file.cells()):
-        chosen = {key: value for key, value in assignment.items() if key not in typed_keys}
+        chosen = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
         cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *typed])
         try:
             values = composer(cell.overrides)
@@ -108,11 +152,15 @@ def plan(
             resolve_auto(values, elsewhere=elsewhere)
             cell.cost = checks(values, cell.overrides)
             cell.values, cell.fingerprint = values, fingerprint(values)
-        except InputError as error:
-            cell.reason = str(error)
+        except MissingConfigException:  # an option that does not exist is a wrong file, not a wrong cell
+            raise
+        except (InputError, HydraException, OmegaConfBaseException) as error:
+            cell.reason, refusal = explained(error), refusal or error
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
         if first is not cell:
             first.same.append(chosen)
+    if refusal is not None and not isinstance(refusal, InputError) and not any(c.values for c in cells.values()):
+        raise refusal  # what fits no cell is a key that does not exist
     present: dict[Path, set[str]] = {}
     for cell in cells.values():
         if cell.values is None:

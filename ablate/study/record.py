@@ -2,9 +2,12 @@
 
 import json
 import math
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from ablate.study.lease import claimed
 
 # A diverged run is a result: its loss stopped being finite.
 RESULTS = ("finished", "diverged")
@@ -14,7 +17,7 @@ def read(directory: Path) -> dict[str, Any] | None:
     """The record in a run's directory, or None where there is none."""
     try:
         return json.loads((directory / "run.json").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):  # the latter where a disk lost what was written
         return None
 
 
@@ -22,8 +25,18 @@ def write(directory: Path, record: dict[str, Any]) -> None:
     """Replace the record: readers see the old one or the new one, whole. Numbers that JSON lacks become null."""
     text = json.dumps(_json(record), indent=2, allow_nan=False)
     unfinished = directory / "run.json.tmp"
-    unfinished.write_text(text + "\n")
+    with unfinished.open("w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     unfinished.replace(directory / "run.json")
+
+
+def fail(directory: Path, blank: dict[str, Any], reason: str) -> None:
+    """Put on record that the run has failed, where its own process could not: `blank` is its record if it has none."""
+    with claimed(directory, lambda: None):
+        known = read(directory) or blank
+        write(directory, known | {"status": "failed", "error": reason, "ended": now()})
 
 
 def last_line(record: dict[str, Any] | None) -> str:

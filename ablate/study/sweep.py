@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from omegaconf import DictConfig
@@ -11,7 +12,7 @@ from ablate.errors import InputError
 from ablate.study.engines import launchers
 from ablate.study.engines.pool import Job, Pool, View
 from ablate.study.overrides import override
-from ablate.study.plan import FAILED, INTERRUPTED, RUNNING, TO_DO, PlannedCell, plan
+from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell, plan
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 from ablate.training.settings import pinned
@@ -35,10 +36,15 @@ class Request:
             engine = ["hydra/launcher=pool", *engine]
         return cls(typed, engine)
 
-    @property
+    @cached_property
     def launcher(self) -> DictConfig:
         """Hydra's configuration of the engine. Raises InputError for one that is not installed."""
-        return launchers.composed_with([*self.typed, *self.engine]).hydra.launcher
+        folders = [text for text in self.typed if text.startswith("hydra.searchpath=")]
+        return launchers.composed_with([*folders, *self.engine]).hydra.launcher
+
+    @property
+    def in_pool(self) -> bool:
+        return self.launcher._target_ == POOL
 
     @property
     def elsewhere(self) -> bool:
@@ -62,33 +68,31 @@ def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
     if not cells:
         return
     try:
-        launcher = request.launcher
-        if launcher._target_ == POOL:
-            _in_pool(cells, launcher, view)
+        if request.in_pool:
+            _in_pool(cells, request.launcher, view)
         else:
             launchers.launch([_pinned(cell) if request.elsewhere else cell.overrides for cell in cells], request.engine)
     finally:
         for cell in cells:
-            cell.look()
+            if cell.status not in (FAILED, INVALID):  # which the view has heard, and a directory may not tell
+                cell.look()
 
 
 def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> None:
-    jobs = {cell.name: cell for cell in cells}
     threads = max((cell.values or {}).get("threads") or 0 for cell in cells) or None
     gpus, workers = _shares(cells, threads, launcher.workers)
     logs = cells[0].directory.parent / ".workers"
     pool = Pool(workers, threads, gpus, logs)
-    outcomes = pool.run([Job(cell.name, cell.overrides, cell.directory) for cell in cells], view)
-    for name, outcome in outcomes.items():
-        jobs[name].heard(outcome.status, outcome.reason)
+    pool.run([Job(cell.directory.name, cell.overrides, cell.directory) for cell in cells], view)
 
 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:
     """The GPUs of each worker, as CUDA_VISIBLE_DEVICES has them, and how many workers there are."""
     trainers = [cell.values["trainer"] for cell in cells if cell.values]
-    devices = max(trainer["devices"] for trainer in trainers)
+    on_gpu = [trainer for trainer in trainers if trainer["accelerator"] in ("gpu", "cuda")]
+    devices = max(trainer["devices"] for trainer in on_gpu or trainers)
     gpus: list[str] = []
-    if any(trainer["accelerator"] in ("gpu", "cuda") for trainer in trainers):
+    if on_gpu:
         import torch
 
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -105,6 +109,6 @@ def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> t
 
 def _pinned(cell: PlannedCell) -> list[str]:
     """The overrides, with what `auto` stands for here, so that the job has the fingerprint of the plan."""
-    typed = {text.split("=", 1)[0] for text in cell.overrides}
     values = pinned(cell.values or {})
-    return cell.overrides + [override(path, value) for path, value in values.items() if path not in typed]
+    kept = [text for text in cell.overrides if text.split("=", 1)[0] not in values]
+    return kept + [override(path, value) for path, value in values.items()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class SweepFile:
     """A sweep file as it was read and found sound.
 
     description  the question, and what its sources found
-    metric       {name, goal}, or None
+    metric       {name, goal}, or None; without a goal W&B minimises
     method       grid or random
     parameters   dotted name -> its values in order, the baseline first; a distribution as W&B writes it
     run_cap      the most cells, or None
@@ -55,6 +55,9 @@ class SweepFile:
         for key in content:
             if key not in _KEYS:
                 raise InputError(f"{path}: a sweep file has no key {key}.{nearest(str(key), list(_KEYS))}")
+        metric = content.get("metric")
+        if metric is not None and not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
+            raise InputError(f"{path}: metric: {metric}: write metric: {{name: val/acc, goal: maximize}}.")
         method = content.get("method")
         if method not in _LOCAL_METHODS or "early_terminate" in content:
             asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
@@ -80,7 +83,7 @@ class SweepFile:
             name=content.get("name") or path.stem,
             description=" ".join(str(content.get("description") or "").split()),
             method=method,
-            metric=content.get("metric"),
+            metric=metric,
             parameters=parameters,
             run_cap=run_cap,
         )
@@ -98,7 +101,7 @@ class SweepFile:
         names = list(self.parameters)
         if self.method == "grid":
             grid = product(*(list(values) for values in self.parameters.values()))
-            return [dict(zip(names, cell, strict=True)) for cell in grid][: self.run_cap]
+            return [dict(zip(names, cell, strict=True)) for cell in islice(grid, self.run_cap)]
         assert self.run_cap is not None
         return [
             {name: draw(values, name, number) for name, values in self.parameters.items()}

@@ -1,5 +1,6 @@
 """Checkpoints from which a run goes on as if it had never stopped."""
 
+import os
 import time
 import zipfile
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ablate.training.interrupt import Interrupted, LostError, StopRequest
 from ablate.training.module import classifier_of
@@ -23,8 +25,8 @@ class Checkpoints(Checkpoint):
     schedule, place in the data) it holds the random state, the seconds trained, and the best val/acc so far.
     With `keep_best`, `best.pt` holds the weights of the epoch with the best val/acc, the earliest of equals.
 
-    before_save  called on every process before each save, so that the history holds every step of the checkpoint;
-                 it raises where nothing may be written any more
+    may_write    called before each write; raises where nothing may be written any more
+    before_save  called on every process before each save, so that the history holds every step of the checkpoint
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class Checkpoints(Checkpoint):
         every_n_epochs: int,
         every_n_steps: int | None,
         keep_best: bool,
+        may_write: Callable[[], None],
         before_save: Callable[[pl.Trainer], None],
         has_diverged: Callable[[], bool],
         stop: StopRequest,
     ) -> None:
         self.directory = directory
         self.every_n_epochs, self.every_n_steps, self.keep_best = every_n_epochs, every_n_steps, keep_best
+        self.may_write = may_write
         self.before_save, self.has_diverged, self.stop = before_save, has_diverged, stop
         self.best_acc = float("-inf")
         self.seconds_before = 0.0
@@ -87,6 +91,7 @@ class Checkpoints(Checkpoint):
             return
         acc = float(trainer.callback_metrics.get("val/acc", float("-inf")))
         if self.keep_best and acc > self.best_acc:
+            self.may_write()
             self.best_acc = acc
             if trainer.is_global_zero:
                 _replace(
@@ -108,6 +113,7 @@ class Checkpoints(Checkpoint):
         return int(trainer.strategy.reduce(asked, reduce_op="max")) or None
 
     def _save(self, trainer: pl.Trainer) -> None:
+        self.may_write()
         self.before_save(trainer)
         if self.has_diverged() or trainer.global_step == self._saved_step:
             return
@@ -117,6 +123,17 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             for old in checkpoints(self.directory)[:-KEPT]:
                 old.unlink()
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, on the same file system, and moves it there once the disk has it.
+
+    Lightning's own goes by way of the folder for temporary files, which may lie elsewhere, be small, and keep what a
+    killed process leaves.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        _replace(Path(path), lambda unfinished: torch.save(checkpoint, unfinished))
 
 
 def checkpoints(directory: Path) -> list[Path]:
@@ -146,4 +163,6 @@ def _is_whole(path: Path) -> bool:
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
     unfinished = path.with_suffix(".tmp")
     write(unfinished)
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
     unfinished.replace(path)

@@ -4,8 +4,9 @@ While the run lasts they grow as parts, one file per flush; a resumed run cuts t
 the end joins them.
 """
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ class RunHistory(Logger):
     finite is kept as it is.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, may_write: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self.may_write = may_write  # raises where the files belong to another process now
         self.directory = directory
         self.parts = directory / "parts"
         self._rows: list[tuple[int, int, str, float]] = []
@@ -130,6 +132,7 @@ class RunHistory(Logger):
     @rank_zero_only
     def cut(self, step: int) -> None:
         """Forget every row of `step` and later: the run goes on from a checkpoint before it."""
+        self.may_write()
         for kind in SCHEMAS:
             for part in self.parts_of(kind):
                 table = pq.read_table(part, schema=SCHEMAS[kind])
@@ -143,6 +146,7 @@ class RunHistory(Logger):
     def join(self) -> None:
         """Join the parts into the run's two files. The parts stay until `discard_parts`."""
         self.save()
+        self.may_write()
         for kind, schema in SCHEMAS.items():
             tables = (pq.read_table(part, schema=schema) for part in self.parts_of(kind))
             _write(self.directory / f"{kind}.parquet", tables, schema)
@@ -176,6 +180,7 @@ class RunHistory(Logger):
         return sorted(self.parts.glob(f"{kind}-*.parquet"))
 
     def _write_part(self, kind: str, table: pa.Table) -> None:
+        self.may_write()
         self.parts.mkdir(exist_ok=True)
         last = self.parts_of(kind)[-1:]
         number = int(last[0].stem.rsplit("-", 1)[1]) + 1 if last else 0
@@ -211,4 +216,6 @@ def _write(path: Path, tables: Any, schema: pa.Schema | None = None) -> None:
         writer.write_table(table)
     writer = writer or pq.ParquetWriter(unfinished, schema, compression="zstd")
     writer.close()
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())  # or a machine that dies may leave the name without the rows
     unfinished.replace(path)

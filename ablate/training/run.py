@@ -80,7 +80,7 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         torch.set_num_threads(cfg.threads)
 
     watch.may_write()
-    history = RunHistory(directory)
+    history = RunHistory(directory, watch.may_write)
     if checkpoint is not None:
         history.cut(step_of(checkpoint))
     else:
@@ -88,7 +88,6 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
     recorder = StepRecorder(history, wandb_run, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
     def write_history(trainer: pl.Trainer) -> None:
-        watch.may_write()
         recorder.flush(trainer)
         history.save()
 
@@ -97,6 +96,7 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
         every_n_epochs=cfg.checkpoint.every_n_epochs,
         every_n_steps=cfg.checkpoint.every_n_steps,
         keep_best=cfg.result == "best",
+        may_write=watch.may_write,
         before_save=write_history,
         has_diverged=lambda: recorder.diverged_at is not None,
         stop=watch.stop,
@@ -118,7 +118,6 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
             weights = torch.load(directory / "checkpoints" / "best.pt", map_location="cpu", weights_only=True)
             network.load_state_dict(weights)
         trainer.test(model, data, verbose=False)
-    watch.may_write()
     history.join()
     outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None)
     if trainer.is_global_zero:

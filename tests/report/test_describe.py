@@ -30,7 +30,7 @@ def ablate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("model=resnet2", "model=resnet2: there is no such option. Did you mean"),
         ("modl=resnet20", "Did you mean model?"),
-        ("model.stages=3", "a list is expected"),
+        ("model.stages=3", "a list of numbers is expected"),
         ("data.image_size=2", "too small"),
         ("seed=-1", "seed=-1: it must not be negative"),
     ],

@@ -46,7 +46,7 @@ def drawn(seed: int) -> list[str]:
 
 def test_random_overrides_compose_as_by_hydra():
     composer = Composer()
-    for seed in range(40):
+    for seed in range(30):
         overrides = drawn(seed)
         assert composer(overrides) == Composition.of(overrides).values(), overrides
 
@@ -60,6 +60,32 @@ def test_a_users_own_interpolations_are_resolved(tmp_path: Path):
     values = Composer()(overrides)
     assert values == Composition.of(overrides).values()
     assert values["norm"]["near"] == 0.25 and values["norm"]["label"] == "lr 0.25"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["stem.kernel=5"],  # interpolated by default
+        ["data.seed=3"],
+        ["+trainer.profiler=simple", "trainer.max_epochs=${seed}"],
+        ["optimizer.lr=${optimizer.weight_decay}"],
+        ["tracking.group=${model.stages[0]}"],
+        ["schedule.warmup={fraction: 0.5}", "schedule.warmup.fraction=0.1"],
+    ],
+)
+def test_values_that_refer_to_others(overrides: list[str]):
+    assert Composer()(overrides) == Composition.of(overrides).values()
+
+
+def test_interpolations_within_a_list(tmp_path: Path):
+    (tmp_path / "norm").mkdir()
+    (tmp_path / "norm" / "mine.yaml").write_text(
+        "_target_: torch.nn.BatchNorm2d\n_partial_: true\nwide: ['${data.channels}', 3]\nfirst: ${model.stages[0]}\n"
+    )
+    overrides = [f"hydra.searchpath=[file://{tmp_path}]", "norm=mine", "seed=2"]
+    values = Composer()(overrides)
+    assert values == Composition.of(overrides).values()
+    assert values["norm"]["wide"] == [1, 3]
 
 
 def test_wrong_overrides_are_refused_as_by_hydra():

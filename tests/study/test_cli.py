@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ablate.__main__ import main
 from tests.study.wandb_files import offline_run
 
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
@@ -95,33 +96,47 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
         assert {"trainer/global_step", "epoch"} <= content["axes"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["shortcut=projectoin"], ["Did you mean projection?", "zero_pad"]),
-        (["shortcut=null"], ["axis", "option"]),
-        (["shortcutt=none"], ["Did you mean shortcut?"]),
-        (["optimizer.lrr=0.1"], ["Did you mean optimizer.lr?"]),
-        (["optimizer.lr=fast"], ["optimizer.lr=fast", "a number"]),
-        (["optimizer.lr=-0.1"], ["optimizer.lr=-0.1", "negative"]),
-        (["trainer.max_epochs=many"], ["a whole number"]),
-        (["data=fashion_mnist", "data.root=missing"], ["missing", "dataset-fashion-mnist"]),
-        (["data=image_folder", "data.root=missing"], ["missing", "train/<class>/"]),
-        (["data.batch_size=2000"], ["data.batch_size=2000", "1293"]),
-        (["model=vgg16"], ["8x8", "data.image_size=32"]),
-        (["stem=none", "placement=full_pre_activation"], ["stem=none", "placement"]),
-        (["runs_dir=/proc/nowhere"], ["runs_dir"]),
-        (["compile=fast"], ["compile=fast", "reduce-overhead"]),
-        (["model=resnet20", "model.stages=[3]"], ["model.stages", "model.widths"]),
-    ],
-)
-def test_wrong_input_gets_one_message_and_leaves_nothing(tmp_path, arguments, says):
-    refused = ablate(tmp_path, "trainer=cpu", *arguments)
-    assert refused.returncode == 2, refused.stderr
-    (line,) = [line for line in refused.stderr.splitlines() if line.strip()]
+WRONG = [
+    (["shortcut=projectoin"], ["Did you mean projection?", "zero_pad"]),
+    (["optimizer.lr=fast"], ["optimizer.lr=fast", "a number"]),
+    (["data=fashion_mnist", "data.root=missing"], ["missing", "dataset-fashion-mnist"]),
+    (["shortcut=null"], ["axis", "option"]),
+    (["shortcutt=none"], ["Did you mean shortcut?"]),
+    (["optimizer.lrr=0.1"], ["Did you mean optimizer.lr?"]),
+    (["optimizer.lr=-0.1"], ["optimizer.lr=-0.1", "negative"]),
+    (["trainer.max_epochs=many"], ["a whole number"]),
+    (["data=image_folder", "data.root=missing"], ["missing", "train/<class>/"]),
+    (["data.batch_size=2000"], ["data.batch_size=2000", "1293"]),
+    (["model=vgg16"], ["8x8", "data.image_size=32"]),
+    (["stem=none", "placement=full_pre_activation"], ["stem=none", "placement"]),
+    (["runs_dir=/proc/nowhere"], ["runs_dir"]),
+    (["compile=fast"], ["compile=fast", "reduce-overhead"]),
+    (["model=resnet20", "model.stages=[3]"], ["model.stages", "model.widths"]),
+]
+
+
+def assert_refused(code: int, stderr: str, says: list[str], folder: Path) -> None:
+    assert code == 2, stderr
+    (line,) = [line for line in stderr.splitlines() if line.strip()]
     assert line.startswith("ablate: ")
     assert all(words in line for words in says), line
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG[:3])
+def test_wrong_input_gets_one_message_and_leaves_nothing(tmp_path, arguments, says):
+    refused = ablate(tmp_path, "trainer=cpu", *arguments)
+    assert_refused(refused.returncode, refused.stderr, says, tmp_path)
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG[3:])
+def test_more_wrong_input_in_this_process(tmp_path, monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ablate", "trainer=cpu", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert_refused(stop.value.code, capsys.readouterr().err, says, tmp_path)
 
 
 def test_a_gpu_that_is_not_there_is_refused(tmp_path):

@@ -41,7 +41,7 @@ def other_holder(tmp_path):
     process.start()
     assert holding.wait(60)
     yield process
-    until.set()
+    process.kill()  # not by the event, which waits for the waiting even if they are dead
     process.join(60)
 
 
@@ -131,3 +131,35 @@ def test_of_many_at_once_one_wins(tmp_path):
     for process in processes:
         process.join(60)
     assert outcomes == ["held", *["refused"] * 3]
+
+
+def churn(directory: Path, ready, until) -> None:
+    ready.wait(60)
+    while not until.is_set():
+        try:
+            with claimed(directory, lambda: None):
+                pass
+        except TakenError:
+            pass
+
+
+def test_claims_that_change_hands_at_every_moment_can_be_looked_at(tmp_path):
+    ready, until = SPAWN.Barrier(3), SPAWN.Event()
+    processes = [SPAWN.Process(target=churn, args=(tmp_path / "run", ready, until)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    ready.wait(60)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        holder(tmp_path / "run")
+    until.set()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def test_a_claim_that_cannot_be_read_counts_by_its_age(tmp_path):
+    foreign(tmp_path / "run", seconds_ago=0)
+    (tmp_path / "run" / "claims" / "000007").write_text('{"host": "else')  # the disk was full
+    with pytest.raises(TakenError):
+        take(tmp_path / "run")

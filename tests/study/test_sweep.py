@@ -200,7 +200,7 @@ def assert_as_undisturbed(folder: Path, expected: dict[str, Any]) -> None:
         assert tables(folder / "runs" / name) == rows
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.long)])
 def test_kill_9_at_random_moments_changes_no_number(tmp_path, prepared, kills):
     expected = undisturbed(prepared, tmp_path, range(4))
     write_sweep(tmp_path / "ours.yaml", norm=["batch", "none"], seed=[0, 1, 2, 3])
@@ -229,12 +229,12 @@ def test_kill_9_at_random_moments_changes_no_number(tmp_path, prepared, kills):
 
 
 def test_four_sweeps_at_once_train_no_cell_twice(tmp_path):
-    write_sweep(tmp_path / "ours.yaml", norm=["batch", "none"], seed=[0, 1, 2])
+    write_sweep(tmp_path / "ours.yaml", norm=["batch", "none"], seed=[0, 1])
     sweeps = [start(tmp_path, "sweep", "ours.yaml", "hydra.launcher.workers=1") for _ in range(4)]
     for sweep in sweeps:
         out, _ = sweep.communicate(timeout=300)
         assert sweep.returncode == 0, out
-        assert "6 finished" in out
+        assert "4 finished" in out
     runs = records(tmp_path)
-    assert len(runs) == 6 and not any(run["resumed"] for run in runs.values())
-    assert len(list(tmp_path.glob("runs/*/wandb/offline-run-*"))) == 6
+    assert len(runs) == 4 and not any(run["resumed"] for run in runs.values())
+    assert len(list(tmp_path.glob("runs/*/wandb/offline-run-*"))) == 4

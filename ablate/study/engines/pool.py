@@ -25,9 +25,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Job:
-    """One cell: what it is called, what `python -m ablate` takes for it, where its result lies."""
+    """One cell: its fingerprint, what `python -m ablate` takes for it, where its result lies."""
 
-    name: str
+    fingerprint: str
     overrides: list[str]
     directory: Path
 
@@ -67,10 +67,9 @@ class Pool:
         self._queue: list[Job] = []
         self._taken: list[Job] = []
         self._deaths: dict[str, int] = {}
-        self._outcomes: dict[str, Outcome] = {}
 
-    def run(self, jobs: Sequence[Job], view: View) -> dict[str, Outcome]:
-        """Run every job; return what came of each, by its name.
+    def run(self, jobs: Sequence[Job], view: View) -> None:
+        """Run every job, and tell the view what came of each.
 
         A worker that dies is replaced. A cell that another process trains is waited for. On SIGINT or SIGTERM the
         runs save and end, then Stopped is raised; on a second one the workers are killed.
@@ -90,7 +89,6 @@ class Pool:
                     slot.close()
         if self.signum is not None:
             raise Stopped(self.signum)
-        return self._outcomes
 
     def _busy(self) -> bool:
         return any(slot.job for slot in self._slots)
@@ -113,8 +111,8 @@ class Pool:
         """What a worker says of its job; None is what a dead one says."""
         if message is None:
             outcome, slot.job = slot.obituary(), None
-            self._deaths[job.name] = self._deaths.get(job.name, 0) + 1
-            if self.signum is None and self._deaths[job.name] < TRIES:
+            self._deaths[job.fingerprint] = self._deaths.get(job.fingerprint, 0) + 1
+            if self.signum is None and self._deaths[job.fingerprint] < TRIES:
                 self._queue.append(job)
                 return
         elif message[0] == "epoch":
@@ -124,8 +122,6 @@ class Pool:
             outcome, slot.job = message[1], None
         if outcome.status == "taken":
             self._taken.append(job)
-        else:
-            self._outcomes[job.name] = outcome
         self.view.ended(job, outcome)
 
     def _messages(self) -> Iterator[tuple["_Slot", Job, Any]]:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ablate.training.interrupt import StopRequest
+    from ablate.training.progress import Epoch
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ def serve(connection: Connection, environment: dict[str, str], log: Path) -> Non
         log.unlink()
 
 
+def _tell(connection: Connection, epoch: "Epoch") -> None:
+    with suppress(OSError):  # without a parent the run is saved and ends, for which it must go on a little
+        connection.send(("epoch", epoch))
+
+
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -87,7 +94,7 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     stop.lost = False
     try:
         prepared = cell.prepare(Composition.of(overrides))
-        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: connection.send(("epoch", epoch))))
+        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _tell(connection, epoch)))
         return Outcome(record["status"])
     except (TakenError, LostError) as error:
         return Outcome("taken", str(error))

@@ -9,6 +9,7 @@ run saves its state and submitit requeues the job, which goes on from there.
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,18 @@ def launch(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
     Raises InputError where there is no Slurm, or it refuses the jobs.
     """
     _check_cluster()
+    most = _largest_array()
+    for start in range(0, len(jobs), most):
+        _run_array(jobs[start : start + most], config)
+
+
+def _largest_array() -> int:
+    """The most jobs that the cluster takes as one array: 1,000 where nobody has set it."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _slurm("scontrol", "show", "config").stdout, re.MULTILINE)
+    return max(1, int(found[1]) - 1) if found else 1000
+
+
+def _run_array(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
     submitted = _submit(jobs, config)
     array = submitted[0].job_id.partition("_")[0]
     print(

@@ -1,0 +1,178 @@
+"""A sweep file's cells, and what a plan says of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra.errors import HydraException
+
+from ablate.errors import InputError
+from ablate.report import plan_table
+from ablate.study import cell as single
+from ablate.study import record
+from ablate.study.commandline import register_resolvers
+from ablate.study.composition import Composition
+from ablate.study.engines.pool_worker import Outcome
+from ablate.study.estimate import estimate
+from ablate.study.plan import FAILED, INVALID, TO_DO, PlannedCell, plan
+from ablate.study.sweep import Request, to_run
+from ablate.study.sweep_file import SweepFile
+
+register_resolvers()
+
+FIXED = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "threads=1"]
+
+
+def sweep_file(folder: Path, parameters: dict[str, Any], **keys: Any) -> SweepFile:
+    path = folder / "ours.yaml"
+    path.write_text(yaml.safe_dump({"method": "grid", **keys, "parameters": parameters}, sort_keys=False))
+    return SweepFile.read(path)
+
+
+def planned(folder: Path, parameters: dict[str, Any], *typed: str, **keys: Any) -> list[PlannedCell]:
+    return plan(sweep_file(folder, parameters, **keys), [*FIXED, f"runs_dir={folder}/runs", *typed])
+
+
+def test_a_cell_has_the_fingerprint_of_the_run_that_its_overrides_make(tmp_path):
+    cells = planned(
+        tmp_path,
+        {
+            "shortcut": {"values": ["zero_pad", "projection"]},
+            "optimizer": {"parameters": {"lr": {"values": ["1e-2", 1]}, "weight_decay": {"value": 0.0}}},
+            "seed": {"values": [0, 3]},
+            "+trainer.limit_val_batches": {"values": [1, 1.0]},
+        },
+    )
+    assert len(cells) == 16 and len({cell.fingerprint for cell in cells}) == 16
+    for cell in cells[::5]:
+        alone = single.prepare(Composition.of(cell.overrides))
+        assert (alone.fingerprint, alone.cost) == (cell.fingerprint, cell.cost)
+
+
+def test_cells_that_come_out_identical_are_one(tmp_path):
+    (cell,) = planned(tmp_path, {"optimizer.lr": {"values": [1, 1.0]}, "tracking.group": {"values": ["a", "b"]}})
+    assert [other["tracking.group"] for other in cell.same] == ["b", "a", "b"]
+
+
+def test_a_typed_override_takes_a_parameters_place(tmp_path):
+    parameters = {"+trainer.limit_val_batches": {"values": [1, 2]}, "seed": {"values": [0, 1]}}
+    cells = planned(tmp_path, parameters, "+trainer.limit_val_batches=3", "seed=7")
+    assert [cell.values["seed"] for cell in cells] == [7]
+    assert cells[0].values["trainer"]["limit_val_batches"] == 3
+
+
+def test_an_override_may_need_an_option_of_the_file(tmp_path):
+    file = sweep_file(tmp_path, {"optimizer": {"value": "adamw"}, "seed": {"values": [0, 1]}})
+    request = Request.of([*FIXED, "optimizer.betas=[0.8,0.9]", "hydra.launcher.workers=1"])
+    assert request.in_pool and not request.elsewhere
+    assert [cell.values["optimizer"]["betas"] for cell in plan(file, request.typed)] == [[0.8, 0.9]] * 2
+
+
+def test_what_clashes_is_invalid_and_says_why(tmp_path):
+    cells = planned(
+        tmp_path,
+        {
+            "shortcut": {"values": ["zero_pad", "dropout"]},
+            "shortcut.join.p": {"values": [0.2]},  # only dropout has it
+            "stem": {"values": ["conv3x3", "none"]},
+            "placement": {"values": ["original", "full_pre_activation"]},
+            "optimizer.momentum": {"values": [0.9, -1.0]},
+        },
+    )
+    assert len(cells) == 16
+    reasons = {cell.name: cell.reason for cell in cells if cell.status == INVALID}
+    assert len(reasons) == 8 + 8 - 3
+    assert all("shortcut.join.p" in reasons[name] for name in reasons if "zero_pad" in name)
+    assert "stem=none" in next(r for n, r in reasons.items() if "dropout" in n and "stem=none" in n and "0.9" in n)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "says"),
+    [
+        ({"shortcut": {"values": ["zero_pad", "projectoin"]}}, HydraException, "projectoin"),
+        ({"optimizer.lrr": {"values": [1, 2]}}, HydraException, r"optimizer\.lrr"),
+        ({"seed": 3}, InputError, "value: 3"),
+        ({"seed": {"values": []}}, InputError, "at least one"),
+        ({"seed": {"min": 0, "max": 1}}, InputError, "random"),
+        ({"seed": {"probabilities": [1.0]}}, InputError, "seed"),
+    ],
+)
+def test_a_file_that_is_wrong_as_a_whole_is_refused(tmp_path, parameters, error, says):
+    with pytest.raises(error, match=says):
+        planned(tmp_path, parameters)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"method": "bayes"}, "wandb agent"),
+        ({"early_terminate": {"type": "hyperband"}}, "hyperband"),
+        ({"method": "random"}, "run_cap"),
+        ({"metrics": {}}, "Did you mean metric"),
+        ({"metric": "val/acc"}, "name: val/acc"),
+        ({"run_cap": 0}, "run_cap"),
+    ],
+)
+def test_what_only_a_server_can_do_and_unknown_keys_are_refused(tmp_path, keys, says):
+    with pytest.raises(InputError, match=says):
+        sweep_file(tmp_path, {"seed": {"values": [0, 1]}}, **keys)
+
+
+def test_random_cells_stay_the_same_as_their_number_grows(tmp_path):
+    parameters = {
+        "optimizer.lr": {"distribution": "log_uniform_values", "min": 0.001, "max": 0.1},
+        "data.batch_size": {"distribution": "q_uniform", "min": 16, "max": 64, "q": 16},
+        "seed": {"min": 0, "max": 9},
+        "shortcut": {"values": ["zero_pad", "none"]},
+    }
+    few, many = (sweep_file(tmp_path, parameters, method="random", run_cap=n).cells() for n in (5, 200))
+    assert many[:5] == few
+    rates = [cell["optimizer.lr"] for cell in many]
+    assert 0.001 <= min(rates) < 0.002 and 0.05 < max(rates) <= 0.1
+    assert sum(rate < 0.01 for rate in rates) == pytest.approx(100, abs=30)  # half of the logarithms
+    assert {cell["data.batch_size"] for cell in many} == {16, 32, 48, 64}
+    assert {cell["seed"] for cell in many} == set(range(10))
+    assert {cell["shortcut"] for cell in many} == {"zero_pad", "none"}
+
+
+def test_a_capped_grid_is_not_built_whole(tmp_path):
+    axes = {f"tracking.k{n}": {"values": list(range(10))} for n in range(30)}
+    assert len(sweep_file(tmp_path, axes, run_cap=3).cells()) == 3
+
+
+def test_a_death_goes_on_record_and_is_not_tried_again_unasked(tmp_path):
+    dead, other = planned(tmp_path, {"seed": {"values": [0, 1]}})
+    outcome = Outcome("failed", "the worker process ended by SIGKILL")
+    dead.heard(outcome.status, outcome.reason)
+    assert (dead.status, dead.reason) == (FAILED, outcome.reason)
+    again = planned(tmp_path, {"seed": {"values": [0, 1]}})
+    assert [cell.status for cell in again] == [FAILED, TO_DO]
+    assert [to_run(again, retry) for retry in (False, True)] == [[again[1]], [again[0]]]
+    assert record.read(other.directory) is None
+
+
+def test_estimates_come_from_results_and_follow_the_work(tmp_path):
+    cells = planned(tmp_path, {"trainer.max_epochs": {"values": [2, 4]}, "seed": {"values": [0, 1]}})
+    done = cells[0]
+    record_of_done = done.blank_record | {"status": "finished", "cost": {"params": 1, "macs": 1, "seconds": 10.0}}
+    done.directory.mkdir(parents=True)
+    record.write(done.directory, record_of_done)
+    done.look()
+    estimate(cells)
+    assert [cell.seconds for cell in cells] == [10.0, 10.0, 20.0, 20.0]
+
+
+def test_a_plan_as_json(tmp_path, capsys):
+    parameters = {"norm": {"values": ["batch", "none"]}, "compile": {"value": None}}
+    file = sweep_file(tmp_path, parameters)
+    cells = planned(tmp_path, parameters)
+    plan_table.show(file, cells, as_json=True, every=False)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["counts"] == {"to do": 2}
+    assert [cell["assignment"] for cell in shown["cells"]] == [cell.assignment for cell in cells]
+    assert [cell["params"] for cell in shown["cells"]] == [cell.cost.params for cell in cells]
+    plan_table.show(file, cells, as_json=False, every=False)
+    out = capsys.readouterr().out
+    assert "2 cells: 2 to do" in out and "The cells differ in parameters" in out
