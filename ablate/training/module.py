@@ -33,7 +33,7 @@ class Classifier(pl.LightningModule):
     """Cross-entropy training of `network` on (images, labels) batches.
 
     train/loss is the loss that is minimised, label smoothing included, averaged over the epoch as it went by;
-    val/loss and test/loss are plain cross-entropies. Accuracies are top-1, and `acc_top5` is top-5 where there are
+    val/loss and test/loss are plain cross-entropies. All are means over images, whatever batches they came in. Accuracies are top-1, and `acc_top5` is top-5 where there are
     more than five classes. They are accumulated on the device and read once an epoch.
     """
 
@@ -117,7 +117,8 @@ class Classifier(pl.LightningModule):
     def _update(self, split: str, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
         for name, metric in self._metrics(split).items():
             if name == "loss":
-                metric.update(loss, weight=len(labels))
+                # Once per image: MeanMetric has no use for a weight where it does not look for NaN.
+                metric.update(loss.expand(len(labels)))
             else:
                 metric.update(scores, labels)
 
