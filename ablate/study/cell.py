@@ -51,7 +51,7 @@ class Cell:
     @property
     def tracking_mode(self) -> str:
         """offline, online or disabled."""
-        chosen = any(key.split(".")[0] == "tracking" for key in self.composition.overridden)
+        chosen = not {"tracking", "tracking.mode"}.isdisjoint(self.composition.overridden)
         return tracking.mode(self.cfg.tracking, chosen)
 
 
