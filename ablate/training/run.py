@@ -80,6 +80,7 @@ def _train(
 ) -> Outcome:
     quieten()
     torch.set_float32_matmul_precision(cfg.matmul_precision)
+    torch.backends.cudnn.allow_tf32 = cfg.matmul_precision != "highest"  # convolutions have a switch of their own, on
     if cfg.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
         torch.set_num_threads(cfg.threads)

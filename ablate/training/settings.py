@@ -156,6 +156,7 @@ def check_values(cfg: Mapping[str, Any]) -> None:
         ("weight_decay_on", ("all", "weights")),
         ("result", ("last", "best")),
         ("compile", (None, *COMPILE_MODES)),
+        ("matmul_precision", ("highest", "high", "medium")),
         ("tracking.mode", ("offline", "online", "disabled")),
         ("trainer.gradient_clip_algorithm", ("norm", "value")),
     ):
