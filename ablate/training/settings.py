@@ -165,6 +165,23 @@ def check_values(cfg: Mapping[str, Any]) -> None:
             raise InputError(f"{path}={_at(cfg, path)}: choose one of {names}.")
 
 
+    if cfg.get("result") == "best":
+        check_validated("result=best", cfg["trainer"])
+
+
+def check_validated(choice: str, trainer: Mapping[str, Any]) -> None:
+    """Raise InputError where `choice` needs every epoch validated and `trainer` does not do it."""
+    left_out = {
+        "limit_val_batches": trainer.get("limit_val_batches") == 0,
+        "check_val_every_n_epoch": trainer.get("check_val_every_n_epoch", 1) != 1,
+    }
+    for name in (name for name, leaves_out in left_out.items() if leaves_out):
+        raise InputError(
+            f"{choice} goes by the validation after each epoch and clashes with trainer.{name}={trainer[name]}: leave"
+            " one of the two out."
+        )
+
+
 def _at(cfg: Mapping[str, Any], path: str) -> Any:
     value: Any = cfg
     for key in path.split("."):
