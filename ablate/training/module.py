@@ -77,6 +77,16 @@ class Classifier(pl.LightningModule):
         batches = int(self.trainer.num_training_batches)
         return [optimizer], self.new_schedule(optimizer, steps, batches)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """All processes' counts of the epoch so far take the place of those of the process that saves."""
+        for name, metric in self._metrics("train_").items():
+            with metric.sync_context():
+                metric.state_dict(checkpoint["state_dict"], prefix=f"metrics.train_.{name}.")
+
+    def on_train_start(self) -> None:
+        if self.global_rank > 0:
+            self._metrics("train_").reset()  # with what a checkpoint's processes have counted, the first one goes on
+
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
         super().configure_gradient_clipping(optimizer, *args, **kwargs)
         if self.after_clipping is not None:
