@@ -90,7 +90,10 @@ def flow_of(path: Path, network: nn.Module) -> Flow | None:
 
 
 class EarlyWarning:
-    """Says in the log, once for each, that the gradient vanishes, explodes or is not finite: where, at which step."""
+    """Says in the log, once for each, that the gradient vanishes, explodes or is not finite: where, at which step.
+
+    Once in a process: it is in no checkpoint. A run that goes on judges the steps from there, and may say it again.
+    """
 
     def __init__(self, network: nn.Module, measured: GradientNorms) -> None:
         convs = set(branch_convs(network))
