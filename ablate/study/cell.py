@@ -128,6 +128,7 @@ def _run_claimed(
         "status": "running",
         "choices": composition.choices,
         "overrides": composition.overrides,
+        "search_path": composition.search_path,
         "seed": cfg.seed,
         "summary": {},
         "cost": {name: value for name, value in asdict(cell.cost).items() if name in ("params", "macs")},

@@ -11,8 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 
 from ablate.errors import InputError
+from ablate.report import sweep_command
 from ablate.study import cell
-from ablate.study.commandline import explained
+from ablate.study.commandline import explained, guarded, register_resolvers
 
 REFUSED = {
     "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
@@ -62,6 +63,17 @@ def test_refused_before_anything_is_written(prepared, tmp_path, overrides):
     assert len(message.splitlines()) == 1
     assert re.search(REFUSED[overrides], message), message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [sweep_command.plan, sweep_command.sweep])
+def test_an_axis_that_is_null_in_a_sweep_file_is_refused_with_one_message(tmp_path, monkeypatch, capsys, command):
+    register_resolvers()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "null.yaml").write_text("{method: grid, parameters: {seed: {value: 0}, norm: {values: [none, null]}}}")
+    assert guarded(command, ["null.yaml", "tracking=disabled"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("ablate: An axis takes the name of an option: null,")
+    assert [path.name for path in tmp_path.iterdir()] == ["null.yaml"]
 
 
 class Seen(Callback):
