@@ -164,7 +164,6 @@ def check_values(cfg: Mapping[str, Any]) -> None:
             names = ", ".join("null" if option is None else option for option in options)
             raise InputError(f"{path}={_at(cfg, path)}: choose one of {names}.")
 
-
     if cfg.get("result") == "best":
         check_validated("result=best", cfg["trainer"])
 

@@ -68,7 +68,8 @@ def test_the_bench_pairs_all_ways_of_watching(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "ignored", ["compile=default", "matmul_precision=highest", "trainer.gradient_clip_val=1", "gradient_norms.pictures=false"]
+    "ignored",
+    ["compile=default", "matmul_precision=highest", "trainer.gradient_clip_val=1", "gradient_norms.pictures=false"],
 )
 def test_what_the_bench_does_not_do_is_refused(monkeypatch, ignored):
     register_resolvers()

@@ -26,7 +26,7 @@ REFUSED = {
     "+trainer.num_nodes=2": r"^trainer\.num_nodes=2: the run sets it itself; .*trainer\.devices",
     "result=best +trainer.limit_val_batches=0": r"^result=best .* clashes with trainer\.limit_val_batches=0: leave one",
     "result=best +trainer.check_val_every_n_epoch=2": r"^result=best .* trainer\.check_val_every_n_epoch=2",
-    "schedule=reduce_on_plateau +trainer.limit_val_batches=0.0": r"^schedule=reduce_on_plateau .*limit_val_batches=0\.0",
+    "schedule=reduce_on_plateau +trainer.limit_val_batches=0.0": r"^schedule=reduce_on_plateau .*_val_batches=0\.0",
     "schedule=reduce_on_plateau +trainer.check_val_every_n_epoch=5": r"^schedule=.* trainer\.check_val_every_n_epoch=5",
     "trainer.precision=8-bit": r"^trainer\.precision=8-bit: choose one of auto, 32-true, bf16-mixed, 16-mixed\.",
     "trainer.precision=64": r"^trainer\.precision=64: choose one of",
