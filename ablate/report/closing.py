@@ -60,10 +60,18 @@ def _next_steps(record: dict[str, Any], directory: Path, trained: bool) -> list[
     if wandb["url"]:
         steps.append(("W&B", wandb["url"]))
     elif wandb["mode"] == "offline":
-        folder = _relative(directory) / "wandb" / "offline-run-*"
-        steps += [("look at it", f"wandb leet {_newest(directory)}"), ("upload it", f"wandb sync {folder}")]
+        folder = shlex.quote(str(_relative(directory) / "wandb"))
+        steps += [
+            ("look at it", shlex.join(["wandb", "leet", str(_newest(directory))])),
+            ("upload it", f"wandb sync {folder}/offline-run-*"),
+        ]
+    else:
+        steps.append(("look at it", shlex.join(["python", "-m", "ablate", "report", str(_relative(directory))])))
     if not trained:
-        steps.append(("train again", shlex.join(["python", "-m", "ablate", *record["overrides"], "rerun=true"])))
+        typed = [text for text in record["overrides"] if not text.startswith("rerun=")]
+        # Records of before lack the folders.
+        command = ["python", "-m", "ablate", *record.get("search_path", []), *typed, "rerun=true"]
+        steps.append(("train again", shlex.join(command)))
     return steps
 
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
 from ablate.design.cost import Cost, cost
+from ablate.errors import InputError
 from ablate.study import record
 from ablate.study.composition import Composition
 from ablate.study.failure import described
@@ -19,6 +20,8 @@ from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import Claim, claimed
 from ablate.study.provenance import provenance
 from ablate.training import build, tracking
+from ablate.training.checkpoints import checkpoints
+from ablate.training.data import Images
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted, StopRequest, stop_request
 from ablate.training.progress import progress
@@ -51,7 +54,7 @@ class Cell:
     @property
     def tracking_mode(self) -> str:
         """offline, online or disabled."""
-        chosen = any(key.split(".")[0] == "tracking" for key in self.composition.overridden)
+        chosen = not {"tracking", "tracking.mode"}.isdisjoint(self.composition.overridden)
         return tracking.mode(self.cfg.tracking, chosen)
 
 
@@ -78,34 +81,44 @@ def run(
     A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
     <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
 
+    The fingerprint does not say where files lie. So what would be returned or gone on with must be of the same data, by
+    checksum. Only a result of the same data.root, or one whose image folder is not here, is returned unasked.
+
     stop      asked by signals; without one, the run listens itself
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
 
-    Raises TakenError where another process trains it, and what the training raises, after recording it.
+    Raises InputError for a record of other data, TakenError where another process trains it, and what the training
+    raises, after recording it.
     """
     directory, cfg = cell.directory, cell.cfg
+    data = build.images(cfg)
     known = record.read(directory)
     if known and known["status"] in record.RESULTS and not cfg.rerun:
+        if known["provenance"].get("data_root") != _absolute(data.root) and (here := data.checksum_if_here()):
+            _check_same_data(directory, known, data.root, here)
         return known, False
 
-    data = build.images(cfg)
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
+    checksum = data.checksum()
     with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
         known = record.read(directory)
-        if known and known["status"] in record.RESULTS:
-            if not cfg.rerun:
-                return known, False
-            directory = _set_aside(directory, known)
-        return _run_claimed(cell, claim, known, data.checksum(), Watch(stop, claim.check, progress)), True
+        if known:
+            done = known["status"] in record.RESULTS
+            if cfg.rerun and (done or known["provenance"]["data_checksum"] != checksum):
+                _set_aside(directory, known)
+                known = None
+            elif done or checkpoints(directory / "checkpoints"):
+                _check_same_data(directory, known, data.root, checksum)
+                if done:
+                    return known, False
+        return _run_claimed(cell, claim, known, data, checksum, Watch(stop, claim.check, progress)), True
 
 
 def _run_claimed(
-    cell: Cell, claim: Claim, known: dict[str, Any] | None, data_checksum: str, watch: Watch
+    cell: Cell, claim: Claim, known: dict[str, Any] | None, data: Images, checksum: str, watch: Watch
 ) -> dict[str, Any]:
     cfg, composition, directory = cell.cfg, cell.composition, claim.directory
-    if known and known["status"] in record.RESULTS:
-        known = None
     (directory / "checkpoints").mkdir(exist_ok=True)
     _write_configs(cell, directory)
     mode = cell.tracking_mode
@@ -115,10 +128,11 @@ def _run_claimed(
         "status": "running",
         "choices": composition.choices,
         "overrides": composition.overrides,
+        "search_path": composition.search_path,
         "seed": cfg.seed,
         "summary": {},
         "cost": {name: value for name, value in asdict(cell.cost).items() if name in ("params", "macs")},
-        "provenance": provenance(data_checksum),
+        "provenance": provenance(checksum) | {"data_root": _absolute(data.root)},
         "wandb": {"id": known["wandb"]["id"] if known else None, "mode": mode, "url": None, "sweep": None},
         "started": known["started"] if known else record.now(),
         "ended": None,
@@ -136,7 +150,7 @@ def _run_claimed(
                 run["wandb"] |= {"id": wandb_run.id, "url": url, "sweep": wandb_run.sweep_id}
             claim.check()
             record.write(directory, run)
-            outcome = train(cfg, directory, wandb_run, watch)
+            outcome = train(cfg, data, directory, wandb_run, watch)
             run |= {
                 "status": "finished" if outcome.diverged_at is None else "diverged",
                 "summary": outcome.summary,
@@ -176,15 +190,29 @@ def _write_configs(cell: Cell, directory: Path) -> None:
     OmegaConf.save(OmegaConf.create(list(cell.composition.overrides)), hydra / "overrides.yaml")
 
 
-def _set_aside(directory: Path, known: dict[str, Any]) -> Path:
-    """Move a result's files to <runs_dir>/.replaced/<fingerprint>-<start>; the claimed directory stays, empty."""
+def _absolute(root: str | None) -> str | None:
+    return root and str(Path(root).expanduser().absolute())
+
+
+def _check_same_data(directory: Path, known: dict[str, Any], root: str | None, checksum: str) -> None:
+    """Raise InputError where the record is of data other than those at `root`."""
+    of = known["provenance"]
+    if of["data_checksum"] != checksum:
+        raise InputError(
+            f"{directory} is of other data: of the checksum {of['data_checksum']} in {of.get('data_root', '?')}, where"
+            f" data.root={root} has {checksum}. Use another runs_dir for these, or rerun=true, which sets that run"
+            " aside."
+        )
+
+
+def _set_aside(directory: Path, known: dict[str, Any]) -> None:
+    """Move a run's files to <runs_dir>/.replaced/<fingerprint>-<start>; the claimed directory stays, empty."""
     stamp = "".join(c for c in known["started"] if c.isdigit())[:14]
     aside = directory.parent / ".replaced" / f"{directory.name}-{stamp}"
     aside.mkdir(parents=True)
     for entry in directory.iterdir():
         if entry.name != "claims":
             entry.rename(aside / entry.name)
-    return directory
 
 
 @contextmanager

@@ -53,6 +53,13 @@ class Composition:
         return typed
 
     @property
+    def search_path(self) -> list[str]:
+        """The arguments that name folders of the user's own options: --config-dir and hydra.searchpath."""
+        sources = self.hydra_cfg.hydra.runtime.get("config_sources") or []
+        folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+        return [*folders, *_search_path(self.hydra_cfg.hydra.overrides.hydra)]
+
+    @property
     def choices(self) -> dict[str, str | None]:
         """The option chosen on each axis."""
         return axes(self.hydra_cfg)

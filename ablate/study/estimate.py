@@ -58,7 +58,7 @@ def _work(cell: PlannedCell) -> float:
 
 def _timed(values: dict[str, Any]) -> float | None:
     """Seconds of training, by the fastest of a few steps: forward, backward, optimizer."""
-    on_gpu = values["trainer"]["accelerator"] in ("gpu", "cuda")
+    on_gpu = values["trainer"]["accelerator"] == "gpu"
     if on_gpu and not torch.cuda.is_available():
         return None
     cfg = OmegaConf.create(values)

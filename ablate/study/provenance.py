@@ -25,7 +25,7 @@ def provenance(data_checksum: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES},
-        "git": git_state(Path(__file__).resolve().parent),
+        "git": git_state(Path(__file__).resolve().parents[1]),
         "hardware": {
             "host": platform.node(),
             "platform": platform.platform(),
@@ -37,13 +37,14 @@ def provenance(data_checksum: str) -> dict[str, Any]:
     }
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit that the code in `folder` is at, and whether it has been changed since; None outside a repository."""
+def git_state(package: Path) -> dict[str, Any] | None:
+    """The commit that the code in `package` is at, and whether it or the conf/ beside it has been changed since; None
+    outside a repository."""
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
+        commit = _git(package, "rev-parse", "HEAD")
         # An installed package can lie inside somebody else's repository, which does not track it.
-        _git(folder, "ls-files", "--error-unmatch", "__init__.py")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--", ".", "../conf"))}
+        _git(package, "ls-files", "--error-unmatch", "__init__.py")
+        return {"commit": commit, "dirty": bool(_git(package, "status", "--porcelain", "--", ".", "../conf"))}
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -9,6 +9,7 @@ from ablate.training.assembly import network, part
 from ablate.training.data import Images
 from ablate.training.module import Classifier
 from ablate.training.seeds import stream
+from ablate.training.settings import check_validated
 
 
 def initialised_network(cfg: DictConfig) -> Network:
@@ -32,14 +33,17 @@ def classifier(cfg: DictConfig, net: Network) -> Classifier:
 
 
 def check_recipe(cfg: DictConfig) -> None:
-    """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network."""
+    """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, and
+    for a schedule that goes by a validation which does not take place."""
     part(cfg.init)
     new_optimizer, new_schedule = part(cfg.optimizer), part(cfg.schedule)
     try:
         optimizer = new_optimizer([torch.nn.Parameter(torch.zeros(1))])
-        new_schedule(optimizer, 10 * cfg.trainer.max_epochs, 10)
+        schedulers = new_schedule(optimizer, 10 * cfg.trainer.max_epochs, 10)
     except (TypeError, ValueError) as error:
         raise InputError(f"optimizer or schedule: {error}") from error
+    if any("monitor" in scheduler for scheduler in schedulers):
+        check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
 
 
 def images(cfg: DictConfig) -> Images:

@@ -16,10 +16,13 @@ from ablate.training.interrupt import Interrupted, LostError, StopRequest
 from ablate.training.module import classifier_of
 
 KEPT = 2
+# Optimizer steps from one time that several processes ask each other for a signal to the next, which makes all wait.
+ASKED_EVERY = 8
 
 
 class Checkpoints(Checkpoint):
-    """Saves `step-<optimizer steps>.ckpt` after epochs, every n steps on request, and when asked to stop.
+    """Saves `step-<optimizer steps>.ckpt` after epochs, every n steps on request, and when asked to stop: at once in
+    one process, within `ASKED_EVERY` steps in several.
 
     A file appears whole or not at all; the last two are kept. Beside Lightning's state (weights, optimizer,
     schedule, place in the data) it holds the random state, the seconds trained, and the best val/acc so far.
@@ -80,8 +83,10 @@ class Checkpoints(Checkpoint):
             return  # the epoch's own end saves; half an accumulated gradient is in no checkpoint
         if self.stop.lost:
             raise LostError(f"{self.directory.parent} has been taken over by another process.")
-        signum = self._asked_to_stop(trainer)
-        if signum or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+        due = bool(self.every_n_steps) and trainer.global_step % self.every_n_steps == 0
+        asks = due or trainer.world_size == 1 or trainer.global_step % ASKED_EVERY == 0
+        signum = self._asked_to_stop(trainer) if asks else None
+        if signum or due:
             self._save(trainer)
         if signum:
             raise Interrupted(signum)

@@ -36,7 +36,7 @@ class Flow:
     decay_per_layer  slope of log10 of the root mean square over the convolutions: 0.1 means that the gradient loses
                      a fifth of its size at every convolution on its way to the image; negative: it grows
 
-    The numbers are NaN where a gradient is not finite.
+    Both numbers are NaN where a convolution's median is not finite, and the ratio where the last one's is 0.
     """
 
     verdict: str
@@ -59,21 +59,21 @@ def judged(rms: np.ndarray) -> Flow | None:
     """The flow in `rms` (steps, convolutions), the root mean squares; NaN where a layer had no gradient.
 
     A gradient that is not finite is given as inf. None where fewer than two convolutions have any.
+
+    A median that is not finite explodes; else one of 0, wherever it is, vanishes; else the ratio decides.
     """
     medians = _medians(rms)
     medians = medians[~np.isnan(medians)]
     if len(medians) < 2:
         return None
-    logs = np.log10(np.maximum(medians, FLOOR))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first_to_last = float(medians[0] / medians[-1])
-    if np.isinf(medians).any() or first_to_last > EXPLODING:
-        verdict = "exploding"
-    elif (medians == 0).any() or first_to_last < VANISHING:
+    if np.isinf(medians).any():
+        return Flow("exploding", math.nan, math.nan)
+    slope = float(np.polyfit(np.arange(len(medians)), np.log10(np.maximum(medians, FLOOR)), 1)[0])
+    first_to_last = float(medians[0] / medians[-1]) if medians[-1] else math.nan
+    if (medians == 0).any() or first_to_last < VANISHING:
         verdict = "vanishing"
     else:
-        verdict = "healthy"
-    slope = math.nan if np.isinf(medians).any() else float(np.polyfit(np.arange(len(logs)), logs, 1)[0])
+        verdict = "exploding" if first_to_last > EXPLODING else "healthy"
     return Flow(verdict, first_to_last, slope)
 
 
@@ -90,7 +90,10 @@ def flow_of(path: Path, network: nn.Module) -> Flow | None:
 
 
 class EarlyWarning:
-    """Says in the log, once for each, that the gradient vanishes, explodes or is not finite: where, at which step."""
+    """Says in the log, once for each, that the gradient vanishes, explodes or is not finite: where, at which step.
+
+    Once in a process: it is in no checkpoint. A run that goes on judges the steps from there, and may say it again.
+    """
 
     def __init__(self, network: nn.Module, measured: GradientNorms) -> None:
         convs = set(branch_convs(network))

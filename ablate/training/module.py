@@ -33,7 +33,7 @@ class Classifier(pl.LightningModule):
     """Cross-entropy training of `network` on (images, labels) batches.
 
     train/loss is the loss that is minimised, label smoothing included, averaged over the epoch as it went by;
-    val/loss and test/loss are plain cross-entropies. Accuracies are top-1, and `acc_top5` is top-5 where there are
+    val/loss and test/loss are plain cross-entropies. All are means over images, whatever batches they came in. Accuracies are top-1, and `acc_top5` is top-5 where there are
     more than five classes. They are accumulated on the device and read once an epoch.
     """
 
@@ -77,6 +77,16 @@ class Classifier(pl.LightningModule):
         batches = int(self.trainer.num_training_batches)
         return [optimizer], self.new_schedule(optimizer, steps, batches)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """All processes' counts of the epoch so far take the place of those of the process that saves."""
+        for name, metric in self._metrics("train_").items():
+            with metric.sync_context():
+                metric.state_dict(checkpoint["state_dict"], prefix=f"metrics.train_.{name}.")
+
+    def on_train_start(self) -> None:
+        if self.global_rank > 0:
+            self._metrics("train_").reset()  # with what a checkpoint's processes have counted, the first one goes on
+
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
         super().configure_gradient_clipping(optimizer, *args, **kwargs)
         if self.after_clipping is not None:
@@ -117,7 +127,8 @@ class Classifier(pl.LightningModule):
     def _update(self, split: str, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
         for name, metric in self._metrics(split).items():
             if name == "loss":
-                metric.update(loss, weight=len(labels))
+                # Once per image: MeanMetric has no use for a weight where it does not look for NaN.
+                metric.update(loss.expand(len(labels)))
             else:
                 metric.update(scores, labels)
 

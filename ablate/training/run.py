@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.training import build
 from ablate.training.checkpoints import Checkpoints, latest, step_of
+from ablate.training.data import Images
 from ablate.training.flow_pictures import FlowPictures
 from ablate.training.gradient_flow import Flow, flow_of
 from ablate.training.history import RunHistory
@@ -58,8 +59,10 @@ class Watch:
     progress: Callable[[bool], Callback] = progress
 
 
-def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Outcome:
+def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, watch: Watch) -> Outcome:
     """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
+
+    data: of this `cfg`, set up or not. The run's other processes read theirs themselves.
 
     Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
     `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
@@ -69,12 +72,15 @@ def train(cfg: DictConfig, directory: Path, wandb_run: Any, watch: Watch) -> Out
     """
     checkpoint = latest(directory / "checkpoints")
     with other_ranks(directory, cfg.trainer.devices, checkpoint):
-        return _train(cfg, directory, wandb_run, checkpoint, watch)
+        return _train(cfg, data, directory, wandb_run, checkpoint, watch)
 
 
-def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch) -> Outcome:
+def _train(
+    cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch
+) -> Outcome:
     quieten()
     torch.set_float32_matmul_precision(cfg.matmul_precision)
+    torch.backends.cudnn.allow_tf32 = cfg.matmul_precision != "highest"  # convolutions have a switch of their own, on
     if cfg.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
         torch.set_num_threads(cfg.threads)
@@ -105,7 +111,6 @@ def _train(cfg: DictConfig, directory: Path, wandb_run: Any, checkpoint: Path | 
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
         network.compile(mode=cfg.compile)
-    data = build.images(cfg)
     pictures = [FlowPictures(history, wandb_run, network, write_history)] if cfg.gradient_norms.pictures else []
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
     trainer = new_trainer(cfg, directory, loggers, [recorder, *pictures, checkpoints], watch.progress)
@@ -137,7 +142,7 @@ def main(arguments: list[str]) -> None:
     cfg = OmegaConf.load(directory / "config.yaml")
     assert isinstance(cfg, DictConfig)
     with stop_request() as stop:
-        _train(cfg, directory, None, Path(checkpoint) if checkpoint else None, Watch(stop))
+        _train(cfg, build.images(cfg), directory, None, Path(checkpoint) if checkpoint else None, Watch(stop))
 
 
 if __name__ == "__main__":

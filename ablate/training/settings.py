@@ -15,6 +15,10 @@ from ablate.errors import InputError
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
+# Lightning's own other names, by the one that is recorded: one way to compute has one fingerprint.
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+ACCELERATORS = {"cuda": "gpu"}
+
 # The values that may be `auto`.
 AUTO = (
     "trainer.accelerator",
@@ -32,24 +36,27 @@ def pinned(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
-    """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads.
+    """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads. Lightning's other
+    names for an accelerator or a precision (cuda, 16) become the ones that are recorded.
 
     values     the resolved configuration as plain values
     elsewhere  the run is for another machine: GPUs that are asked for need not be here
 
-    Raises InputError for an accelerator or a number of devices that this machine does not have, or, elsewhere, for
-    what cannot be known from here.
+    Raises InputError for a precision that images do not have, for an accelerator or a number of devices that this
+    machine does not have, or, elsewhere, for what cannot be known from here.
     """
     trainer, optimizer = values["trainer"], values["optimizer"]
+    trainer["accelerator"] = ACCELERATORS.get(trainer["accelerator"], trainer["accelerator"])
+    trainer["precision"] = _precision(trainer)
     gpus = _gpus()
-    if elsewhere and trainer["accelerator"] in ("gpu", "cuda") and gpus == 0:
+    if elsewhere and trainer["accelerator"] == "gpu" and gpus == 0:
         for key, advice in (("precision", "bf16-mixed or 32-true"), ("devices", "a number")):
             if trainer[key] == "auto":
                 raise InputError(f"trainer.{key}=auto: the other machine's GPU is not known here; give {advice}.")
         gpus = int(trainer["devices"])
     if trainer["accelerator"] == "auto":
         trainer["accelerator"] = "gpu" if gpus else "cpu"
-    on_gpu = trainer["accelerator"] in ("gpu", "cuda")
+    on_gpu = trainer["accelerator"] == "gpu"
     if on_gpu and not gpus:
         raise InputError(
             f"trainer.accelerator={trainer['accelerator']}: torch finds no GPU on this machine. Use trainer=cpu, or"
@@ -86,6 +93,20 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
         values["threads"] = None
     elif values["threads"] == "auto":
         values["threads"] = max(1, len(os.sched_getaffinity(0)) // trainer["devices"])
+
+
+def _precision(trainer: Mapping[str, Any]) -> str | None:
+    """The precision by its recorded name, or auto; None where a plugin of the user's decides it."""
+    given = trainer["precision"]
+    if given is None and trainer.get("plugins"):
+        return None
+    name = "32-true" if given is None else PRECISIONS.get(str(given), given)
+    if name not in ("auto", *PRECISIONS.values()):
+        raise InputError(
+            f"trainer.precision={given}: choose one of auto, {', '.join(PRECISIONS.values())}. Images are float32: they"
+            " fit no network of another type."
+        )
+    return str(name)
 
 
 @cache
@@ -135,12 +156,29 @@ def check_values(cfg: Mapping[str, Any]) -> None:
         ("weight_decay_on", ("all", "weights")),
         ("result", ("last", "best")),
         ("compile", (None, *COMPILE_MODES)),
+        ("matmul_precision", ("highest", "high", "medium")),
         ("tracking.mode", ("offline", "online", "disabled")),
         ("trainer.gradient_clip_algorithm", ("norm", "value")),
     ):
         if _at(cfg, path) not in options:
             names = ", ".join("null" if option is None else option for option in options)
             raise InputError(f"{path}={_at(cfg, path)}: choose one of {names}.")
+
+    if cfg.get("result") == "best":
+        check_validated("result=best", cfg["trainer"])
+
+
+def check_validated(choice: str, trainer: Mapping[str, Any]) -> None:
+    """Raise InputError where `choice` needs every epoch validated and `trainer` does not do it."""
+    left_out = {
+        "limit_val_batches": trainer.get("limit_val_batches") == 0,
+        "check_val_every_n_epoch": trainer.get("check_val_every_n_epoch", 1) != 1,
+    }
+    for name in (name for name, leaves_out in left_out.items() if leaves_out):
+        raise InputError(
+            f"{choice} goes by the validation after each epoch and clashes with trainer.{name}={trainer[name]}: leave"
+            " one of the two out."
+        )
 
 
 def _at(cfg: Mapping[str, Any], path: str) -> Any:

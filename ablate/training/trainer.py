@@ -24,6 +24,7 @@ SET_BY_THE_RUN = {
     "default_root_dir": "set runs_dir",
     "enable_checkpointing": "see checkpoint.every_n_epochs",
     "fast_dev_run": "use trainer.max_epochs=1 +trainer.limit_train_batches=1",
+    "num_nodes": "it starts its processes on one machine; see trainer.devices",
     "num_sanity_val_steps": "the validation after the first epoch comes soon enough",
     "use_distributed_sampler": "the data share every batch among the processes themselves",
 }

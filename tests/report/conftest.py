@@ -15,8 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.study import record
 from ablate.study.commandline import register_resolvers
+from ablate.study.comparison import from_results
 from ablate.study.composition import axes, composed
 from ablate.study.provenance import PACKAGES
+from ablate.study.results import find
 from ablate.training.history import RunHistory
 
 PROVENANCE = {
@@ -130,3 +132,9 @@ def simulate() -> Callable[..., Path]:
 def run(tmp_path: Path) -> Callable[..., Path]:
     """`run({"norm": "none"}, seed, accuracy, …)`: one below the test's own folder `runs`."""
     return lambda typed, seed, value, **changes: write_run(tmp_path / "runs", typed, seed, value, **changes)
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """`compared(metric=…)`: what the test has simulated, compared."""
+    return lambda **options: from_results(find([tmp_path / "runs"]), "runs", **options)

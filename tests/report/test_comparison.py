@@ -1,32 +1,17 @@
-"""Runs become variants, pairs and warnings. 20 s, of which the sweep files take half."""
+"""Runs become variants, pairs and warnings."""
 
 import json
-import math
 import shlex
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ablate.errors import InputError
 from ablate.report.answer import answer, notes
-from ablate.study.commandline import register_resolvers
-from ablate.study.comparison import Comparison, from_plan, from_results
-from ablate.study.pair import pair
+from ablate.study.comparison import Comparison
 from ablate.study.results import find
-from ablate.study.series import COLUMNS, ROWS, curve, gradients
-from ablate.study.sweep import Request, planned
-from ablate.study.sweep_file import SweepFile
 from ablate.study.variants import Variant
-from ablate.training.history import SCHEMAS, _write
 
 BATCH, NONE = {"norm": "batch"}, {"norm": "none"}
-
-
-@pytest.fixture
-def compared(tmp_path):
-    """`compared(metric=…)`: what the test has simulated, compared."""
-    return lambda **options: from_results(find([tmp_path / "runs"]), "runs", **options)
 
 
 def labelled(comparison: Comparison, label: str) -> Variant:
@@ -252,170 +237,6 @@ def test_a_torn_directory_is_named(run, compared):
     (run(BATCH, 0, 0.9, history=False) / "run.json").write_text("{")
     with pytest.raises(InputError, match="is not a whole run"):
         compared()
-
-
-def test_curves_are_means_with_bands_and_lost_ones_apart(run, compared):
-    run(BATCH, 0, 0.8, epochs=4)
-    run(BATCH, 1, 0.9, epochs=4)
-    run(BATCH, 2, 0.7, epochs=2, status="diverged", diverged_at=20)
-    found = curve(compared().baseline.results, "val/acc")
-    last = 1 - math.exp(-3)
-    assert found.epochs.tolist() == [0, 1, 2, 3]
-    assert (found.low[-1], found.mean[-1], found.high[-1]) == pytest.approx((0.8 * last, 0.85 * last, 0.9 * last))
-    assert [len(xs) for xs, _ in found.lost] == [2]
-    assert curve(compared().baseline.results, "test/nothing") is None
-
-
-def write_norms(directory: Path, steps: int, layers: dict[str, float], value) -> None:
-    """value(step, depth) for every step and layer; a row group for every 10 steps."""
-    import pyarrow as pa
-
-    schema = SCHEMAS["gradient_norms"]
-    tables = []
-    for first in range(0, steps, 10):
-        rows = [(s, name, d, value(s, d)) for s in range(first, first + 10) for name, d in layers.items()]
-        columns = dict(zip(("step", "layer", "depth", "norm"), zip(*rows, strict=True), strict=True))
-        plain = {f.name: pa.array(columns[f.name]) if f.name in columns else pa.nulls(len(rows)) for f in schema}
-        tables.append(pa.table(plain).cast(schema))
-    _write(directory / "gradient_norms.parquet", tables, schema)
-
-
-def test_gradients_are_geometric_means_on_a_shared_depth(run, compared):
-    layers = {"stem.conv": 0.0, "stem.norm": 0.25, "stage1.block1.conv1": 0.5, "head.linear": 1.0}
-    directory = run(BATCH, 0, 0.9, history=False)
-    # A hundredth at the image, and a thousandth of that in the second half; what a norm layer has is left out.
-    write_norms(directory, 200, layers, lambda s, d: 1e9 if d == 0.25 else 10 ** (2 * d - 2 - 3 * (s >= 100)))
-    found = gradients(compared().baseline.results)
-    assert found.map.shape == (ROWS, COLUMNS)
-    assert found.depths.tolist() == [0, 0.5, 1]
-    assert found.map[0, 0] == pytest.approx(-2) and found.map[-1, -1] == pytest.approx(-3)
-    assert found.map[ROWS // 2, 0] == pytest.approx(-1)
-    assert found.profile == pytest.approx([-2 - 1.5, -1 - 1.5, 0 - 1.5])
-
-
-def test_a_long_training_is_sampled_evenly(run, compared, monkeypatch):
-    monkeypatch.setattr("ablate.study.series.ROWS_READ", 200)
-    directory = run(BATCH, 0, 0.9, history=False)
-    write_norms(directory, 2000, {"stem.conv": 0.0, "head.linear": 1.0}, lambda s, d: 10 ** (s / 2000))
-    found = gradients(compared().baseline.results)
-    assert np.isfinite(found.map).all()
-    assert (np.diff(found.map, axis=1) >= -1e-9).all()
-    assert found.map[0, -1] - found.map[0, 0] == pytest.approx(1, abs=0.05)
-
-
-def test_norms_that_are_not_finite_or_zero_are_no_colour(run, compared):
-    directory = run(BATCH, 0, 0.9, history=False)
-    write_norms(directory, 100, {"stem.conv": 0.0, "head.linear": 1.0}, lambda s, d: math.inf if s > 50 else d)
-    found = gradients(compared().baseline.results)
-    assert found.depths.tolist() == [1]
-    assert np.isfinite(found.map).all()
-
-
-def test_two_variants_side_by_side(run, compared, tmp_path):
-    for norm in ("batch", "none"):
-        for shortcut in ("zero_pad", "projection"):
-            for seed in (0, 1):
-                run({"norm": norm, "shortcut": shortcut}, seed, 0.9 - (norm == "none") / 5 + seed / 90, history=False)
-    two = pair(find([tmp_path / "runs"]), "shortcut=projection", "shortcut=projection,norm=none", "test/acc")
-    assert [variant.label for variant in two.comparison.variants] == ["norm=batch", "norm=none"]
-    assert ("norm", "batch", "none") in two.configuration
-    assert not any(key == "shortcut" for key, *_ in two.configuration)
-    _, a, b = next(row for row in two.metrics if row[0] == "test/acc")
-    assert (a.n, b.n) == (2, 2) and a.mean - b.mean == pytest.approx(0.2)
-
-
-def test_two_runs_side_by_side(run, compared, tmp_path):
-    first = run({"optimizer.lr": 0.1}, 0, 0.9, history=False)
-    second = run({"optimizer.lr": 0.2}, 0, 0.8, history=False)
-    results = find([tmp_path / "runs"])
-    two = pair(results, first.name, str(second), "test/acc")
-    assert two.configuration == [("optimizer.lr", 0.1, 0.2)]
-    assert two.comparison.variants[1].difference.values == pytest.approx((-0.1,))
-    for a, b, said in (
-        (first.name, "nothing", "there is no such run"),
-        (first.name, first.name, "are the same"),
-        ("optimizer.lr=0.1", "optimizer.lr=7", "no run has optimizer.lr=7"),
-        ("norm=none", "norm=batch", "norm is not a choice that varies here"),
-        (first.name, "optimizer.lr=0.2", "two runs, or two variants"),
-    ):
-        with pytest.raises(InputError, match=said):
-            pair(results, a, b, "test/acc")
-
-
-SWEEP = """
-description: Does it need
-  its norm?
-method: grid
-metric: {name: val/acc, goal: maximize}
-parameters:
-  shortcut: {values: [projection, none]}
-  norm: {values: [none, batch]}
-  seed: {values: [3, 4]}
-  trainer.max_epochs: {value: 2}
-"""
-
-
-@pytest.fixture
-def planned_sweep(simulate, tmp_path):
-    """`planned_sweep({(shortcut, norm, seed): accuracy}, metric=…)`: SWEEP's comparison with these runs finished."""
-
-    register_resolvers()
-
-    def compared(finished, content=SWEEP, **options):
-        (tmp_path / "sweep.yaml").write_text(content)
-        file = SweepFile.read(tmp_path / "sweep.yaml")
-        request = Request.of([f"runs_dir={tmp_path / 'runs'}"])
-        cells = planned(file, request, check_data=False)
-        for cell in cells:
-            key = tuple(cell.assignment[name] for name in ("shortcut", "norm", "seed"))
-            if key in finished:
-                typed = {name: cell.assignment[name] for name in ("shortcut", "norm")}
-                simulate(tmp_path, typed, key[2], finished[key], history=False, directory=cell.directory)
-                cell.look()
-        return from_plan(cells, file, **options)
-
-    return compared
-
-
-def test_a_sweep_file_says_the_question_the_baseline_and_what_is_missing(planned_sweep):
-    comparison = planned_sweep(
-        {("projection", "none", 3): 0.8, ("projection", "none", 4): 0.9, ("none", "none", 3): 0.5}
-    )
-    assert comparison.question == "Does it need its norm?"
-    assert comparison.factors == {"shortcut": ["projection", "none"], "norm": ["none", "batch"]}
-    assert [variant.label for variant in comparison.variants] == [
-        *("baseline", "norm=batch", "shortcut=none", "shortcut=none norm=batch")
-    ]
-    assert comparison.baseline.assignment == {"shortcut": "projection", "norm": "none"}
-    none = labelled(comparison, "shortcut=none")
-    assert (none.paired_seeds, none.seeds("to do")) == ((3,), [4])
-    assert comparison.count("to do") == 5
-    assert any(note.startswith("3 of 8 runs have a result; 5 not run yet") for note in notes(comparison))
-    assert shlex.split(none.command([4]))[3:] == [
-        *("shortcut=none", "norm=none", "trainer.max_epochs=2", none.entries[0].overrides[-1], "seed=4")
-    ]
-
-
-def test_a_cell_that_makes_no_sense_stays_in_the_report_with_its_reason(planned_sweep):
-    comparison = planned_sweep({("projection", "none", 3): 0.8}, SWEEP.replace("[3, 4]", "[3, -1]"))
-    assert comparison.baseline.seeds("invalid") == [-1]
-    assert "must not be negative" in comparison.baseline.entries[0].reason
-    assert any("4 refused as making no sense" in note for note in notes(comparison))
-
-
-def test_cells_that_come_out_identical_are_one_and_said(planned_sweep):
-    content = SWEEP.replace("trainer.max_epochs: {value: 2}", "tracking: {values: [offline, disabled]}")
-    comparison = planned_sweep({("projection", "none", 3): 0.8}, content)
-    assert [variant.label for variant in comparison.variants] == [
-        *("baseline", "norm=batch", "shortcut=none", "shortcut=none norm=batch")
-    ]
-    assert any("come out identical" in warning for warning in comparison.baseline.confounds)
-
-
-def test_the_files_goal_is_that_of_its_own_metric(planned_sweep):
-    comparison = planned_sweep({}, SWEEP.replace("maximize", "minimize"), metric="val/acc", chosen={"norm": "batch"})
-    assert comparison.goal == "minimize"
-    assert comparison.baseline.assignment == {"shortcut": "projection", "norm": "batch"}
 
 
 def test_json_is_whole(run, compared):

@@ -45,6 +45,8 @@ def test_a_run_without_records_is_refused(prepared, tmp_path):
     cell.run(chosen)
     with pytest.raises(InputError, match="every_n_steps=0"):
         flow.write([str(chosen.directory), str(tmp_path / "x.png")])
+    with pytest.raises(InputError, match=f"there is no folder {tmp_path / 'nowhere'}"):
+        flow.write([str(chosen.directory), str(tmp_path / "nowhere" / "x.png")])  # before any run is looked at
 
 
 def test_the_command_line_refuses_it_with_exit_code_2(tmp_path):
@@ -63,6 +65,17 @@ def test_the_bench_pairs_all_ways_of_watching(monkeypatch, capsys):
     (row,) = shown["gradients"]
     assert row.pop("network") == "resnet20, 8x8, batch 4"
     assert len(row) == 5 and all(value > 0 for value in row.values())
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    ["compile=default", "matmul_precision=highest", "trainer.gradient_clip_val=1", "gradient_norms.pictures=false"],
+)
+def test_what_the_bench_does_not_do_is_refused(monkeypatch, ignored):
+    register_resolvers()
+    monkeypatch.setattr(gradients, "NETWORKS", ())
+    with pytest.raises(InputError, match=rf"^{ignored}: the bench .* does nothing with it"):
+        gradients.compare(["trainer=cpu", "trainer.precision=32-true", ignored])
 
 
 def test_each_way_of_watching_gets_as_many_steps():

@@ -29,3 +29,4 @@ def test_the_readmes_variant_trains_from_a_folder_of_the_users_own(tmp_path):
     assert trained.returncode == 0, trained.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("runs/*/run.json"))
     assert record["status"] == "finished" and record["choices"]["shortcut"] == "blurred"
+    assert record["search_path"] == [f"--config-dir={tmp_path / 'my_conf'}"]

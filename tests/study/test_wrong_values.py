@@ -11,8 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 
 from ablate.errors import InputError
+from ablate.report import sweep_command
 from ablate.study import cell
-from ablate.study.commandline import explained
+from ablate.study.commandline import explained, guarded, register_resolvers
 
 REFUSED = {
     "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
@@ -22,7 +23,15 @@ REFUSED = {
     "+trainer.logger=false": r"tracking=disabled",
     "+trainer.plugins={_target_:pytorch_lightning.plugins.environments.SLURMEnvironment}": r"Leave yours out",
     "+trainer.plugins=[{_target_:no.such.Plugin}]": r"no\.such\.Plugin",
-    "trainer.precision=8-bit": r"Precision '8-bit' is invalid",
+    "+trainer.num_nodes=2": r"^trainer\.num_nodes=2: the run sets it itself; .*trainer\.devices",
+    "result=best +trainer.limit_val_batches=0": r"^result=best .* clashes with trainer\.limit_val_batches=0: leave one",
+    "result=best +trainer.check_val_every_n_epoch=2": r"^result=best .* trainer\.check_val_every_n_epoch=2",
+    "schedule=reduce_on_plateau +trainer.limit_val_batches=0.0": r"^schedule=reduce_on_plateau .*_val_batches=0\.0",
+    "schedule=reduce_on_plateau +trainer.check_val_every_n_epoch=5": r"^schedule=.* trainer\.check_val_every_n_epoch=5",
+    "trainer.precision=8-bit": r"^trainer\.precision=8-bit: choose one of auto, 32-true, bf16-mixed, 16-mixed\.",
+    "trainer.precision=64": r"^trainer\.precision=64: choose one of",
+    "trainer.precision=bf16-true": r"^trainer\.precision=bf16-true: choose one of",
+    "trainer.precision=16": r"^trainer\.precision=16-mixed: on a CPU Lightning computes bf16-mixed",
     "trainer.devices=auto seed=-1": r"^seed=-1",
     "trainer.devices=two": r"^trainer\.devices=two: a whole number",
     "trainer.max_epochs=0": r"trainer\.max_epochs=0: it must not be below 1",
@@ -34,6 +43,7 @@ REFUSED = {
     "schedule.warmup.shape=steep": r"`linear` or `constant`",
     "label_smoothing=1": r"label_smoothing=1: it must be at least 0 and below 1",
     "weight_decay_on=biases": r"choose one of all, weights",
+    "matmul_precision=low": r"^matmul_precision=low: choose one of highest, high, medium",
     "result=first": r"choose one of last, best",
     "+norm.momentun=0.5": r"BatchNorm2d does not take it\. Did you mean momentum\?",
     "model.stages=[a,1,1]": r"a list of numbers is expected",
@@ -53,6 +63,17 @@ def test_refused_before_anything_is_written(prepared, tmp_path, overrides):
     assert len(message.splitlines()) == 1
     assert re.search(REFUSED[overrides], message), message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [sweep_command.plan, sweep_command.sweep])
+def test_an_axis_that_is_null_in_a_sweep_file_is_refused_with_one_message(tmp_path, monkeypatch, capsys, command):
+    register_resolvers()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "null.yaml").write_text("{method: grid, parameters: {seed: {value: 0}, norm: {values: [none, null]}}}")
+    assert guarded(command, ["null.yaml", "tracking=disabled"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("ablate: An axis takes the name of an option: null,")
+    assert [path.name for path in tmp_path.iterdir()] == ["null.yaml"]
 
 
 class Seen(Callback):

@@ -33,7 +33,6 @@ from ablate.training.recorder import READABLE, series
         (33.1, "healthy"),
         (540, "exploding"),
         (5690, "exploding"),
-        (math.inf, "exploding"),
     ],
 )
 def test_the_word_for_a_ratio(first_to_last, verdict):
@@ -44,6 +43,22 @@ def test_the_word_for_a_ratio(first_to_last, verdict):
     rms[0], rms[5] = 1e9, 1e-9
     flow = judged(rms)
     assert flow.verdict == verdict and flow.first_to_last == pytest.approx(first_to_last)
+
+
+@pytest.mark.parametrize(
+    ("medians", "verdict", "ratio"),
+    [
+        ([1.0, 1.0, 0.0], "vanishing", math.nan),
+        ([0.0, 1.0, 0.0], "vanishing", math.nan),
+        ([1.0, 0.0, 1e-3], "vanishing", 1e3),
+        ([math.inf, 0.0, 1.0], "exploding", math.nan),
+        ([1.0, 0.0, math.inf], "exploding", math.nan),
+    ],
+)
+def test_not_finite_comes_before_zero_and_zero_before_the_ratio(medians, verdict, ratio):
+    flow = judged(np.tile(medians, (3, 1)))
+    assert flow.verdict == verdict and flow.first_to_last == pytest.approx(ratio, nan_ok=True)
+    assert math.isnan(flow.decay_per_layer) == math.isinf(max(medians))
 
 
 def test_decay_is_the_slope_per_convolution():

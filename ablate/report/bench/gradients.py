@@ -23,6 +23,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import grad_norm
 from torch.utils.data import DataLoader
 
+from ablate.errors import InputError
 from ablate.study import cell
 from ablate.study.composition import Composition
 from ablate.training import build
@@ -37,6 +38,9 @@ NETWORKS = (
     ("resnet56", 32, 128, 12),
     ("resnet110", 32, 128, 8),
 )
+# What of a configuration changes nothing here, and what in it does.
+IGNORED = ("compile", "matmul_precision", "gradient_norms", "trainer")
+HONOURED = ("trainer", "trainer.accelerator", "trainer.precision")
 WARM_UP = 2  # rounds that do not count
 
 
@@ -136,7 +140,12 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
 
     nothing  milliseconds of a step that records nothing, the median; the rest are ratios to it, medians over the
              rounds. Ours contain each step's share of the flush that 64 of them wait for.
+
+    Raises InputError for an override that would change a run's steps and does not change these.
     """
+    for key, typed in Composition.of(overrides).overridden.items():
+        if key.split(".")[0] in IGNORED and key not in HONOURED:
+            raise InputError(f"{typed}: the bench has a trainer and recorders of its own and does nothing with it.")
     return [_compare(overrides, *network) for network in NETWORKS]
 
 

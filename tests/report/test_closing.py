@@ -1,0 +1,49 @@
+"""What a run's end says to type next can be typed."""
+
+import shlex
+import shutil
+
+from ablate.report import closing
+from ablate.study import cell
+from ablate.study.commandline import register_resolvers
+from ablate.study.composition import CONF, Composition
+from tests.conftest import SMALL
+
+
+def test_training_again_knows_the_users_own_options(tmp_path, capsys):
+    register_resolvers()
+    own = tmp_path / "my options"
+    (own / "norm").mkdir(parents=True)
+    shutil.copy(CONF / "norm" / "none.yaml", own / "norm" / "mine.yaml")
+    folder = f"hydra.searchpath=['file://{own}']"
+    runs = f"runs_dir='{tmp_path / 'my runs'}'"
+    typed = [*SMALL, runs, "norm=mine", "trainer.max_epochs=1", "rerun=false"]
+    chosen = cell.prepare(Composition.of([folder, *typed]))
+    record, _ = cell.run(chosen)
+    closing.show(record, chosen.directory, trained=False)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("train again"))
+    command = shlex.split(line.removeprefix("train again"))
+    assert command == ["python", "-m", "ablate", folder, *typed[:-1], "rerun=true"]
+    again = cell.prepare(Composition.of(command[3:]))
+    assert again.fingerprint == chosen.fingerprint and cell.run(again)[1]
+
+
+def test_a_run_without_wandb_has_a_next_step_and_paths_are_quoted(tmp_path, capsys):
+    record = {
+        "name": "defaults",
+        "status": "finished",
+        "summary": {},
+        "cost": {"params": 1, "macs": 1, "seconds": 1.0},
+        "gradient_norms": {},
+        "overrides": ["norm=none"],
+        "search_path": ["--config-dir=/of the user"],
+        "wandb": {"url": None, "mode": "disabled"},
+    }
+    directory = tmp_path / "my runs" / "0123"
+    closing.show(record, directory, trained=False)
+    out = capsys.readouterr().out
+    assert f"python -m ablate report '{directory}'" in out
+    assert "python -m ablate '--config-dir=/of the user' norm=none rerun=true" in out
+    closing.show(record | {"wandb": {"url": None, "mode": "offline"}}, directory, trained=True)
+    out = capsys.readouterr().out
+    assert f"wandb sync '{directory}/wandb'/offline-run-*" in out and f"wandb leet '{directory}/wandb'" in out

@@ -1,0 +1,56 @@
+"""A run on several processes: what they tell each other, and what a checkpoint holds of all of them."""
+
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ablate.study import cell
+from ablate.training.checkpoints import ASKED_EVERY, Checkpoints
+from ablate.training.interrupt import Interrupted, StopRequest
+from ablate.training.recorder import StepRecorder
+
+
+def test_an_epoch_stopped_in_the_middle_counts_every_image_once(prepared, monkeypatch):
+    # Without norm, two processes compute what one does. Some 16 s: two runs whose second process starts anew.
+    same = ("norm=none", "trainer.max_epochs=1", "trainer.precision=32-true")
+    alone, _ = cell.run(prepared(*same, runs="alone"))
+    both = prepared(*same, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    original = StepRecorder.on_before_optimizer_step
+
+    def signalled(self, trainer, pl_module, optimizer):  # type: ignore[no-untyped-def]
+        original(self, trainer, pl_module, optimizer)
+        if trainer.global_step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(StepRecorder, "on_before_optimizer_step", signalled)
+        cell.run(both)
+    assert [path.name for path in (both.directory / "checkpoints").iterdir()] == [f"step-{ASKED_EVERY:09d}.ckpt"]
+    record, _ = cell.run(both)
+    assert record["resumed"]
+    assert record["summary"]["train/loss"] == pytest.approx(alone["summary"]["train/loss"], rel=1e-5)
+    assert record["summary"]["train/acc"] == pytest.approx(alone["summary"]["train/acc"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("processes", "asked"), [(1, range(1, 21)), (2, [5, 8, 10, 15, 16, 20])])
+def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch, processes, asked):
+    checkpoints = Checkpoints(
+        Path(),
+        every_n_epochs=1,
+        every_n_steps=5,
+        keep_best=False,
+        before_save=lambda trainer: None,
+        has_diverged=lambda: False,
+        stop=StopRequest(),
+    )
+    seen: list[int] = []
+    monkeypatch.setattr(checkpoints, "_save", lambda trainer: None)
+    monkeypatch.setattr(checkpoints, "_asked_to_stop", lambda trainer: seen.append(trainer.global_step))
+    for step in range(1, 21):
+        trainer = SimpleNamespace(
+            is_last_batch=False, accumulate_grad_batches=1, world_size=processes, global_step=step
+        )
+        checkpoints.on_train_batch_end(trainer, None, None, None, step - 1)
+    assert seen == list(asked)

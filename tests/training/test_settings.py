@@ -1,0 +1,37 @@
+"""What a configuration's values come to: one name for one way to compute."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from ablate.study import cell
+from ablate.study.fingerprint import fingerprint
+from ablate.training import settings
+
+
+@pytest.mark.parametrize(
+    ("aliases", "name"),
+    [(["32", "null"], "32-true"), (["bf16"], "bf16-mixed"), (["16", "'16'"], "16-mixed")],
+)
+def test_one_precision_has_one_name_and_one_fingerprint(compose_cfg, monkeypatch, aliases, name):
+    monkeypatch.setattr(settings, "_gpus", lambda: 1)
+    found = []
+    for accelerator in ("gpu", "cuda"):
+        for precision in (name, *aliases):
+            cfg = compose_cfg(f"trainer.accelerator={accelerator}", f"trainer.precision={precision}")
+            values = OmegaConf.to_container(cfg, resolve=True)
+            settings.resolve_auto(values)
+            assert values["trainer"]["accelerator"] == "gpu" and values["trainer"]["precision"] == name
+            found.append(fingerprint(values))
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("highest", False), ("high", True)])
+def test_the_highest_precision_is_of_convolutions_too(prepared, monkeypatch, precision, tf32):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not tf32)
+    before = torch.get_float32_matmul_precision()
+    try:
+        cell.run(prepared(f"matmul_precision={precision}", "trainer.max_epochs=1", "+trainer.limit_train_batches=1"))
+        assert torch.backends.cudnn.allow_tf32 == tf32
+    finally:
+        torch.set_float32_matmul_precision(before)
