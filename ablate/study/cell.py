@@ -105,7 +105,8 @@ def run(
         known = record.read(directory)
         if known:
             done = known["status"] in record.RESULTS
-            if cfg.rerun and (done or known["provenance"]["data_checksum"] != checksum):
+            if cfg.rerun and (done or known["provenance"].get("data_checksum") != checksum):
+                claim.check()
                 _set_aside(directory, known)
                 known = None
             elif done or checkpoints(directory / "checkpoints"):
@@ -133,11 +134,12 @@ def _run_claimed(
         "summary": {},
         "cost": {name: value for name, value in asdict(cell.cost).items() if name in ("params", "macs")},
         "provenance": provenance(checksum) | {"data_root": _absolute(data.root)},
-        "wandb": {"id": known["wandb"]["id"] if known else None, "mode": mode, "url": None, "sweep": None},
+        "wandb": {"id": tracking.run_id(mode, known), "mode": mode, "url": None, "sweep": None},
         "started": known["started"] if known else record.now(),
         "ended": None,
         "resumed": known is not None,
     }
+    record.write(directory, run)  # the W&B run's id with it, lest the next try make another
     try:
         with (
             _log_file(directory),
@@ -197,7 +199,7 @@ def _absolute(root: str | None) -> str | None:
 def _check_same_data(directory: Path, known: dict[str, Any], root: str | None, checksum: str) -> None:
     """Raise InputError where the record is of data other than those at `root`."""
     of = known["provenance"]
-    if of["data_checksum"] != checksum:
+    if of.get("data_checksum", checksum) != checksum:  # a run that died before it began has read none
         raise InputError(
             f"{directory} is of other data: of the checksum {of['data_checksum']} in {of.get('data_root', '?')}, where"
             f" data.root={root} has {checksum}. Use another runs_dir for these, or rerun=true, which sets that run"
@@ -209,8 +211,9 @@ def _set_aside(directory: Path, known: dict[str, Any]) -> None:
     """Move a run's files to <runs_dir>/.replaced/<fingerprint>-<start>; the claimed directory stays, empty."""
     stamp = "".join(c for c in known["started"] if c.isdigit())[:14]
     aside = directory.parent / ".replaced" / f"{directory.name}-{stamp}"
-    aside.mkdir(parents=True)
-    for entry in directory.iterdir():
+    aside.mkdir(parents=True, exist_ok=True)
+    # The record last: until then the same command finds the run finished, and goes on moving it.
+    for entry in sorted(directory.iterdir(), key=lambda entry: entry.name == "run.json"):
         if entry.name != "claims":
             entry.rename(aside / entry.name)
 

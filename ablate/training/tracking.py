@@ -24,6 +24,13 @@ def mode(tracking: DictConfig, chosen: bool) -> str:
     return os.environ.get("WANDB_MODE") or ("online" if agent.present() else tracking.mode)
 
 
+def run_id(mode: str, known: dict[str, Any] | None) -> str | None:
+    """The id of the W&B run: that of an interrupted run's record, or a new one; None where an agent names it."""
+    if known and known["wandb"]["id"]:
+        return known["wandb"]["id"]
+    return None if mode == "disabled" or agent.present() else wandb.util.generate_id()
+
+
 def closing_summary(record: dict[str, Any]) -> dict[str, Any]:
     """What a W&B run's summary says at its end beside the metrics."""
     return {"status": record["status"], "fingerprint": record["fingerprint"], **record["cost"]}
