@@ -1,6 +1,7 @@
 """Weights & Biases, one W&B run per run."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ def run_id(mode: str, known: dict[str, Any] | None) -> str | None:
     """The id of the W&B run: that of an interrupted run's record, or a new one; None where an agent names it."""
     if known and known["wandb"]["id"]:
         return known["wandb"]["id"]
-    return None if mode == "disabled" or agent.present() else wandb.util.generate_id()
+    return None if mode == "disabled" or agent.present() else secrets.token_hex(4)
 
 
 def closing_summary(record: dict[str, Any]) -> dict[str, Any]:
