@@ -105,7 +105,7 @@ def run(
         known = record.read(directory)
         if known:
             done = known["status"] in record.RESULTS
-            if cfg.rerun and (done or known["provenance"].get("data_checksum") != checksum):
+            if cfg.rerun and (done or known["provenance"]["data_checksum"] != checksum):
                 claim.check()
                 _set_aside(directory, known)
                 known = None
@@ -199,7 +199,7 @@ def _absolute(root: str | None) -> str | None:
 def _check_same_data(directory: Path, known: dict[str, Any], root: str | None, checksum: str) -> None:
     """Raise InputError where the record is of data other than those at `root`."""
     of = known["provenance"]
-    if of.get("data_checksum", checksum) != checksum:  # a run that died before it began has read none
+    if (of["data_checksum"] or checksum) != checksum:  # a run that died before it began has read none
         raise InputError(
             f"{directory} is of other data: of the checksum {of['data_checksum']} in {of.get('data_root', '?')}, where"
             f" data.root={root} has {checksum}. Use another runs_dir for these, or rerun=true, which sets that run"

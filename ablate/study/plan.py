@@ -19,8 +19,9 @@ from ablate.study.commandline import explained
 from ablate.study.composition import Composition
 from ablate.study.description import NETWORK_AXES
 from ablate.study.fingerprint import fingerprint
-from ablate.study.lease import holder
+from ablate.study.lease import claimed, holder
 from ablate.study.overrides import flattened, override
+from ablate.study.provenance import provenance
 from ablate.study.sweep_file import SweepFile
 from ablate.training import build
 from ablate.training.assembly import network
@@ -71,28 +72,35 @@ class PlannedCell:
         """
         self.look()
         if status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
-            record.fail(self.directory, self.blank_record, str(reason))
+            self._put_on_record(str(reason))
             self.look()
         elif status == INVALID:
             self.status, self.reason = status, reason
 
-    @property
-    def blank_record(self) -> dict[str, Any]:
-        """What is known of the cell before its run has begun."""
+    def _put_on_record(self, reason: str) -> None:
+        """That the run has failed, where its own process could not say so."""
         assert self.values is not None and self.cost is not None
-        return {
+        composition = Composition.of(self.overrides)
+        blank = {
             "fingerprint": self.fingerprint,
-            "name": self.name,
-            "choices": {},
+            "name": composition.name,
+            "choices": composition.choices,
             "overrides": self.overrides,
+            "search_path": composition.search_path,
             "seed": self.values["seed"],
             "summary": {},
             "cost": {"params": self.cost.params, "macs": self.cost.macs},
-            "provenance": {},
+            "provenance": provenance(None),
             "wandb": {"id": None, "mode": None, "url": None, "sweep": None},
             "started": record.now(),
             "resumed": False,
         }
+        with claimed(self.directory, lambda: None):
+            if not (self.directory / "config.yaml").exists():
+                OmegaConf.save(OmegaConf.create(self.values), self.directory / "config.yaml")
+            known = record.read(self.directory) or blank
+            ended = {"status": FAILED, "error": reason, "ended": record.now()}
+            record.write(self.directory, known | ended)
 
     def look(self) -> None:
         """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""

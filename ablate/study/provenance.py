@@ -21,7 +21,7 @@ PACKAGES = (
 )
 
 
-def provenance(data_checksum: str) -> dict[str, Any]:
+def provenance(data_checksum: str | None) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES},

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ablate.study.lease import claimed
-
 # A diverged run is a result: its loss stopped being finite.
 RESULTS = ("finished", "diverged")
 
@@ -30,13 +28,6 @@ def write(directory: Path, record: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(directory / "run.json")
-
-
-def fail(directory: Path, blank: dict[str, Any], reason: str) -> None:
-    """Put on record that the run has failed, where its own process could not: `blank` is its record if it has none."""
-    with claimed(directory, lambda: None):
-        known = read(directory) or blank
-        write(directory, known | {"status": "failed", "error": reason, "ended": now()})
 
 
 def last_line(record: dict[str, Any] | None) -> str:

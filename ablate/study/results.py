@@ -47,12 +47,14 @@ def read(directory: Path) -> Result | None:
     """The run in `directory`, or None. Raises InputError where its files cannot be understood."""
     try:
         known = record.read(directory)
-        if known is None:
+        if known is None and not (directory / "run.json").exists():
             return None
+        if known is None:
+            raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
         # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
         text = re.sub(r"^seed: .*\n", "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
         return Result(directory, known, _parsed(text))
-    except (json.JSONDecodeError, yaml.YAMLError, FileNotFoundError) as error:
+    except (yaml.YAMLError, FileNotFoundError) as error:
         raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error
 
 

@@ -41,6 +41,7 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
         every_n_epochs=1,
         every_n_steps=5,
         keep_best=False,
+        may_write=lambda: None,
         before_save=lambda trainer: None,
         has_diverged=lambda: False,
         stop=StopRequest(),
