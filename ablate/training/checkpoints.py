@@ -79,7 +79,7 @@ class Checkpoints(Checkpoint):
             return  # the epoch's own end saves; half an accumulated gradient is in no checkpoint
         if self.stop.lost:
             raise LostError(f"{self.directory.parent} has been taken over by another process.")
-        due = bool(self.every_n_steps) and trainer.global_step % self.every_n_steps == 0
+        due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         asks = due or trainer.world_size == 1 or trainer.global_step % ASKED_EVERY == 0
         signum = self._asked_to_stop(trainer) if asks else None
         if signum or due:

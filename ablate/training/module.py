@@ -33,8 +33,9 @@ class Classifier(pl.LightningModule):
     """Cross-entropy training of `network` on (images, labels) batches.
 
     train/loss is the loss that is minimised, label smoothing included, averaged over the epoch as it went by;
-    val/loss and test/loss are plain cross-entropies. All are means over images, whatever batches they came in. Accuracies are top-1, and `acc_top5` is top-5 where there are
-    more than five classes. They are accumulated on the device and read once an epoch.
+    val/loss and test/loss are plain cross-entropies. All are means over images, whatever batches they came in.
+    Accuracies are top-1, and `acc_top5` is top-5 where there are more than five classes. They are accumulated on the
+    device and read once an epoch.
     """
 
     def __init__(
