@@ -11,10 +11,12 @@ def train(cfg: Any, flags: set[str]) -> None:
     """One composed configuration, trained unless it has been."""
     from ablate.report import closing
     from ablate.study import cell, stored
+    from ablate.training import agent
 
     _loaded()
     prepared = cell.prepare(_composition(cfg))
-    record, trained = cell.run(prepared)
+    # An agent's server takes a run without a result for a failed one.
+    record, trained = cell.run_when_free(prepared) if agent.present() else cell.run(prepared)
     closing.show(record, prepared.directory, trained)
     if not trained and (wandb_run := stored.report(prepared, record)):
         print(f"Its stored result has been reported to W&B as the run {wandb_run}.")

@@ -1,6 +1,7 @@
 """One cell of a study: a composed configuration, checked, and run at most once."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from ablate.study import record
 from ablate.study.composition import Composition
 from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
-from ablate.study.lease import Claim, claimed
+from ablate.study.lease import Claim, TakenError, claimed, holder
 from ablate.study.provenance import provenance
 from ablate.training import build, tracking
 from ablate.training.checkpoints import checkpoints
@@ -30,6 +31,8 @@ from ablate.training.settings import check_values, resolve_auto
 from ablate.training.trainer import check_trainer
 
 log = logging.getLogger(__name__)
+
+ASK_AGAIN = 2.0  # seconds from one look at a cell that another process trains to the next
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,17 @@ def run(
                 if done:
                     return known, False
         return _run_claimed(cell, claim, known, data, checksum, Watch(stop, claim.check, progress)), True
+
+
+def run_when_free(cell: Cell) -> tuple[dict[str, Any], bool]:
+    """As `run`, but where another process trains the cell, wait for it and take its result, or its place."""
+    while True:
+        try:
+            return run(cell)
+        except TakenError as taken:
+            print(taken, flush=True)
+            while holder(cell.directory) is not None:
+                time.sleep(ASK_AGAIN)
 
 
 def _run_claimed(

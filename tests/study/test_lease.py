@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.study import lease
+from ablate.study import cell, lease
 from ablate.study.lease import TakenError, claimed, holder
 from ablate.training.interrupt import LostError
 
@@ -163,3 +163,17 @@ def test_a_claim_that_cannot_be_read_counts_by_its_age(tmp_path):
     (tmp_path / "run" / "claims" / "000007").write_text('{"host": "else')  # the disk was full
     with pytest.raises(TakenError):
         take(tmp_path / "run")
+
+
+def test_an_agents_run_waits_for_the_process_that_trains_its_cell(prepared, monkeypatch, capsys):
+    monkeypatch.setattr(cell, "ASK_AGAIN", 0.05)
+    waiting = prepared("trainer.max_epochs=1")
+    holding, until = threading.Event(), threading.Event()
+    other = threading.Thread(target=hold, args=(waiting.directory, holding, until))
+    other.start()
+    assert holding.wait(60)
+    threading.Timer(0.5, until.set).start()
+    record, trained = cell.run_when_free(waiting)
+    other.join(60)
+    assert trained and record["status"] == "finished"
+    assert "is being trained by another process" in capsys.readouterr().out

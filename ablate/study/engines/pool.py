@@ -18,7 +18,7 @@ from ablate.study.lease import holder
 
 # A worker that dies takes its cell with it once; the second time it is the cell's fault.
 TRIES = 2
-ASK_AGAIN = 2.0  # seconds from one look at a cell that another process trains to the next
+ASK_AGAIN = 2.0  # seconds from one look at cells that other processes train to the next
 
 _SPAWN = multiprocessing.get_context("spawn")
 
