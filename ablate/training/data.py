@@ -22,17 +22,15 @@ from ablate.training.sources import Source
 class Images(pl.LightningDataModule):
     """What all image data have in common: splits, checks, and normalising on the device.
 
-    seed: of data order and augmentation. channels, image_size, num_classes: what the network is given; other
-    images are resized. mean, std: per channel, of pixels scaled to [0, 1]. flip: mirror half of the training
-    images. batch_size, eval_batch_size: over all processes. val_fraction of the training images, drawn at
-    random by split_seed alone, is the validation set. root: the folder of the files. channels_last: memory
-    format.
+    seed: of data order and augmentation. channels, image_size, num_classes: what the network is given; other images are
+    resized. mean, std: per channel, of pixels scaled to [0, 1]. flip: mirror half of the training images. batch_size,
+    eval_batch_size: over all processes. val_fraction of the training images, drawn at random by split_seed alone, is
+    the validation set. root: the folder of the files. channels_last: memory format.
 
     A batch reaches the network as float32 (batch, channels, image_size, image_size) and int64 (batch,).
     Works without a trainer too: then on the CPU as the only process.
 
-    Raises InputError for values out of range, and from `setup` for data that are missing or are not as
-    declared.
+    Raises InputError for values out of range, and from `setup` for data that are missing or are not as declared.
     """
 
     def __init__(
