@@ -180,13 +180,14 @@ def test_workers_do_not_outlive_the_sweep(tmp_path):
     assert run["status"] == "interrupted"
 
 
-def undisturbed(prepared: Callable[..., cell.Cell], folder: Path, seeds: range) -> dict[str, Any]:
+def undisturbed(prepared: Callable[..., cell.Cell], *overrides: str) -> dict[str, Any]:
     """What each cell gives when it is left in peace, by its fingerprint."""
-    fixed = [f"{name}={str(value).replace(' ', '')}" for name, value in FIXED.items()]
+    typed = {override.split("=")[0] for override in overrides}
+    fixed = [f"{name}={str(value).replace(' ', '')}" for name, value in FIXED.items() if name not in typed]
     results = {}
     for norm in ("batch", "none"):
-        for seed in seeds:
-            alone = prepared(*fixed, f"norm={norm}", f"seed={seed}", runs="undisturbed")
+        for seed in range(4):
+            alone = prepared(*fixed, f"norm={norm}", f"seed={seed}", *overrides, runs="undisturbed")
             record, _ = cell.run(alone)
             results[alone.fingerprint] = (record["summary"], tables(alone.directory))
     return results
@@ -200,30 +201,25 @@ def assert_as_undisturbed(folder: Path, expected: dict[str, Any]) -> None:
         assert tables(folder / "runs" / name) == rows
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.long)])
-def test_kill_9_at_random_moments_changes_no_number(tmp_path, prepared, kills):
-    expected = undisturbed(prepared, tmp_path, range(4))
-    write_sweep(tmp_path / "ours.yaml", norm=["batch", "none"], seed=[0, 1, 2, 3])
+@pytest.mark.parametrize(("kills", "epochs"), [(2, 8), pytest.param(30, 80, marks=pytest.mark.long)])
+def test_kill_9_at_random_moments_changes_no_number(tmp_path, prepared, kills, epochs):
+    expected = undisturbed(prepared, f"trainer.max_epochs={epochs}")
+    write_sweep(tmp_path / "ours.yaml", norm=["batch", "none"], seed=[0, 1, 2, 3], trainer__max_epochs=epochs)
+    run = ["sweep", "ours.yaml", "tracking=disabled", "checkpoint.every_n_steps=3"]
     draw = random.Random(kills)
-    done = 0
-    while done < kills and len(records(tmp_path)) < 8:
-        sweep = start(tmp_path, "sweep", "ours.yaml", "tracking=disabled", "checkpoint.every_n_steps=3")
-        until(lambda sweep=sweep: sweep.poll() is not None or workers_of(sweep.pid))
+    for _ in range(kills):
+        sweep = start(tmp_path, *run)
+        until(lambda sweep=sweep: workers_of(sweep.pid))
         time.sleep(draw.uniform(0, 8))
-        if sweep.poll() is not None:
-            break
+        assert sweep.poll() is None, "the sweep was over before the last kill"
         victims = [sweep.pid, *workers_of(sweep.pid)]
         if draw.random() < 0.5:  # one of them, or all at once, as when a machine dies
             victims = [draw.choice(victims)]
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
-        done += 1
-        if sweep.pid in victims:
-            sweep.communicate(timeout=60)
-        else:
-            sweep.kill()
-            sweep.communicate(timeout=60)
-    last = ablate(tmp_path, "sweep", "ours.yaml", "tracking=disabled", "checkpoint.every_n_steps=3")
+        sweep.kill()
+        sweep.communicate(timeout=60)
+    last = ablate(tmp_path, *run)
     assert last.returncode == 0, last.stdout + last.stderr
     assert_as_undisturbed(tmp_path, expected)
 
