@@ -84,6 +84,16 @@ ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
+def _no_such_command(name: str) -> None:
+    from ablate.errors import InputError, nearest
+
+    commands = sorted([*ON_ARGUMENTS, *ON_CONFIGURATION])
+    raise InputError(
+        f"{name}: there is no such command.{nearest(name, commands)} Commands: {', '.join(commands)};"
+        " without one, a design is trained, and every word is axis=option or key=value."
+    )
+
+
 def _take_parameters() -> None:
     """The parameters of a W&B agent's run become overrides."""
     from ablate.study import parameters
@@ -128,6 +138,8 @@ def main() -> None:
             sys.exit(commandline.guarded(ON_ARGUMENTS[name], sys.argv[2:]))
         except KeyboardInterrupt:
             sys.exit(130)
+    if name.isidentifier() and name not in ON_CONFIGURATION:
+        sys.exit(commandline.guarded(_no_such_command, name))
     command, own_flags = ON_CONFIGURATION.get(name, (train, set()))
     if name in ON_CONFIGURATION:
         del sys.argv[1]

@@ -139,6 +139,14 @@ def test_more_wrong_input_in_this_process(tmp_path, monkeypatch, capsys, argumen
     assert_refused(stop.value.code, capsys.readouterr().err, says, tmp_path)
 
 
+def test_an_unknown_command_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ablate", "swep", "ours.yaml"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert_refused(stop.value.code, capsys.readouterr().err, ["swep", "Did you mean sweep?", "describe"], tmp_path)
+
+
 def test_a_gpu_that_is_not_there_is_refused(tmp_path):
     refused = ablate(tmp_path, "trainer=gpu", CUDA_VISIBLE_DEVICES="")
     assert refused.returncode == 2 and "trainer=cpu" in refused.stderr
