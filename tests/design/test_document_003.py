@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablate.design.network import Network
 from ablate.training import build
@@ -100,9 +100,10 @@ def test_block(method: str, net: Network) -> None:
 
 
 def test_network(method: str, net: Network) -> None:
-    """Three stages of three blocks behind a 3x3 stem to 64 channels; nothing else is learned."""
+    """Three stages of six 3x3 or 1x1 convolutions behind a 3x3 stem to 64 channels; nothing else is learned."""
     kinds = {name.split(".")[0] for name, _ in net.named_parameters()}
     assert kinds == {"stem", "stage1", "stage2", "stage3", "head"}
     assert net.stem.conv.weight.shape[0] == 64 and net.stem.conv.kernel_size == (3, 3)
-    assert [len(getattr(net, name)) for name in net.stage_names] == [3, 3, 3]
+    stages = [getattr(net, name).modules() for name in net.stage_names]
+    assert [sum(isinstance(part, nn.Conv2d) for part in stage) for stage in stages] == [6, 6, 6]
     assert not [name for name, _ in net.named_parameters() if "shortcut" in name or "transition" in name]
