@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -62,8 +61,8 @@ def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
                 "status": cell.status,
                 "reason": cell.reason,
                 "same": cell.same,
-                "params": cell.cost.params if cell.cost else None,
-                "macs": cell.cost.macs if cell.cost else None,
+                "params": cell.params,
+                "macs": cell.macs,
                 "seconds": cell.seconds,
             }
             for cell in cells
@@ -103,7 +102,7 @@ def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
     for cell in shown:
         colour = COLOURS.get(cell.status, "default")
         estimated = "" if cell.status in RESULTS or cell.seconds is None else "~"
-        numbers = [f"{cell.cost.params:,}", count(cell.cost.macs)] if cell.cost else ["", ""]
+        numbers = ["" if cell.params is None else f"{cell.params:,}", "" if cell.macs is None else count(cell.macs)]
         seconds = estimated + duration(cell.seconds) if cell.status != INVALID else ""
         values = [escape(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
         table.add_row(*values, f"[{colour}]{cell.status}[/]", *numbers, seconds)
@@ -131,10 +130,9 @@ def _seconds_left(cells: Sequence[PlannedCell]) -> float | None:
 
 def _unasked(cells: Sequence[PlannedCell]) -> str | None:
     """What differs between cells without being a choice of its own: size and cost."""
-    costs = [asdict(cell.cost) for cell in cells if cell.cost]
     ranges = []
     for field, name in (("params", "parameters"), ("macs", "multiply-adds")):
-        numbers = [cost[field] for cost in costs]
+        numbers = [number for cell in cells if (number := getattr(cell, field)) is not None]
         if numbers and min(numbers) < max(numbers):
             more = 100 * (max(numbers) / min(numbers) - 1)
             ranges.append(f"{name} from {count(min(numbers))} to {count(max(numbers))} (+{more:.3g}%)")

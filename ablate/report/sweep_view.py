@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +20,9 @@ from ablate.study.engines.pool_worker import Outcome
 from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
-from ablate.training.progress import Epoch
+
+if TYPE_CHECKING:  # what shows a training's progress takes Lightning, which a plan does not
+    from ablate.training.progress import Epoch
 
 
 class SweepView:
@@ -59,7 +61,7 @@ class SweepView:
     def started(self, job: Job) -> None:
         self._tasks[job.fingerprint] = self._progress.add_task(f"  {escape(self._short(job))}", total=None, note="")
 
-    def epoch(self, job: Job, epoch: Epoch) -> None:
+    def epoch(self, job: Job, epoch: "Epoch") -> None:
         note = f"{self._metric} {epoch.metrics[self._metric]:.4f}" if self._metric in epoch.metrics else ""
         self._progress.update(self._tasks[job.fingerprint], completed=epoch.number, total=epoch.of, note=note)
 
@@ -141,7 +143,7 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
         colour = COLOURS.get(cell.status, "default")
         first = f"[{colour}]{cell.status}[/]" if numbers[0] is None else f"{numbers[0]:.4f}"
         rest = ["" if number is None else f"{number:.4f}" for number in numbers[1:]]
-        params = count(cell.cost.params) if cell.cost else ""
+        params = "" if cell.params is None else count(cell.params)
         seconds = duration(cell.seconds) if cell.status in RESULTS else ""
         table.add_row(*values, first, *rest, params, seconds, f"[dim]{cell.fingerprint or ''}[/]")
     console.print()

@@ -1,32 +1,29 @@
 """What a sweep file comes to: every cell, what is known of it, what it costs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.design.cost import Cost, cost
 from ablate.errors import InputError
 from ablate.study import record
 from ablate.study.bulk import Composer
 from ablate.study.commandline import explained
 from ablate.study.composition import Composition
-from ablate.study.description import NETWORK_AXES
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import claimed, holder
 from ablate.study.overrides import flattened, override
 from ablate.study.provenance import provenance
 from ablate.study.sweep_file import SweepFile
-from ablate.training import build
-from ablate.training.assembly import network
 from ablate.training.settings import check_values, resolve_auto
-from ablate.training.trainer import check_trainer
+
+if TYPE_CHECKING:
+    from ablate.study.checks import Checks
 
 TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
 
@@ -39,6 +36,7 @@ class PlannedCell:
     overrides    what `python -m ablate` takes for this cell
     status       to do, running, interrupted, failed, finished, diverged, or invalid
     reason       of an invalid or failed cell; who runs a running one
+    params macs  of the network: parameters, multiply-adds
     same         the parameters of later cells that come out identical, and are this one
     seconds      of training: measured where the cell has a result, else estimated, else None
 
@@ -49,7 +47,8 @@ class PlannedCell:
     overrides: list[str]
     values: dict[str, Any] | None = None
     fingerprint: str | None = None
-    cost: Cost | None = None
+    params: int | None = None
+    macs: int | None = None
     status: str = INVALID
     reason: str | None = None
     record: dict[str, Any] | None = None
@@ -79,7 +78,7 @@ class PlannedCell:
 
     def _put_on_record(self, reason: str) -> None:
         """That the run has failed, where its own process could not say so."""
-        assert self.values is not None and self.cost is not None
+        assert self.values is not None
         composition = Composition.of(self.overrides)
         blank = {
             "fingerprint": self.fingerprint,
@@ -89,7 +88,7 @@ class PlannedCell:
             "search_path": composition.search_path,
             "seed": self.values["seed"],
             "summary": {},
-            "cost": {"params": self.cost.params, "macs": self.cost.macs},
+            "cost": {"params": self.params, "macs": self.macs},
             "provenance": provenance(None),
             "wandb": {"id": None, "mode": None, "url": None, "sweep": None},
             "started": record.now(),
@@ -148,7 +147,8 @@ def plan(
     Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
     """
     typed_keys = {_key(text) for text in typed}
-    composer, checks = Composer(), _Checks(check_data, elsewhere)
+    composer, names = Composer(), cache(_names)
+    checks: Checks | None = None
     cells: dict[str, PlannedCell] = {}
     refusal: Exception | None = None
     for assignment in map(flattened, file.cells()):
@@ -158,81 +158,35 @@ def plan(
             values = composer(cell.overrides)
             check_values(values)
             resolve_auto(values, elsewhere=elsewhere)
-            cell.cost = checks(values, cell.overrides)
-            cell.values, cell.fingerprint = values, fingerprint(values)
+            cell.values, cell.fingerprint, cell.status = values, fingerprint(values), TO_DO
+            if cell.fingerprint in cells:
+                cells[cell.fingerprint].same.append(chosen)
+                continue
+            if cell.fingerprint in names(cell.directory.parent):
+                cell.look()
+            if cell.record and cell.status in record.RESULTS and not values["rerun"]:
+                cell.params, cell.macs = (cell.record["cost"][name] for name in ("params", "macs"))
+            else:
+                checks = checks or _checks(check_data, elsewhere)
+                cost = checks(values, cell.overrides)
+                cell.params, cell.macs = cost.params, cost.macs
         except MissingConfigException:  # an option that does not exist is a wrong file, not a wrong cell
             raise
         except (InputError, HydraException, OmegaConfBaseException) as error:
-            cell.reason, refusal = explained(error), refusal or error
+            cell, refusal = PlannedCell(chosen, cell.overrides, reason=explained(error)), refusal or error
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
         if first is not cell:
             first.same.append(chosen)
     if refusal is not None and not isinstance(refusal, InputError) and not any(c.values for c in cells.values()):
         raise refusal  # what fits no cell is a key that does not exist
-    present: dict[Path, set[str]] = {}
-    for cell in cells.values():
-        if cell.values is None:
-            continue
-        runs_dir = Path(cell.values["runs_dir"])
-        if runs_dir not in present:
-            folder = cell.directory.parent
-            present[runs_dir] = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        cell.status = TO_DO
-        if cell.fingerprint in present[runs_dir]:
-            cell.look()
     return list(cells.values())
 
 
-# Devices that every machine has: Lightning's Trainer refuses those of another one.
-_ANYWHERE = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32-true"}
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
-class _Checks:
-    """What is found out once for all cells that share it: the network's cost, whether trainer and data fit."""
+def _checks(check_data: bool, elsewhere: bool) -> "Checks":
+    from ablate.study.checks import Checks  # torch and Lightning: not where every cell has its result
 
-    def __init__(self, check_data: bool, elsewhere: bool) -> None:
-        self.check_data, self.elsewhere = check_data, elsewhere
-        self._known: dict[str, Any] = {}
-
-    def __call__(self, values: dict[str, Any], overrides: Sequence[str]) -> Cost:
-        trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
-        self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
-        recipe = {key: values[key] for key in ("init", "optimizer", "schedule")} | {"trainer": trainer}
-        self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
-        if self.check_data:
-            data = {key: value for key, value in values["data"].items() if key != "seed"}
-            self._once("data", data, lambda: _check_data(values))
-        parts = {axis: values[axis] for axis in NETWORK_AXES}
-        parts["data"] = {key: values["data"][key] for key in ("channels", "image_size", "num_classes")}
-        return self._once("network", parts, lambda: _cost(overrides, parts))
-
-    def _once(self, what: str, parts: Any, find: Any) -> Any:
-        """What `find()` returned, or raised as InputError, the first time that these parts came by."""
-        key = what + json.dumps(parts)
-        if key not in self._known:
-            try:
-                self._known[key] = find()
-            except InputError as error:
-                self._known[key] = error
-        if isinstance(self._known[key], InputError):
-            raise self._known[key]
-        return self._known[key]
-
-
-def _check_data(values: dict[str, Any]) -> None:
-    images = build.images(OmegaConf.create(values))
-    images.prepare_data()
-    images.setup("fit")
-
-
-def _cost(overrides: Sequence[str], parts: dict[str, Any]) -> Cost:
-    cfg = OmegaConf.create(parts)
-    try:
-        with torch.device("meta"):
-            net = network(cfg)
-    except InputError:
-        # Once more with what depends on the image's size unresolved, so that the refusal can name a size that fits.
-        with torch.device("meta"):
-            net = network(Composition.of(overrides).cfg)
-    total, _ = cost(net, cfg.data.channels, cfg.data.image_size)
-    return total
+    return Checks(check_data, elsewhere)

@@ -7,8 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 PACKAGES = (
     "torch",
     "torchvision",
@@ -22,6 +20,8 @@ PACKAGES = (
 
 
 def provenance(data_checksum: str | None) -> dict[str, Any]:
+    import torch  # where a run is put on record it is there; to plan one takes none
+
     return {
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES},

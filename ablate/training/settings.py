@@ -3,12 +3,13 @@
 A resolved configuration says exactly how a run computes, so that equal configurations give equal results.
 """
 
+import ctypes
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
-
-import torch
 
 from ablate.errors import InputError
 
@@ -48,7 +49,7 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
     trainer, optimizer = values["trainer"], values["optimizer"]
     trainer["accelerator"] = ACCELERATORS.get(trainer["accelerator"], trainer["accelerator"])
     trainer["precision"] = _precision(trainer)
-    gpus = _gpus()
+    gpus = _gpus() if trainer["accelerator"] in ("auto", "gpu") else 0
     if elsewhere and trainer["accelerator"] == "gpu" and gpus == 0:
         for key, advice in (("precision", "bf16-mixed or 32-true"), ("devices", "a number")):
             if trainer[key] == "auto":
@@ -109,17 +110,37 @@ def _precision(trainer: Mapping[str, Any]) -> str | None:
     return str(name)
 
 
+# torch takes a second to import, which plans and reports spare: it is asked only where there may be a GPU.
 @cache
 def _gpus() -> int:
+    if not _has_gpu_driver():
+        return 0
+    import torch
+
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _has_gpu_driver() -> bool:
+    """Whether there is a driver without which torch finds no GPU: NVIDIA's, or AMD's."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
 
 
 @cache
 def _has_bf16(on_gpu: bool) -> bool:
     """Whether the hardware multiplies bfloat16 natively, where autocast gains speed."""
     if on_gpu:
+        import torch
+
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_tile)\b", cpuinfo) is not None
 
 
 def check_values(cfg: Mapping[str, Any]) -> None:

@@ -12,8 +12,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torchvision import datasets
 
@@ -47,6 +45,10 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"data.source.test_fraction={test_fraction}: use a number between 0 and 1, such as 0.2.")
+    # With pandas in its train this takes as long as all of torchvision's transforms: other data do without.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     train_images, test_images, train_labels, test_labels = train_test_split(

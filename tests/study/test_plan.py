@@ -19,6 +19,7 @@ from ablate.study.estimate import estimate
 from ablate.study.plan import FAILED, INVALID, TO_DO, PlannedCell, plan
 from ablate.study.sweep import Request, to_run
 from ablate.study.sweep_file import SweepFile
+from ablate.study.timing import steps
 
 register_resolvers()
 
@@ -48,7 +49,7 @@ def test_a_cell_has_the_fingerprint_of_the_run_that_its_overrides_make(tmp_path)
     assert len(cells) == 16 and len({cell.fingerprint for cell in cells}) == 16
     for cell in cells[::5]:
         alone = single.prepare(Composition.of(cell.overrides))
-        assert (alone.fingerprint, alone.cost) == (cell.fingerprint, cell.cost)
+        assert (alone.fingerprint, alone.cost.params, alone.cost.macs) == (cell.fingerprint, cell.params, cell.macs)
 
 
 def test_cells_that_come_out_identical_are_one(tmp_path):
@@ -165,6 +166,32 @@ def test_estimates_come_from_results_and_follow_the_work(tmp_path):
     assert [cell.seconds for cell in cells] == [10.0, 10.0, 20.0, 20.0]
 
 
+def test_estimates_come_from_results_of_as_many_batches(tmp_path):
+    parameters = {"+trainer.limit_train_batches": {"values": [2, 5]}, "trainer.max_epochs": {"values": [1, 3]}}
+    cells = planned(tmp_path, parameters)
+    done = cells[0]
+    done.directory.mkdir(parents=True)
+    record.write(done.directory, {"status": "finished", "cost": {"seconds": 10.0}})
+    done.look()
+    estimate(cells, measure=False)
+    assert [cell.seconds for cell in cells] == [10.0, 30.0, None, None]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, 2 * (10 + 120 / 128 / 3)),  # 1,337 training images, 120 for validation, in batches of 128
+        ({"limit_train_batches": 4, "limit_val_batches": 0}, 2 * 4),
+        ({"limit_train_batches": 400, "limit_val_batches": 1.0}, 2 * (10 + 120 / 128 / 3)),
+        ({"limit_train_batches": 1.0, "limit_val_batches": 0.0}, 2 * 10),
+        ({"limit_train_batches": 0.25, "limit_val_batches": 1}, 2 * (2 + 40 / 128 / 3)),
+    ],
+)
+def test_a_timed_cell_has_the_batches_that_its_trainer_takes(limits, expected):
+    values = {"trainer": {"max_epochs": 2, **limits}, "data": {"batch_size": 128, "eval_batch_size": 50}}
+    assert steps(values, train_size=1_337, val_size=120) == pytest.approx(expected)
+
+
 def test_a_plan_as_json(tmp_path, capsys):
     parameters = {"norm": {"values": ["batch", "none"]}, "compile": {"value": None}}
     file = sweep_file(tmp_path, parameters)
@@ -173,7 +200,7 @@ def test_a_plan_as_json(tmp_path, capsys):
     shown = json.loads(capsys.readouterr().out)
     assert shown["counts"] == {"to do": 2}
     assert [cell["assignment"] for cell in shown["cells"]] == [cell.assignment for cell in cells]
-    assert [cell["params"] for cell in shown["cells"]] == [cell.cost.params for cell in cells]
+    assert [cell["params"] for cell in shown["cells"]] == [cell.params for cell in cells]
     plan_table.show(file, cells, as_json=False, every=False)
     out = capsys.readouterr().out
     assert "2 cells: 2 to do" in out and "The cells differ in parameters" in out

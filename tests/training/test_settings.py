@@ -26,6 +26,12 @@ def test_one_precision_has_one_name_and_one_fingerprint(compose_cfg, monkeypatch
     assert len(set(found)) == 1
 
 
+def test_what_the_hardware_has_is_what_torch_says():
+    assert settings._gpus() == torch.cuda.device_count()
+    on_cpu = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert settings._has_bf16(on_gpu=False) == on_cpu
+
+
 @pytest.mark.parametrize(("precision", "tf32"), [("highest", False), ("high", True)])
 def test_the_highest_precision_is_of_convolutions_too(prepared, monkeypatch, precision, tf32):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not tf32)

@@ -1,0 +1,65 @@
+"""What a training would take, from a few steps of it on random images."""
+
+import time
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from omegaconf import OmegaConf
+
+from ablate.training import build
+from ablate.training.assembly import part
+from ablate.training.module import decayed_groups
+
+TIMED_STEPS = 3
+
+# A forward alone, relative to forward and backward: the backward has two products where the forward has one.
+VALIDATION = 1 / 3
+
+
+def timed(values: dict[str, Any]) -> float | None:
+    """Seconds of training and validation, by the fastest of a few steps: forward, backward, optimizer. None for a GPU
+    that is not here."""
+    on_gpu = values["trainer"]["accelerator"] == "gpu"
+    if on_gpu and not torch.cuda.is_available():
+        return None
+    cfg = OmegaConf.create(values)
+    images = build.images(cfg)
+    images.setup("fit")
+    device = torch.device("cuda" if on_gpu else "cpu")
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    network = build.initialised_network(cfg).to(device)
+    optimizer = part(cfg.optimizer)(decayed_groups(network, cfg.weight_decay_on))
+    batch = torch.randn(cfg.data.batch_size, cfg.data.channels, cfg.data.image_size, cfg.data.image_size, device=device)
+    labels = torch.zeros(len(batch), dtype=torch.int64, device=device)
+    times = []
+    for _ in range(1 + TIMED_STEPS):
+        start = time.perf_counter()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed"):
+            loss = F.cross_entropy(network(batch).float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if on_gpu:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:]) * steps(values, images.train_size, images.val_size)
+
+
+def steps(values: dict[str, Any], train_size: int, val_size: int) -> float:
+    """How many training steps a run of so many images comes to, its validations counted as what they are of one.
+
+    Of each epoch's batches Lightning takes all, a share (a float) or a number (an int) of them.
+    """
+    trainer, data = values["trainer"], values["data"]
+    training = _limited(train_size // data["batch_size"], trainer.get("limit_train_batches"))
+    batches = -(-val_size // data["eval_batch_size"])
+    of_validation = _limited(batches, trainer.get("limit_val_batches")) / max(1, batches) * val_size
+    return trainer["max_epochs"] * (training + VALIDATION * of_validation / data["batch_size"])
+
+
+def _limited(batches: int, limit: float | None) -> int:
+    if limit is None:
+        return batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)

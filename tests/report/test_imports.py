@@ -1,0 +1,90 @@
+"""What a command does not import, since it does not need it: torch alone takes a second. 10 s."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ablate.study.commandline import register_resolvers
+from ablate.study.composition import CONF
+from ablate.study.plan import plan
+from ablate.study.sweep_file import SweepFile
+
+ROOT = CONF.parent
+
+# By their top-level names.
+TRAINING = ("torch", "torchvision", "torchmetrics", "lightning_fabric", "pytorch_lightning", "wandb", "sklearn")
+DRAWING = ("matplotlib", "PIL")
+STATISTICS = ("scipy", "pandas", "statsmodels", "pyarrow")
+
+PROGRAM = """
+import json, sys
+from ablate.__main__ import main
+sys.argv = ["ablate", *json.loads(sys.argv[1])]
+try:
+    main()
+except SystemExit as end:
+    print(json.dumps([end.code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+
+SWEEP = """
+method: grid
+parameters:
+  norm: {values: [batch, none]}
+  seed: {values: [0, 1]}
+  trainer: {value: cpu}  # to look for a GPU takes torch, where there is a driver
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, simulate):
+    """Where sweep.yaml has been run: a result for each of its cells in runs/."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "sweep.yaml").write_text(SWEEP)
+    register_resolvers()
+    for cell in plan(SweepFile.read(folder / "sweep.yaml"), [f"runs_dir={folder / 'runs'}"]):
+        typed = {"norm": cell.assignment["norm"]}
+        simulate(folder / "runs", typed, cell.assignment["seed"], 0.9, directory=cell.directory)
+    return folder
+
+
+def imported(folder, *arguments, code=0):
+    """The top-level names of all modules after the command has run in `folder`, and what it printed."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps(arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    ended, names = json.loads(run.stderr.splitlines()[-1])
+    assert ended == code, run.stderr
+    return set(names), run.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("--help", 0),
+        ("--cfg job", 0),
+        ("model=resnet21", 2),
+        ("reprot", 2),
+        ("plan --help", 0),
+        ("plan sweep.yaml", 0),
+    ],
+)
+def test_what_neither_trains_nor_compares_imports_nothing_for_it(folder, line, code):
+    names, _ = imported(folder, *line.split(), code=code)
+    assert names & {*TRAINING, *DRAWING, *STATISTICS} == set()
+
+
+@pytest.mark.parametrize("line", ["report runs", "report sweep.yaml"])
+def test_a_report_imports_nothing_that_trains(folder, line):
+    names, shown = imported(folder, *line.split())
+    assert names & {*TRAINING, "matplotlib"} == set()
+    assert "norm=none" in shown
+
+
+def test_packages_import_nothing():
+    """Lest one module take its neighbours with it. `bench` is a command itself."""
+    files = [file for file in (ROOT / "ablate").rglob("__init__.py") if file.parent.name != "bench"]
+    assert len(files) >= 6
+    assert [file for file in files if compile(file.read_text(), file, "exec").co_names != ("__doc__",)] == []
