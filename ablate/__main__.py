@@ -51,7 +51,9 @@ def plan(arguments: list[str]) -> int:
     """The cells of a sweep file."""
     from ablate.report import sweep_command
 
-    return sweep_command.plan(arguments)  # garbage stays uncollected here: a plan keeps nearly all that it makes
+    code = sweep_command.plan(arguments)  # garbage stays uncollected here: a plan keeps nearly all that it makes
+    gc.freeze()  # nor is it looked for at the interpreter's end
+    return code
 
 
 def sweep(arguments: list[str]) -> int:

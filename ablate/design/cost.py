@@ -1,5 +1,6 @@
 """What a network costs, counted without computing or allocating it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from ablate.design.network import Network
 
 # Batch norm refuses to train on one image with a 1x1 map.
 _IMAGES = 2
+
+# Blocks of a stage from which on the next is made as the one before it, and costs the same.
+ALIKE = 3
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,17 @@ class Cost:
     activation_bytes: int
 
 
-def cost(network: Network, channels: int, size: int) -> tuple[Cost, dict[str, Cost]]:
+def cost(
+    network: Network, channels: int, size: int, stages: Sequence[int] | None = None
+) -> tuple[Cost, dict[str, Cost]]:
     """The cost of `network` for images of channels x size x size, and of its stages by name: stem, stage1, …, head.
 
-    `network` is built on the meta device: `with torch.device("meta"): …`.
+    `network` is built on the meta device: `with torch.device("meta"): …`. With `stages` it stands for one of so many
+    blocks per stage, of which it has the first `ALIKE`: a deep one takes long to build.
     """
     x = torch.empty(_IMAGES, channels, size, size, device="meta")
     kept: dict[int, Tensor] = {p.untyped_storage()._cdata: p for p in network.parameters()}
-    stages: dict[str, Cost] = {}
+    by_stage: dict[str, Cost] = {}
     for name in ("stem", *network.stage_names, "head"):
         stage = getattr(network, name)
         # A stage is a sequence of blocks. One like the two before it costs what the one before it does, and need not
@@ -56,8 +63,10 @@ def cost(network: Network, channels: int, size: int) -> tuple[Cost, dict[str, Co
             else:
                 x, piece_cost = _gone_through(piece, x, kept)
                 costs.append(piece_cost)
-        stages[name] = _total(tuple(x.shape[1:]), costs)
-    return _total(tuple(x.shape[1:]), list(stages.values())), stages
+        if stages is not None and name in network.stage_names:
+            costs += [costs[-1]] * (stages[network.stage_names.index(name)] - ALIKE)
+        by_stage[name] = _total(tuple(x.shape[1:]), costs)
+    return _total(tuple(x.shape[1:]), list(by_stage.values())), by_stage
 
 
 def _look(module: nn.Module) -> tuple[str, list[torch.Size]]:

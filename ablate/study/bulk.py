@@ -93,7 +93,10 @@ class _Base:
         return {key: value for (kind, key), value in parts.items() if kind == "value" and value is not _GONE}
 
     def _effect(self, option: str) -> Parts:
-        """The parts, by name, that `option` changes here."""
+        """The parts, by name, that `option` changes here; none where it is chosen already."""
+        typed = _parsed(option)
+        if typed.package is None and self._parts.get(("axis", typed.key_or_group)) == typed.value():
+            return {}
         if option not in self._effects:
             parts = self._composed(option)
             names = dict.fromkeys([*self._parts, *parts])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from ablate.design.cost import Cost, cost
+from ablate.design.cost import ALIKE, Cost, cost
 from ablate.errors import InputError
 from ablate.study.composition import Composition
 from ablate.study.description import NETWORK_AXES
@@ -58,13 +58,16 @@ def _check_data(values: dict[str, Any]) -> None:
 
 
 def _cost(overrides: Sequence[str], parts: dict[str, Any]) -> Cost:
-    cfg = OmegaConf.create(parts)
+    cfg, stages = OmegaConf.create(parts), parts["model"]["stages"]
+    cfg.model.stages = [min(blocks, ALIKE) for blocks in stages]
     try:
         with torch.device("meta"):
             net = network(cfg)
     except InputError:
-        # Once more with what depends on the image's size unresolved, so that the refusal can name a size that fits.
+        # Once more as it was asked for, and with what depends on the image's size unresolved, so that the refusal can
+        # name a size that fits.
         with torch.device("meta"):
-            net = network(Composition.of(overrides).cfg)
-    total, _ = cost(net, cfg.data.channels, cfg.data.image_size)
+            network(Composition.of(overrides).cfg)
+        raise
+    total, _ = cost(net, cfg.data.channels, cfg.data.image_size, stages)
     return total

@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import nn
 
-from ablate.design.cost import cost
+from ablate.design.cost import ALIKE, cost
 
 TABLE = yaml.safe_load((Path(__file__).parent / "networks.yaml").read_text())
 EXPERIMENTS = {file.stem for file in (Path(__file__).parents[2] / "conf" / "experiment").glob("*.yaml")}
@@ -54,6 +54,9 @@ def test_counts(row: dict[str, Any], on_meta: Callable[..., Any]) -> None:
     assert expected and {key: seen[key] for key in expected} == expected
     assert (total.params, total.buffers) == numbers(net)
     assert total.shape == stages["head"].shape == (cfg.data.num_classes,)
+    first_blocks = [min(blocks, ALIKE) for blocks in cfg.model.stages]
+    short, _ = on_meta(*row["overrides"], f"model.stages={first_blocks}")
+    assert cost(short, cfg.data.channels, cfg.data.image_size, cfg.model.stages) == (total, stages)
 
 
 def test_only_resnet50_is_truncated_in_the_paper(on_meta: Callable[..., Any]) -> None:
