@@ -20,14 +20,14 @@ from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import Claim, TakenError, claimed, holder
 from ablate.study.provenance import provenance
-from ablate.training import build, tracking
+from ablate.training import agent, build, tracking
 from ablate.training.checkpoints import checkpoints
 from ablate.training.data import Images
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted, StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.run import Watch, train
-from ablate.training.settings import check_values, resolve_auto
+from ablate.training.settings import check_values, resolve_auto, threads_unsaid
 from ablate.training.trainer import check_trainer
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,10 @@ def prepare(composition: Composition) -> Cell:
     composition.check_types()
     values = composition.values()
     check_values(values)
-    resolve_auto(values)
+    silent = agent.present() and threads_unsaid(values, composition.overridden)
+    resolve_auto(values, one_thread=silent)
+    if silent and values["threads"] is not None:  # as it is on a GPU
+        composition = composition.with_value("threads", values["threads"])
     cfg = OmegaConf.create(values)
     check_trainer(cfg)
     build.check_recipe(cfg)

@@ -40,6 +40,14 @@ class Composition:
         OmegaConf.set_readonly(hydra_cfg, False)
         return cls(own, hydra_cfg)
 
+    def with_value(self, key: str, value: int) -> "Composition":
+        """As if `key=value` had been typed too."""
+        cfg, hydra_cfg = self.cfg.copy(), self.hydra_cfg.copy()
+        cfg[key] = value
+        OmegaConf.set_readonly(hydra_cfg.hydra, False)
+        hydra_cfg.hydra.overrides.task.append(f"{key}={value}")
+        return Composition(cfg, hydra_cfg)
+
     def values(self) -> dict[str, Any]:
         """The configuration as plain values, resolved."""
         return plain(self.cfg, resolve=True)

@@ -25,7 +25,7 @@ from ablate.study.provenance import provenance
 from ablate.study.sweep_file import SweepFile
 from ablate.training import build
 from ablate.training.assembly import network
-from ablate.training.settings import check_values, resolve_auto
+from ablate.training.settings import check_values, resolve_auto, threads_unsaid
 from ablate.training.trainer import check_trainer
 
 TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
@@ -41,6 +41,7 @@ class PlannedCell:
     reason       of an invalid or failed cell; who runs a running one
     same         the parameters of later cells that come out identical, and are this one
     seconds      of training: measured where the cell has a result, else estimated, else None
+    one_thread   whether it computes with one thread because nobody said how many
 
     What an invalid cell does not have is None.
     """
@@ -55,6 +56,7 @@ class PlannedCell:
     record: dict[str, Any] | None = None
     same: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
+    one_thread: bool = False
 
     @property
     def name(self) -> str:
@@ -157,7 +159,11 @@ def plan(
         try:
             values = composer(cell.overrides)
             check_values(values)
-            resolve_auto(values, elsewhere=elsewhere)
+            silent = threads_unsaid(values, [_key(text) for text in cell.overrides])
+            resolve_auto(values, elsewhere=elsewhere, one_thread=silent)
+            if silent and values["threads"] is not None:  # as it is on a GPU
+                cell.one_thread = True
+                cell.overrides.append(override("threads", values["threads"]))
             cell.cost = checks(values, cell.overrides)
             cell.values, cell.fingerprint = values, fingerprint(values)
         except MissingConfigException:  # an option that does not exist is a wrong file, not a wrong cell
