@@ -56,8 +56,8 @@ def threads_line(cells: Sequence[PlannedCell]) -> str | None:
     left, cores = sum(cell.status not in (*RESULTS, INVALID) for cell in cells), len(os.sched_getaffinity(0))
     idle = f" {left} to run leave cores idle: threads={cores // left} would use them." if 0 < 2 * left <= cores else ""
     return (
-        f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto), and"
-        f" is another result.{idle}"
+        f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
+        f" and is another result.{idle}"
     )
 
 

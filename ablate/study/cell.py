@@ -1,5 +1,6 @@
 """One cell of a study: a composed configuration, checked, and run at most once."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from ablate.design.cost import Cost, cost
 from ablate.errors import InputError
 from ablate.study import record
 from ablate.study.composition import Composition
+from ablate.study.description import network_parts
 from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import Claim, TakenError, claimed, holder
@@ -73,10 +75,20 @@ def prepare(composition: Composition) -> Cell:
     cfg = OmegaConf.create(values)
     check_trainer(cfg)
     build.check_recipe(cfg)
-    with torch.device("meta"):
-        network = build.network(composition.cfg)
-    total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
-    return Cell(cfg, composition, fingerprint(values), total)
+    return Cell(cfg, composition, fingerprint(values), _cost(composition, values))
+
+
+_costs: dict[str, Cost] = {}
+
+
+def _cost(composition: Composition, values: dict[str, Any]) -> Cost:
+    """Of the network, counted once for all cells of this process that have the same. Raises InputError for a clash."""
+    parts = network_parts(values)
+    if (key := json.dumps(parts)) not in _costs:
+        with torch.device("meta"):
+            network = build.network(composition.cfg)
+        _costs[key], _ = cost(network, parts["data"]["channels"], parts["data"]["image_size"])
+    return _costs[key]
 
 
 def run(

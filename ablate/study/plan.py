@@ -17,7 +17,7 @@ from ablate.study import record
 from ablate.study.bulk import Composer
 from ablate.study.commandline import explained
 from ablate.study.composition import Composition
-from ablate.study.description import NETWORK_AXES
+from ablate.study.description import network_parts
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import claimed, holder
 from ablate.study.overrides import flattened, override
@@ -208,8 +208,7 @@ class _Checks:
         if self.check_data:
             data = {key: value for key, value in values["data"].items() if key != "seed"}
             self._once("data", data, lambda: _check_data(values))
-        parts = {axis: values[axis] for axis in NETWORK_AXES}
-        parts["data"] = {key: values["data"][key] for key in ("channels", "image_size", "num_classes")}
+        parts = network_parts(values)
         return self._once("network", parts, lambda: _cost(overrides, parts))
 
     def _once(self, what: str, parts: Any, find: Any) -> Any:
