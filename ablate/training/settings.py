@@ -13,6 +13,7 @@ import torch
 from ablate.errors import InputError
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # those that replay recorded kernels on a GPU
 
 
 # Lightning's own other names, by the one that is recorded: one way to compute has one fingerprint.
@@ -97,6 +98,13 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread:
         raise InputError(
             f"optimizer.fused=true clashes with trainer.gradient_clip_val={trainer['gradient_clip_val']} under"
             f" trainer.precision={trainer['precision']}. Use optimizer.fused=auto, or trainer.precision=32-true."
+        )
+    # A graph's gradients lie in its own memory, which its next run overwrites: sums over several would be wrong
+    # (pytorch/pytorch issues 169545 and 96693). They are read and used up before that otherwise.
+    if on_gpu and values["compile"] in CUDA_GRAPHS and trainer["accumulate_grad_batches"] > 1:
+        raise InputError(
+            f"compile={values['compile']} clashes with trainer.accumulate_grad_batches="
+            f"{trainer['accumulate_grad_batches']} on a GPU. Use compile=default or max-autotune-no-cudagraphs."
         )
     # One process's threads; on a GPU they compute nothing that ends up in the result.
     if on_gpu:
