@@ -83,6 +83,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     level = comparison.level
     p_flip = difference.p_sign_flip if difference else None
     detectable = difference.detectable(level) if difference else None
+    ended = len(variant.seeds("finished", "diverged", "failed"))
     return {
         "label": variant.label,
         "is_baseline": variant.is_baseline,
@@ -102,7 +103,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "params": _counted(variant.cost("params")),
         "macs": _counted(variant.cost("macs")),
         "seconds": (variant.cost("seconds"), duration(variant.cost("seconds"))),
-        "flow": ", ".join(f"{name} {n}/{len(variant.results)}" for name, n in variant.gradient_flow.items()) or DASH,
+        "flow": ", ".join(f"{name} {n}/{ended}" for name, n in variant.gradient_flow.items()) or DASH,
         "diverged": len(variant.seeds("diverged")),
         "failed": len(variant.seeds("failed")),
         "confounds": variant.confounds,
