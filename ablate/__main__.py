@@ -72,6 +72,13 @@ def report(arguments: list[str]) -> None:
     command.report(arguments)
 
 
+def claims(arguments: list[str]) -> None:
+    """FILE.yaml: what sources say, held against reports."""
+    from ablate.report import claims
+
+    claims.show(arguments)
+
+
 # Commands on a composed configuration, with the flags that are their own: all else on the line is Hydra's.
 ON_CONFIGURATION: dict[str, tuple[Callable[[Any, set[str]], None], set[str]]] = {
     "describe": (describe, {"--json", "--table"}),
@@ -82,6 +89,7 @@ ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
     "sweep": sweep,
     "flow": flow,
     "report": report,
+    "claims": claims,
 }
 
 

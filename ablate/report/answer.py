@@ -1,11 +1,13 @@
 """The answer in two sentences, and what a reader has to know besides, made from the numbers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ablate.report.numbers import Unit, numbered, p_phrase, unit
+from ablate.report.numbers import Unit, duration, numbered, p_phrase, unit
 from ablate.study.comparison import Comparison
-from ablate.study.confounds import mixtures
+from ablate.study.confounds import code, hardware, mixtures
 from ablate.study.effects import Effect
 from ablate.study.statistics import LEVEL, Difference, least_p_sign_flip, seeds_for_sign_flip
 from ablate.study.variants import Variant, text
@@ -179,6 +181,22 @@ def notes(comparison: Comparison) -> list[str]:
             "A main effect is then an average of unlike effects."
         )
     return said
+
+
+def circumstances(comparison: Comparison) -> str:
+    """How long all runs were trained, and on what: the most frequent machine and code; what differs is in the notes."""
+    results = [result for variant in comparison.variants for result in variant.results]
+    seconds = [result.record["cost"]["seconds"] for result in results if "seconds" in result.record["cost"]]
+    if not seconds:
+        return ""
+    facts = (Counter(fact(r.record["provenance"]) for r in results).most_common(1)[0][0] for fact in (_machine, code))
+    return f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all, on {', code '.join(facts)}"
+
+
+def _machine(provenance: dict[str, Any]) -> str:
+    cores = provenance["hardware"]["cores"]
+    torch = provenance["packages"]["torch"]
+    return f"{hardware(provenance)} ({numbered(cores, 'core')}), torch {torch}"
 
 
 def _lost(comparison: Comparison) -> list[str]:

@@ -40,7 +40,7 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
         ratio = summary["gradient_flow/first_to_last"]
         detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}[/dim]"
         rows.append(("gradient flow", record["gradient_flow"] + detail))
-    rows.append(("run", escape(str(_relative(directory)))))
+    rows.append(("run", escape(str(relative(directory)))))
     rows += [(label, f"[bold]{escape(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
     console.print(f"\n[bold]{escape(record['name'])}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
@@ -60,13 +60,13 @@ def _next_steps(record: dict[str, Any], directory: Path, trained: bool) -> list[
     if wandb["url"]:
         steps.append(("W&B", wandb["url"]))
     elif wandb["mode"] == "offline":
-        folder = shlex.quote(str(_relative(directory) / "wandb"))
+        folder = shlex.quote(str(relative(directory) / "wandb"))
         steps += [
             ("look at it", shlex.join(["wandb", "leet", str(_newest(directory))])),
             ("upload it", f"wandb sync {folder}/offline-run-*"),
         ]
     else:
-        steps.append(("look at it", shlex.join(["python", "-m", "ablate", "report", str(_relative(directory))])))
+        steps.append(("look at it", shlex.join(["python", "-m", "ablate", "report", str(relative(directory))])))
     if not trained:
         typed = [text for text in record["overrides"] if not text.startswith("rerun=")]
         # Records of before lack the folders.
@@ -76,10 +76,11 @@ def _next_steps(record: dict[str, Any], directory: Path, trained: bool) -> list[
 
 
 def _newest(directory: Path) -> Path:
-    return _relative(max((directory / "wandb").glob("offline-run-*"), default=directory / "wandb"))
+    return relative(max((directory / "wandb").glob("offline-run-*"), default=directory / "wandb"))
 
 
-def _relative(path: Path) -> Path:
+def relative(path: Path) -> Path:
+    """As seen from here, where it lies below."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:

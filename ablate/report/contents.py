@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ablate.report import figures, gradient_figures
-from ablate.report.answer import answer, notes
-from ablate.report.closing import count
+from ablate.report.answer import answer, circumstances, notes
+from ablate.report.closing import count, relative
 from ablate.report.figures import Row
 from ablate.report.numbers import DASH, Unit, duration, p_value, percent, unit
 from ablate.report.svg import SERIES, Drawing
@@ -32,6 +32,7 @@ PAIRS = 6
 class Contents:
     """A comparison, and what is shown of it.
 
+    made     where and how long the runs were trained
     rows     of the main table
     drawn    the variants that have a curve, by their series: 0 is the baseline
     figures  drawings by the names of their files
@@ -41,6 +42,7 @@ class Contents:
     comparison: Comparison
     answer: list[str]
     notes: list[str]
+    made: str
     rows: list[dict[str, Any]]
     drawn: dict[int, Variant]
     labels: list[str]
@@ -62,6 +64,7 @@ def contents(comparison: Comparison, pair: Pair | None = None) -> Contents:
         comparison=comparison,
         answer=answer(comparison),
         notes=notes(comparison),
+        made=circumstances(comparison),
         rows=[row(variant, comparison, of) | {"strip": _strip(variant, of, strips)} for variant in shown],
         drawn=drawn,
         labels=[variant.label for variant in drawn.values()],
@@ -80,6 +83,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     level = comparison.level
     p_flip = difference.p_sign_flip if difference else None
     detectable = difference.detectable(level) if difference else None
+    ended = len(variant.seeds("finished", "diverged", "failed"))
     return {
         "label": variant.label,
         "is_baseline": variant.is_baseline,
@@ -99,7 +103,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "params": _counted(variant.cost("params")),
         "macs": _counted(variant.cost("macs")),
         "seconds": (variant.cost("seconds"), duration(variant.cost("seconds"))),
-        "flow": ", ".join(f"{name} {n}/{len(variant.results)}" for name, n in variant.gradient_flow.items()) or DASH,
+        "flow": ", ".join(f"{name} {n}/{ended}" for name, n in variant.gradient_flow.items()) or DASH,
         "diverged": len(variant.seeds("diverged")),
         "failed": len(variant.seeds("failed")),
         "confounds": variant.confounds,
@@ -159,7 +163,7 @@ def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
         "said": said,
         "value": of.value(value),
         "fingerprint": known.get("fingerprint"),
-        "directory": str(entry.result.directory) if entry.result else None,
+        "directory": str(relative(entry.result.directory)) if entry.result else None,
         "url": url if (url := (known.get("wandb") or {}).get("url")) and url.startswith("https://") else None,
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ablate.report.closing import count
 from ablate.report.numbers import Unit, duration
-from ablate.report.svg import ACCENT, GRID, INK, PAPER, Drawing, Plot, fill, number, path, shortened, stroke
+from ablate.report.svg import ACCENT, GRID, INK, PAPER, Drawing, Plot, fill, number, path, shortened, stroke, ticks
 from ablate.study.series import Curve
 from ablate.study.statistics import Estimate
 from ablate.study.variants import Variant, text
@@ -34,7 +34,8 @@ def forest(title: str, rows: Sequence[Row], of: Unit) -> Drawing:
     drawing.text(left, 14, title, muted=True)
     for i, row in enumerate(rows):
         y = 24 + line * i + 30
-        drawing.text(left, y - 12, shortened(row.label, 34))
+        # What the numbers leave of the line, by the width of their characters.
+        drawing.text(left, y - 12, shortened(row.label, int((right - left - 6.2 * len(row.said)) / 7)))
         drawing.text(right, y - 12, row.said, "end", muted=True, font_size=11)
         drawing.line(place(0), y - 8, place(0), y + 8, "muted")
         _whisker(drawing, row, y, place)
@@ -113,9 +114,10 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
     factor = of.factor
     values = [v * factor for c in curves.values() for v in (*c.low, *c.high, *(y for _, ys in c.lost for y in ys))]
     epochs = [float(e) for c in curves.values() for e in (*c.epochs, *(x for xs, _ in c.lost for x in xs))]
-    plot = Plot(
-        f"{name} by epoch", (min(epochs), max(epochs)), padded(values), x_label="epoch", y_label=f"{name} {of.of_value}"
-    )
+    first, last = min(epochs), max(epochs)
+    whole = [(at, f"{at:,.0f}") for at, _ in ticks(first, max(last, first + 1), 6) if at == round(at)]
+    title, label = f"{name} by epoch", f"{name} {of.of_value}"
+    plot = Plot(title, (first, last), padded(values), x_label="epoch", y_label=label, x_ticks=whole)
     for series, curve in curves.items():
         group = plot.group(series)
         if len(curve.epochs):

@@ -38,6 +38,10 @@ class Unit:
 def unit(metric: str) -> Unit:
     if metric.rsplit("/", 1)[-1].startswith("acc"):
         return Unit(100, 2, "%", " points")
+    if metric == "cost/seconds":
+        return Unit(1, 1, " s", " s")
+    if metric.startswith("cost/"):
+        return Unit(1, 0, "", "")
     return Unit(1, 4, "", "")
 
 

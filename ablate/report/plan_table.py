@@ -1,6 +1,7 @@
 """A plan on the terminal, and as JSON."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +44,20 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
     difference = _unasked(cells)
     if difference:
         console.print(f"[yellow]{difference}[/yellow]")
+    if threads := threads_line(cells):
+        console.print(threads)
+
+
+def threads_line(cells: Sequence[PlannedCell]) -> str | None:
+    """What a sweep that does not say `threads` should know: whose results are not its cells', and what lies idle."""
+    if not any(cell.one_thread for cell in cells):
+        return None
+    left, cores = sum(cell.status not in (*RESULTS, INVALID) for cell in cells), len(os.sched_getaffinity(0))
+    idle = f" {left} to run leave cores idle: threads={cores // left} would use them." if 0 < 2 * left <= cores else ""
+    return (
+        f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
+        f" and is another result.{idle}"
+    )
 
 
 def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:

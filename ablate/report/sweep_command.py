@@ -40,6 +40,8 @@ def sweep(arguments: list[str]) -> int:
         return WRONG_INPUT
     left = engine.to_run(cells, options.retry_failed)
     print(f"{file.name}: {len(cells)} cells, {len(left)} to run.", flush=True)
+    if threads := plan_table.threads_line(cells):
+        print(threads, flush=True)
     code = DONE
     try:
         view = sweep_view.SweepView(file, left)

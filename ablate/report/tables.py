@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ablate.report.closing import relative
 from ablate.report.contents import Contents
 from ablate.study.comparison import Comparison
 from ablate.study.confounds import mixtures
@@ -41,6 +42,7 @@ def as_json(made: Contents) -> dict[str, Any]:
             "question": comparison.question,
             "answer": made.answer,
             "notes": made.notes,
+            "made": made.made,
             "source": comparison.source,
             "metric": comparison.metric,
             "goal": comparison.goal,
@@ -75,9 +77,9 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
                 "value": variant.values.get(entry.seed),
                 "reason": entry.reason,
                 "fingerprint": entry.result.fingerprint if entry.result else None,
-                "directory": str(entry.result.directory) if entry.result else None,
+                "directory": str(relative(entry.result.directory)) if entry.result else None,
                 "gradient_flow": verdict(entry.result) if entry.result else None,
-                "superseded": [str(result.directory) for result in entry.superseded],
+                "superseded": [str(relative(result.directory)) for result in entry.superseded],
             }
             for entry in variant.entries
         ],
@@ -158,7 +160,7 @@ def show(made: Contents, page: str) -> None:
         lost = row["diverged"] + row["failed"]
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
-            escape(row["label"]),
+            escape(_name(row)),
             str(row["n"]),
             row["mean"][1],
             change,
@@ -175,7 +177,7 @@ def show(made: Contents, page: str) -> None:
     if left > 0:
         console.print(f"[dim]and {left} more variants: see the report[/dim]")
     console.print()
-    for note in made.notes:
+    for note in (*made.notes, *([made.made] if made.made else [])):
         console.print(f"[dim]{escape(note)}[/dim]")
     console.print(f"report: {escape(page)}", soft_wrap=True)
 
@@ -188,7 +190,7 @@ def _line(row: dict[str, Any]) -> list[str]:
     pairs = ("difference", "p", "params", "macs", "seconds", "mean")
     said = {name: row[name][1] for name in pairs}
     return [
-        row["label"],
+        _name(row),
         str(row["n"]),
         said["mean"],
         row["interval"],
@@ -203,6 +205,11 @@ def _line(row: dict[str, Any]) -> list[str]:
         str(row["diverged"]),
         str(row["failed"]),
     ]
+
+
+def _name(row: dict[str, Any]) -> str:
+    """The baseline by its choices, the others by how they differ from it."""
+    return f"baseline: {row['choices']}" if row["is_baseline"] and row["choices"] else str(row["label"])
 
 
 def _in_markdown(text: str) -> str:

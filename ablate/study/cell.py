@@ -1,5 +1,6 @@
 """One cell of a study: a composed configuration, checked, and run at most once."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -16,18 +17,19 @@ from ablate.design.cost import Cost, cost
 from ablate.errors import InputError
 from ablate.study import record
 from ablate.study.composition import Composition
+from ablate.study.description import network_parts
 from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import Claim, TakenError, claimed, holder
 from ablate.study.provenance import provenance
-from ablate.training import build, tracking
+from ablate.training import agent, build, tracking
 from ablate.training.checkpoints import checkpoints
 from ablate.training.data import Images
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted, StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.run import Watch, train
-from ablate.training.settings import check_values, resolve_auto
+from ablate.training.settings import check_values, resolve_auto, threads_unsaid
 from ablate.training.trainer import check_trainer
 
 log = logging.getLogger(__name__)
@@ -66,14 +68,27 @@ def prepare(composition: Composition) -> Cell:
     composition.check_types()
     values = composition.values()
     check_values(values)
-    resolve_auto(values)
+    silent = agent.present() and threads_unsaid(values, composition.overridden)
+    resolve_auto(values, one_thread=silent)
+    if silent and values["threads"] is not None:  # as it is on a GPU
+        composition = composition.with_value("threads", values["threads"])
     cfg = OmegaConf.create(values)
     check_trainer(cfg)
     build.check_recipe(cfg)
-    with torch.device("meta"):
-        network = build.network(composition.cfg)
-    total, _ = cost(network, cfg.data.channels, cfg.data.image_size)
-    return Cell(cfg, composition, fingerprint(values), total)
+    return Cell(cfg, composition, fingerprint(values), _cost(composition, values))
+
+
+_costs: dict[str, Cost] = {}
+
+
+def _cost(composition: Composition, values: dict[str, Any]) -> Cost:
+    """Of the network, counted once for all cells of this process that have the same. Raises InputError for a clash."""
+    parts = network_parts(values)
+    if (key := json.dumps(parts)) not in _costs:
+        with torch.device("meta"):
+            network = build.network(composition.cfg)
+        _costs[key], _ = cost(network, parts["data"]["channels"], parts["data"]["image_size"])
+    return _costs[key]
 
 
 def run(

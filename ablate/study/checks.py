@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from ablate.design.cost import ALIKE, Cost, cost
 from ablate.errors import InputError
 from ablate.study.composition import Composition
-from ablate.study.description import NETWORK_AXES
+from ablate.study.description import network_parts
 from ablate.training import build
 from ablate.training.assembly import network
 from ablate.training.trainer import check_trainer
@@ -34,8 +34,7 @@ class Checks:
         if self.check_data:
             data = {key: value for key, value in values["data"].items() if key != "seed"}
             self._once("data", data, lambda: _check_data(values))
-        parts = {axis: values[axis] for axis in NETWORK_AXES}
-        parts["data"] = {key: values["data"][key] for key in ("channels", "image_size", "num_classes")}
+        parts = network_parts(values)
         return self._once("network", parts, lambda: _cost(overrides, parts))
 
     def _once(self, what: str, parts: Any, find: Any) -> Any:

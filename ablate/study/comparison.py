@@ -165,7 +165,7 @@ def compare(
         question=question,
         source=source,
         metric=metric,
-        goal=goal or ("minimize" if metric.endswith("loss") else "maximize"),
+        goal=goal or ("minimize" if metric.endswith("loss") or metric.startswith("cost/") else "maximize"),
         factors=factors,
         variants=variants,
         why_baseline=f"chosen by --baseline {' '.join(f'{k}={v}' for k, v in chosen.items())}"
@@ -245,7 +245,7 @@ def _factorial(comparison: Comparison) -> None:
 
 
 def _check_metric(variants: Sequence[Variant], metric: str) -> None:
-    summaries = [r.record["summary"] for v in variants for r in v.results if r.record["status"] == "finished"]
+    summaries = [r.metrics for v in variants for r in v.results if r.record["status"] == "finished"]
     if summaries and not any(metric in summary for summary in summaries):
         known = ", ".join(sorted({name for summary in summaries for name in summary}))
         raise InputError(f"--metric {metric}: no run has it. They have {known}.")

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -39,6 +40,14 @@ class Composition:
         hydra_cfg = OmegaConf.masked_copy(cfg, ["hydra"])
         OmegaConf.set_readonly(hydra_cfg, False)
         return cls(own, hydra_cfg)
+
+    def with_value(self, key: str, value: int) -> "Composition":
+        """As if `key=value` had been typed too."""
+        cfg, hydra_cfg = self.cfg.copy(), self.hydra_cfg.copy()
+        cfg[key] = value
+        OmegaConf.set_readonly(hydra_cfg.hydra, False)
+        hydra_cfg.hydra.overrides.task.append(f"{key}={value}")
+        return Composition(cfg, hydra_cfg)
 
     def values(self) -> dict[str, Any]:
         """The configuration as plain values, resolved."""
@@ -90,8 +99,8 @@ class Composition:
         return " ".join(text for key, text in self.overridden.items() if differs(key)) or "defaults"
 
     def _composed(self, overrides: list[str]) -> DictConfig:
-        """What other overrides would have given, with the same folders of options."""
-        return composed([*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides])
+        """What other overrides would have given, with the same folders of options; not to be changed."""
+        return _known(*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides, loader=_loader())
 
     def check_types(self) -> None:
         """Raise InputError for a value of another type than the one that its option's file gives it.
@@ -106,6 +115,16 @@ class Composition:
             value = OmegaConf.select(self.cfg, key, default=_MISSING)
             if value is not _MISSING:
                 check_type(key, value, OmegaConf.select(reference, key, default=None))
+
+
+@lru_cache(maxsize=16)  # the cells of a sweep, one after the other, differ from few others
+def _known(*overrides: str, loader: ConfigLoader | None) -> DictConfig:
+    return composed(list(overrides))
+
+
+def _loader() -> ConfigLoader | None:
+    """That of the running application, which has a search path of its own."""
+    return GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
 
 
 _MISSING = object()

@@ -9,16 +9,16 @@ from ablate.study.results import Result, differences
 LISTED = 4  # values or seeds that a warning names; of more it says how many
 
 
-def _code(provenance: dict[str, Any]) -> str:
+def code(provenance: dict[str, Any]) -> str:
     git = provenance.get("git")
     if not git:
         return "not in a repository"
     return git["commit"][:10] + (" with uncommitted changes" if git["dirty"] else "")
 
 
-def _hardware(provenance: dict[str, Any]) -> str:
-    hardware = provenance["hardware"]
-    return ", ".join(hardware["gpus"]) or str(hardware["cpu"])
+def hardware(provenance: dict[str, Any]) -> str:
+    machine = provenance["hardware"]
+    return ", ".join(machine["gpus"]) or str(machine["cpu"])
 
 
 def _libraries(provenance: dict[str, Any]) -> str:
@@ -27,8 +27,8 @@ def _libraries(provenance: dict[str, Any]) -> str:
 
 
 FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "code": _code,
-    "hardware": _hardware,
+    "code": code,
+    "hardware": hardware,
     "library versions": _libraries,
     "data": lambda provenance: str(provenance["data_checksum"]),
 }

@@ -1,7 +1,7 @@
 """What a design's network costs and how its choices change that, found without training or allocating it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ NETWORK_AXES = (
     *("data", "model", "block", "shortcut", "norm", "placement", "activation", "stem", "transition", "head"),
     "conv_bias",
 )
-_NETWORK_DATA = ("data.channels", "data.image_size", "data.num_classes")
+_NETWORK_DATA = ("channels", "image_size", "num_classes")
+
+
+def network_parts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values those that a network is built from."""
+    return {axis: values[axis] for axis in NETWORK_AXES} | {"data": {key: values["data"][key] for key in _NETWORK_DATA}}
 
 
 def description(composition: Composition) -> dict[str, Any]:
@@ -157,8 +162,9 @@ def _network_values(cfg: DictConfig) -> dict[str, Any]:
             yield path, value
 
     values = {key: value for key, value in _values(cfg).items() if _first(key) in NETWORK_AXES}
+    data = [f"data.{key}" for key in _NETWORK_DATA]
     flat = dict(leaf for key, value in values.items() for leaf in leaves(key, value))
-    return {key: value for key, value in flat.items() if _first(key) != "data" or key in _NETWORK_DATA}
+    return {key: value for key, value in flat.items() if _first(key) != "data" or key in data}
 
 
 def _first(path: str) -> str:

@@ -20,7 +20,7 @@ from ablate.study.lease import claimed, holder
 from ablate.study.overrides import flattened, override
 from ablate.study.provenance import provenance
 from ablate.study.sweep_file import SweepFile
-from ablate.training.settings import check_values, resolve_auto
+from ablate.training.settings import check_values, resolve_auto, threads_unsaid
 
 if TYPE_CHECKING:
     from ablate.study.checks import Checks
@@ -39,6 +39,7 @@ class PlannedCell:
     params macs  of the network: parameters, multiply-adds
     same         the parameters of later cells that come out identical, and are this one
     seconds      of training: measured where the cell has a result, else estimated, else None
+    one_thread   whether it computes with one thread because nobody said how many
 
     What an invalid cell does not have is None.
     """
@@ -54,6 +55,7 @@ class PlannedCell:
     record: dict[str, Any] | None = None
     same: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
+    one_thread: bool = False
 
     @property
     def name(self) -> str:
@@ -157,7 +159,11 @@ def plan(
         try:
             values = composer(cell.overrides)
             check_values(values)
-            resolve_auto(values, elsewhere=elsewhere)
+            silent = threads_unsaid(values, [_key(text) for text in cell.overrides])
+            resolve_auto(values, elsewhere=elsewhere, one_thread=silent)
+            if silent and values["threads"] is not None:  # as it is on a GPU
+                cell.one_thread = True
+                cell.overrides.append(override("threads", values["threads"]))
             cell.values, cell.fingerprint, cell.status = values, fingerprint(values), TO_DO
             if cell.fingerprint in cells:
                 cells[cell.fingerprint].same.append(chosen)

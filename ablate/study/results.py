@@ -37,6 +37,11 @@ class Result:
         typed = {_key(text): text for text in self.record["overrides"]}
         return {key: text for key, text in typed.items() if key != "seed" and not _inside(key, NOT_HASHED)}
 
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The summary, and what the run cost as cost/params, cost/macs and cost/seconds."""
+        return self.record["summary"] | {f"cost/{name}": number for name, number in self.record["cost"].items()}
+
     def value(self, key: str) -> Any:
         """The option of an axis, or the configuration's value at a dotted key; None where there is neither."""
         choices = self.record["choices"]
@@ -52,7 +57,9 @@ def read(directory: Path) -> Result | None:
         if known is None:
             raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
         # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
-        text = re.sub(r"^seed: .*\n", "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
+        # What follows the seed, such as data.seed, goes with it.
+        seed = rf"^ *seed: {known['seed']}\n"
+        text = re.sub(seed, "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
         return Result(directory, known, _parsed(text))
     except (yaml.YAMLError, FileNotFoundError) as error:
         raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error

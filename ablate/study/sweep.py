@@ -89,7 +89,7 @@ def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:
     """The GPUs of each worker, as CUDA_VISIBLE_DEVICES has them, and how many workers there are."""
     trainers = [cell.values["trainer"] for cell in cells if cell.values]
-    on_gpu = [trainer for trainer in trainers if trainer["accelerator"] in ("gpu", "cuda")]
+    on_gpu = [trainer for trainer in trainers if trainer["accelerator"] == "gpu"]
     devices = max(trainer["devices"] for trainer in on_gpu or trainers)
     gpus: list[str] = []
     if on_gpu:

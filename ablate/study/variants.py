@@ -66,7 +66,7 @@ class Variant:
             result.seed: float(value)
             for result in self.results
             if result.record["status"] == "finished"
-            and (value := result.record["summary"].get(self.metric)) is not None
+            and (value := result.metrics.get(self.metric)) is not None
             and math.isfinite(value)
         }
 

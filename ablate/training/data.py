@@ -14,9 +14,10 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 from ablate.errors import InputError
+from ablate.training import sources
 from ablate.training.loaders import DeviceLoader, EpochSampler, FolderLoader, Pictures
 from ablate.training.seeds import stream
-from ablate.training.sources import Source
+from ablate.training.sources import DataSet, Source
 
 
 class Images(pl.LightningDataModule):
@@ -160,7 +161,7 @@ class InMemoryImages(Images):
         if shift < 0:
             raise InputError(f"data.shift={shift}: use a number of pixels from 0 up.")
         self.source, self.shift = source, shift
-        self._data: Source | None = None
+        self._data: DataSet | None = None
 
     def prepare_data(self) -> None:
         self._read()  # one process per machine gets here, before `setup` in any: a download happens once
@@ -177,11 +178,7 @@ class InMemoryImages(Images):
         return len(self._read().test_labels)
 
     def checksum(self) -> str:
-        digest = hashlib.sha256()
-        for array in self._read():
-            digest.update(f"{tuple(array.shape)}".encode())
-            digest.update(array.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return self._data_set().checksum
 
     def train_dataloader(self) -> DeviceLoader:
         data = self._read()
@@ -196,8 +193,11 @@ class InMemoryImages(Images):
         return self._loader(data.test_images, data.test_labels, training=False)
 
     def _read(self) -> Source:
+        return self._data_set().source
+
+    def _data_set(self) -> DataSet:
         if self._data is None:
-            self._data = self.source(self.root)
+            self._data = sources.read(self.source, self.root)
         return self._data
 
     def _loader(self, images: Tensor, labels: Tensor, *, training: bool) -> DeviceLoader:

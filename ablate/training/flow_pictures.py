@@ -131,10 +131,7 @@ def _heat_map(ax: "Axes", p: Picture, chosen: np.ndarray, low: float, high: floa
 
 def norms_by_step(p: Picture) -> "Figure":
     """(2) Norm against step for the first, the middle and the last convolution or linear layer."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = _curves()
     weighted = np.flatnonzero(p.layers.has_weight)
     middles = (np.arange(p.norms.shape[1]) + 0.5) * p.steps / p.norms.shape[1]
     for i in dict.fromkeys(int(weighted[j]) for j in (0, len(weighted) // 2, -1)):
@@ -146,10 +143,7 @@ def norms_by_step(p: Picture) -> "Figure":
 
 def profile(p: Picture) -> "Figure":
     """(3) Root mean square over depth at the start, the middle and the end, convolutions and linear layers."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = _curves()
     weighted = np.flatnonzero(p.layers.has_weight)
     depths = np.array(p.layers.depths)[weighted]
     columns = p.norms.shape[1]
@@ -158,6 +152,14 @@ def profile(p: Picture) -> "Figure":
     ax.set(xlabel="depth, 0 image … 1 head", ylabel="RMS of the gradient", yscale="log")
     ax.legend(fontsize=8)
     return figure
+
+
+def _curves() -> "tuple[Figure, Axes]":
+    """An empty drawing for curves; margins are set, since matplotlib takes as long to find them as to draw the rest."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.8))
+    return figure, figure.subplots(gridspec_kw={"left": 0.11, "right": 0.985, "bottom": 0.125, "top": 0.975})
 
 
 def draw(p: Picture, directory: Path) -> dict[str, Path]:

@@ -117,16 +117,21 @@ class DeviceLoader(_Loader):
         generator = stream(self.seed, "augment", epoch)
         corners = torch.randint(2 * self.shift + 1, (len(self.labels), 2), generator=generator)
         mirrored = torch.rand(len(self.labels), generator=generator) < (0.5 if self.flip else 0)
-        return corners.to(self.labels.device), mirrored.to(self.labels.device)
+        return _moved(corners, self.labels.device), _moved(mirrored, self.labels.device)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         corners, mirrored = self.draws(self.sampler.epoch)
         for index in self.sampler:
-            index = index.to(self.labels.device, non_blocking=True)
+            index = _moved(index, self.labels.device)
             images = self.windows[index, :, corners[index, 0], corners[index, 1]]
             if self.flip:
                 images = torch.where(mirrored[index, None, None, None], images.flip(3), images)
             yield images, self.labels[index]
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`. A GPU copies from pinned memory while this process goes on."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class Pictures(Dataset):

@@ -6,7 +6,7 @@ A resolved configuration says exactly how a run computes, so that equal configur
 import ctypes
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from ablate.errors import InputError
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # those that replay recorded kernels on a GPU
 
 
 # Lightning's own other names, by the one that is recorded: one way to compute has one fingerprint.
@@ -36,12 +37,22 @@ def pinned(values: Mapping[str, Any]) -> dict[str, Any]:
     return {path: _at(values, path) for path in AUTO if path != "optimizer.fused" or "fused" in values["optimizer"]}
 
 
-def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
+def threads_unsaid(values: Mapping[str, Any], typed: Container[str]) -> bool:
+    """Whether neither what was `typed`, by its keys, nor an option says how many threads: then a sweep's cell has one.
+
+    Cells run beside each other, and two processes of one thread do more than one of two. The rule asks neither how
+    many cells there are nor how many cores: a grid may grow, and any machine may take part.
+    """
+    return values["threads"] == "auto" and "threads" not in typed
+
+
+def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread: bool = False) -> None:
     """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads. Lightning's other
     names for an accelerator or a precision (cuda, 16) become the ones that are recorded.
 
-    values     the resolved configuration as plain values
-    elsewhere  the run is for another machine: GPUs that are asked for need not be here
+    values      the resolved configuration as plain values
+    elsewhere   the run is for another machine: GPUs that are asked for need not be here
+    one_thread  `threads: auto` is one, as in a sweep that does not say `threads`, rather than all of this machine's
 
     Raises InputError for a precision that images do not have, for an accelerator or a number of devices that this
     machine does not have, or, elsewhere, for what cannot be known from here.
@@ -89,11 +100,18 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False) -> None:
             f"optimizer.fused=true clashes with trainer.gradient_clip_val={trainer['gradient_clip_val']} under"
             f" trainer.precision={trainer['precision']}. Use optimizer.fused=auto, or trainer.precision=32-true."
         )
+    # A graph's gradients lie in its own memory, which its next run overwrites: sums over several would be wrong
+    # (pytorch/pytorch issues 169545 and 96693). They are read and used up before that otherwise.
+    if on_gpu and values["compile"] in CUDA_GRAPHS and trainer["accumulate_grad_batches"] > 1:
+        raise InputError(
+            f"compile={values['compile']} clashes with trainer.accumulate_grad_batches="
+            f"{trainer['accumulate_grad_batches']} on a GPU. Use compile=default or max-autotune-no-cudagraphs."
+        )
     # One process's threads; on a GPU they compute nothing that ends up in the result.
     if on_gpu:
         values["threads"] = None
     elif values["threads"] == "auto":
-        values["threads"] = max(1, len(os.sched_getaffinity(0)) // trainer["devices"])
+        values["threads"] = 1 if one_thread else max(1, len(os.sched_getaffinity(0)) // trainer["devices"])
 
 
 def _precision(trainer: Mapping[str, Any]) -> str | None:

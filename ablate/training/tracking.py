@@ -51,6 +51,10 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
     if mode == "disabled":
         yield None
         return
+    # wandb.init (0.31) would load it from deep within other imports, where pydantic, looking for the source of 60
+    # classes, goes through all loaded modules for every frame on the way: 1.3 s of the processor's time, not 0.4.
+    from wandb.apis import public  # noqa: F401
+
     tracking, by_agent = cfg.tracking, agent.present()
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     covered = {name: config[name] for name, value in agent.parameters().items() if _covers(value, config.get(name))}

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
@@ -77,8 +78,9 @@ def write_run(
     fingerprint = f"{zlib.crc32(repr((overrides, changes, provenance)).encode()):08x}"
     directory = directory or runs / fingerprint
     directory.mkdir(parents=True)
-    config = _config(tuple(typed.items())).replace("\nseed: 0\n", f"\nseed: {seed}\n")
-    (directory / "config.yaml").write_text(config.replace("seed: 0\n", f"seed: {seed}\n", 1))
+    # data.seed is the run's own too.
+    config = re.sub(r"^( *)seed: 0$", rf"\g<1>seed: {seed}", _config(tuple(typed.items())), flags=re.MULTILINE)
+    (directory / "config.yaml").write_text(config)
     known: dict[str, Any] = {
         "fingerprint": directory.name,
         "name": " ".join(overrides),

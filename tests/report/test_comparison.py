@@ -7,6 +7,7 @@ import pytest
 
 from ablate.errors import InputError
 from ablate.report.answer import answer, notes
+from ablate.report.contents import contents
 from ablate.study.comparison import Comparison
 from ablate.study.results import find
 from ablate.study.variants import Variant
@@ -118,9 +119,28 @@ def test_loss_is_better_when_it_is_lower(run, compared):
     assert labelled(comparison, "norm=none").outperforming.share == 1
 
 
+def test_a_cost_is_compared_as_a_metric_and_less_is_better(run, compared):
+    for seed in range(3):
+        run(BATCH, seed, 0.9, history=False, cost={"seconds": 60.0 + seed})
+        run(NONE, seed, 0.9, history=False, cost={"seconds": 40.0 + 2 * seed})
+    comparison = compared(metric="cost/seconds")
+    assert comparison.goal == "minimize"
+    assert labelled(comparison, "norm=none").difference.mean == pytest.approx(-19)
+    assert contents(comparison).rows[1]["difference"][1] == "−19.0"
+
+
+def test_a_report_says_what_the_runs_took_and_on_what(run, compared):
+    for seed in range(3):
+        run(BATCH, seed, 0.9, history=False, cost={"seconds": 60.0})
+    run(NONE, 0, None, history=False, status="diverged", cost={"seconds": 30.0})
+    said = "4 runs, 3.5 min of training in all, on CPU A (2 cores), torch 1.0, code 0123456789"
+    assert contents(compared()).made == said
+
+
 def test_a_metric_that_no_run_has_is_refused(run, compared):
     run(BATCH, 0, 0.9, history=False)
-    with pytest.raises(InputError, match=r"no run has it\. They have test/acc, val/acc"):
+    known = r"They have cost/macs, cost/params, cost/seconds, test/acc, val/acc"
+    with pytest.raises(InputError, match=rf"no run has it\. {known}"):
         compared(metric="test/accuracy")
 
 

@@ -146,6 +146,8 @@ def test_a_point_tells_its_numbers(opened):
 
     strip = opened.find_elements("css selector", "figure svg rect.hit")[0]
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", strip)
+    # Scrolling hides a tip: its event, which comes with the next frame, must be over.
+    opened.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
     ActionChains(opened).move_to_element(strip).perform()
     tip = opened.find_element("id", "tip")
     assert tip.is_displayed()

@@ -1,6 +1,7 @@
 """A sweep file's cells, and what a plan says of them."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hydra.errors import HydraException
 from ablate.errors import InputError
 from ablate.report import plan_table
 from ablate.study import cell as single
-from ablate.study import record, results
+from ablate.study import checks, record, results
 from ablate.study.commandline import register_resolvers
 from ablate.study.composition import Composition
 from ablate.study.engines.pool_worker import Outcome
@@ -20,6 +21,7 @@ from ablate.study.plan import FAILED, INVALID, TO_DO, PlannedCell, plan
 from ablate.study.sweep import Request, to_run
 from ablate.study.sweep_file import SweepFile
 from ablate.study.timing import steps
+from ablate.training import settings
 
 register_resolvers()
 
@@ -204,3 +206,43 @@ def test_a_plan_as_json(tmp_path, capsys):
     plan_table.show(file, cells, as_json=False, every=False)
     out = capsys.readouterr().out
     assert "2 cells: 2 to do" in out and "The cells differ in parameters" in out
+
+
+def test_a_sweep_that_does_not_say_threads_has_one_in_each_cell_whatever_the_machine(tmp_path, monkeypatch, capsys):
+    silent = [text for text in FIXED if text != "threads=1"] + [f"runs_dir={tmp_path}/runs"]
+
+    def found(cores: int, *typed: str, seeds: int = 2, **parameters: Any) -> list[PlannedCell]:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+        file = sweep_file(tmp_path, {"seed": {"values": list(range(seeds))}, **parameters})
+        return plan(file, [*silent, *typed])
+
+    cells = found(8)
+    assert [cell.values["threads"] for cell in cells] == [1, 1]
+    names = [cell.fingerprint for cell in cells]
+    assert [cell.fingerprint for cell in found(2, seeds=5)][:2] == names
+    assert [cell.fingerprint for cell in found(8, "threads=1")] == names
+    assert single.prepare(Composition.of(cells[0].overrides)).fingerprint == names[0]
+    plan_table.show(sweep_file(tmp_path, {"seed": {"value": 0}}), cells, as_json=False, every=False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("threads=1")]
+    assert "threads=8 here" in line and "2 to run leave cores idle: threads=4" in line
+
+    # What is said is done: auto is what a run on its own has.
+    for said in (found(8, "threads=auto"), found(8, threads={"value": "auto"})):
+        assert [cell.values["threads"] for cell in said] == [8, 8]
+        assert plan_table.threads_line(said) is None
+    alone = single.prepare(Composition.of([*silent, "seed=0"]))
+    assert alone.fingerprint == said[0].fingerprint != names[0]
+
+    # Under an agent the same file's cells are the same runs.
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    by_agent = single.prepare(Composition.of([*silent, "seed=0"]))
+    assert by_agent.fingerprint == names[0] and by_agent.composition.overrides[-1] == "threads=1"
+    assert single.prepare(Composition.of([*silent, "threads=auto"])).cfg.threads == 8
+
+
+def test_threads_on_a_gpu_are_nobodys_business(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "_gpus", lambda: 1)
+    monkeypatch.setattr(checks, "check_trainer", lambda cfg: None)  # Lightning finds no GPU
+    (cell,) = plan(sweep_file(tmp_path, {"seed": {"value": 0}}), ["trainer=gpu"])
+    assert cell.values["threads"] is None and not cell.one_thread
+    assert "threads=1" not in cell.overrides

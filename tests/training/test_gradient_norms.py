@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import shutil
 from functools import partial
 from typing import Any
 
@@ -135,6 +136,7 @@ def test_fp16_norms_are_those_of_the_unscaled_gradient(prepared, monkeypatch, fu
 
 
 @pytest.mark.long
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler, which torch.compile needs on a CPU")
 def test_a_compiled_network(prepared):
     # Fused kernels round otherwise: steps too small to carry it on, and no ReLU, whose corner magnifies it.
     chosen = prepared(*BASE, "compile=default", "trainer.max_epochs=1", "optimizer.lr=1e-5", "activation=gelu")

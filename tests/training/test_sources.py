@@ -5,6 +5,7 @@ import pickle
 import struct
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
@@ -196,3 +197,24 @@ def test_a_failed_download_leaves_what_was_there(tmp_path: Path, offline: None) 
     with pytest.raises(InputError):
         sources.cifar10(str(tmp_path / "empty"))
     assert (tmp_path / "empty").is_dir()
+
+
+def test_a_process_reads_a_data_set_once_for_all_its_runs_and_keeps_no_second_one(in_memory, small_source, tmp_path):
+    read = []
+
+    def reader(root, *, part):
+        assert not sources._kept, "the last one should be gone before the next is read"
+        read.append((root, part))
+        return small_source(root)
+
+    def checksum(root, part):
+        data = in_memory(source=partial(reader, part=part), root=root)
+        data.setup()
+        return data.checksum()
+
+    sources._kept.clear()
+    assert checksum(tmp_path, 1) == checksum(tmp_path, 1)
+    assert read == [(tmp_path, 1)]
+    for root, part in ((tmp_path, 2), (tmp_path / "b", 2), (tmp_path, 1)):
+        checksum(root, part)
+    assert read[1:] == [(tmp_path, 2), (tmp_path / "b", 2), (tmp_path, 1)]

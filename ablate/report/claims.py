@@ -1,0 +1,154 @@
+"""Claims held against reports: what a source says, what the runs say, and whether the two agree.
+
+A file of claims is a YAML list. Each claim names a report's folder, beside the file, and what of its comparison speaks
+to it:
+
+    - claim: Deeper plain nets have a higher training error.
+      source: He et al. 2015, figure 6
+      number: 20 layers below 56           # as the source has it
+      report: depth/training_loss          # the folder of a comparison.json
+      variant: model=resnet56              # a row of it; or effect: {norm: none}, a main effect
+      expected: worse                      # than the baseline: better, worse, or, with `ratio`, a number
+
+`ratio: seconds`, `params` or `macs` compares costs: how many times the variant's the baseline's is.
+
+worse and better agree where the difference has that sign and is certain: at 5%, after the correction for all of the
+report's comparisons. They disagree where it is certain and has the other sign. A variant of which every run diverged
+is worse. A number agrees where it lies within the 95% interval, or is what the ratio rounds to where every run costs
+the same.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.errors import InputError, nearest
+from ablate.report.numbers import numbered, unit
+from ablate.study.statistics import LEVEL, Estimate
+
+NEEDED = {"claim", "source", "number", "report", "expected"}
+ONE_OF = ("variant", "effect")
+AGREES, DISAGREES, UNSURE = "agrees", "disagrees", "can't tell"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """ours: the runs' number in words; verdict: agrees, disagrees or can't tell."""
+
+    ours: str
+    verdict: str
+
+
+def show(arguments: Sequence[str]) -> None:
+    """`FILE.yaml`: its claims and their answers as a markdown table. Raises InputError."""
+    if len(arguments) != 1:
+        raise InputError("python -m ablate claims FILE.yaml: give one file of claims.")
+    path = Path(arguments[0])
+    print("| claim | source | its number | ours, 95% CI | |")
+    print("|---|---|---|---|---|")
+    for claim in read(path):
+        found = answer(claim, path.parent)
+        link = f"[{claim['source']}]({(path.parent / claim['report']).as_posix()}/index.html)"
+        cells = (claim["claim"], link, claim["number"], found.ours, f"**{found.verdict}**")
+        print(f"| {' | '.join(' '.join(str(cell).split()) for cell in cells)} |")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The claims of a file. Raises InputError."""
+    try:
+        claims = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(claims, list) or not all(isinstance(claim, dict) for claim in claims):
+        raise InputError(f"{path}: a list of claims is expected.")
+    for claim in claims:
+        known = NEEDED | {*ONE_OF, "ratio"}
+        if missing := NEEDED - set(claim):
+            raise InputError(f"{path}: the claim {claim.get('claim', claim)} lacks {', '.join(sorted(missing))}.")
+        if unknown := set(claim) - known:
+            raise InputError(f"{path}: {sorted(unknown)[0]} is no part of a claim.{nearest(sorted(unknown)[0], known)}")
+        if sum(key in claim for key in ONE_OF) != 1:
+            raise InputError(f"{path}: the claim {claim['claim']} needs either a variant or an effect.")
+        if (claim["expected"] in ("better", "worse")) == ("ratio" in claim):
+            raise InputError(
+                f"{path}: the claim {claim['claim']}: expected is better or worse, or a number of a ratio."
+            )
+    return claims
+
+
+def answer(claim: dict[str, Any], folder: Path) -> Answer:
+    """What the comparison that a claim names says to it. Raises InputError where it has no such variant or effect."""
+    path = folder / claim["report"] / "comparison.json"
+    try:
+        comparison = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): `python -m ablate report … --out {path.parent}`."
+        ) from error
+    if "effect" in claim:
+        return _difference(claim, comparison, _effect(claim, comparison, path))
+    variant = _variant(claim["variant"], comparison, path)
+    if "ratio" in claim:
+        return _ratio(claim, comparison, variant)
+    if not variant["n"] and (lost := _diverged(variant)) == len(variant["runs"]):
+        verdict = AGREES if claim["expected"] == "worse" else DISAGREES
+        return Answer(f"diverged in {lost} of {numbered(lost, 'run')}", verdict)
+    found = _difference(claim, comparison, variant["difference"])
+    lost = _diverged(variant)
+    return Answer(f"{found.ours}; {lost} diverged", found.verdict) if lost else found
+
+
+def _difference(claim: dict[str, Any], comparison: dict[str, Any], difference: dict[str, Any] | None) -> Answer:
+    if difference is None or difference["interval"] is None:
+        return Answer("no two seeds to compare yet", UNSURE)
+    of, mean = unit(comparison["metric"]), difference["mean"]
+    interval = of.interval(difference["interval"], changes=True)
+    what = "" if comparison["metric"] == "test/acc" else f"`{comparison['metric']}` "
+    ours = f"{what}{of.change(mean)}{of.of_difference} ({interval}), n = {difference['n']}"
+    if difference["p_holm"] is None or difference["p_holm"] >= LEVEL:
+        return Answer(ours, UNSURE)
+    is_better = (mean > 0) == (comparison["goal"] == "maximize")
+    return Answer(ours, AGREES if is_better == (claim["expected"] == "better") else DISAGREES)
+
+
+def _ratio(claim: dict[str, Any], comparison: dict[str, Any], variant: dict[str, Any]) -> Answer:
+    baseline = next(v for v in comparison["variants"] if v["is_baseline"])
+    name, expected = claim["ratio"], float(claim["expected"])
+    if name != "seconds":  # the same in every run
+        ratio = baseline["cost"][name] / variant["cost"][name]
+        return Answer(f"{ratio:.1f} times", AGREES if round(ratio) == round(expected) else DISAGREES)
+    if comparison["metric"] != "cost/seconds":
+        raise InputError(f"{claim['report']}: a ratio of seconds takes a report with --metric cost/seconds.")
+    theirs = {run["seed"]: run["value"] for run in baseline["runs"] if run["value"] is not None}
+    pairs = [(theirs[run["seed"]], run["value"]) for run in variant["runs"] if run["value"] and run["seed"] in theirs]
+    logarithms = Estimate(tuple(math.log(a / b) for a, b in pairs))
+    if logarithms.mean is None or logarithms.interval is None:
+        return Answer("no two seeds to compare yet", UNSURE)
+    low, high = (math.exp(end) for end in logarithms.interval)
+    ours = f"{math.exp(logarithms.mean):.1f} times ({low:.1f} to {high:.1f}), n = {logarithms.n}"
+    return Answer(ours, AGREES if low <= expected <= high else DISAGREES)
+
+
+def _variant(label: str, comparison: dict[str, Any], path: Path) -> dict[str, Any]:
+    labels = [variant["label"] for variant in comparison["variants"]]
+    if label not in labels:
+        raise InputError(f"{path} has no variant {label}.{nearest(label, labels)} Variants: {', '.join(labels)}.")
+    found: dict[str, Any] = comparison["variants"][labels.index(label)]
+    return found
+
+
+def _effect(claim: dict[str, Any], comparison: dict[str, Any], path: Path) -> dict[str, Any]:
+    for effect in comparison["effects"]:
+        if dict(zip(effect["factors"], effect["values"], strict=True)) == claim["effect"]:
+            found: dict[str, Any] = effect
+            return found
+    raise InputError(f"{path} has no effect {claim['effect']}.")
+
+
+def _diverged(variant: dict[str, Any]) -> int:
+    return sum(run["status"] == "diverged" for run in variant["runs"])

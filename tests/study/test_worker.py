@@ -1,0 +1,34 @@
+"""What a worker pays once, and what it pays for every cell."""
+
+from ablate.study import cell, composition
+
+
+def test_a_worker_composes_each_further_seed_once_and_counts_no_network_twice(prepared, monkeypatch):
+    composed, counted = [], []
+    compose, count = composition.compose, cell.cost
+
+    def composing(config_name, overrides, **kwargs):
+        composed.append(overrides)
+        return compose(config_name, overrides=overrides, **kwargs)
+
+    monkeypatch.setattr(composition, "compose", composing)
+    monkeypatch.setattr(cell, "cost", lambda *arguments: counted.append(arguments) or count(*arguments))
+    monkeypatch.setattr(cell, "_costs", {})
+    first = prepared("norm=none", "seed=0")
+    assert first.composition.name.endswith("norm=none")
+    before = len(composed)
+    second = prepared("norm=none", "seed=1")
+    assert second.composition.name.endswith("norm=none seed=1") and second.cost == first.cost
+    assert len(composed) == before + 1 and len(counted) == 1
+    assert prepared("norm=batch", "seed=1").cost.params > first.cost.params and len(counted) == 2
+
+
+def test_what_was_composed_is_known_only_to_its_own_application(monkeypatch):
+    """Applications have search paths, and so folders of options, of their own."""
+    asked = []
+    monkeypatch.setattr(composition, "composed", lambda overrides: asked.append(overrides) or object())
+    here, there = object(), object()
+    known = composition._known("seed=123", loader=here)
+    assert composition._known("seed=123", loader=here) is known
+    assert composition._known("seed=123", loader=there) is not known
+    assert asked == [["seed=123"]] * 2
