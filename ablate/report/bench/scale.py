@@ -1,0 +1,116 @@
+"""What a plan, a report and the runs' directories cost as a sweep grows to 10,000 cells.
+
+One cell is trained; its files and their size are what a run leaves. The other cells' results are made up beside it:
+directories with a record, a configuration and the trained cell's curves and gradient norms, which is what a plan and a
+report read. Each command is a process of its own, of one thread, the start of Python included.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.errors import InputError
+from ablate.study import record
+from ablate.study.composition import Composition
+from ablate.study.plan import PlannedCell, plan
+from ablate.study.sweep_file import SweepFile
+
+TITLE = "a sweep's growth: seconds of the processor, seconds by the clock and memory of each command; a run's directory"
+# Cells as networks x learning rates x seeds.
+SIZES = ((20, 1, 5), (40, 5, 5), (40, 25, 10))
+NETWORKS = {
+    "model": ["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"],
+    "norm": ["batch", "none"],
+    "shortcut": ["zero_pad", "projection"],
+    "placement": ["original", "full_pre_activation"],
+}
+SERIES = ("metrics.parquet", "gradient_norms.parquet")
+
+
+def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per size: what its commands took, before any cell has a result and when all have, and what a run left.
+
+    Raises InputError for an override of what is varied here, or of where runs lie.
+    """
+    for key, typed in Composition.of(overrides).overridden.items():
+        if key.split(".")[0] in (*NETWORKS, "data", "seed", "runs_dir", "rerun") or key == "optimizer.lr":
+            raise InputError(f"{typed}: the bench sets that itself and does nothing with it.")
+    with tempfile.TemporaryDirectory() as folder:
+        return [_compare(Path(folder) / str(number), overrides, *size) for number, size in enumerate(SIZES)]
+
+
+def _compare(folder: Path, overrides: Sequence[str], networks: int, rates: int, seeds: int) -> dict[str, Any]:
+    folder.mkdir()
+    file = sweep_file(folder, networks, rates, seeds)
+    typed = ["data=digits", "threads=1", f"runs_dir={folder}/runs", *overrides]
+    took = {"plan": _took(["plan", str(file), *typed])}
+    cells = plan(SweepFile.read(file), typed)
+    _took(cells[0].overrides)
+    files = [path for path in cells[0].directory.rglob("*") if path.is_file()]
+    left = {"files per run": len(files), "kB per run": sum(path.stat().st_size for path in files) / 1000}
+    make_up(cells[0].directory, cells[1:])
+    took["plan of all done"] = _took(["plan", str(file), *typed])
+    took["report"] = _took(["report", str(file), *typed, "--out", str(folder / "report")])
+    commands = {f"{name}, {unit}": value for name, found in took.items() for unit, value in found.items()}
+    return {"cells": len(cells), "networks": networks, **commands, **left}
+
+
+def sweep_file(folder: Path, networks: int, rates: int, seeds: int) -> Path:
+    """The first of NETWORKS, crossed with so many learning rates and seeds."""
+    placements = NETWORKS["placement"][: networks // 20]
+    choices = NETWORKS | {"placement": placements, "optimizer.lr": [round(0.002 * (n + 1), 3) for n in range(rates)]}
+    parameters = {key: {"values": values} for key, values in (choices | {"seed": list(range(seeds))}).items()}
+    file = folder / "sweep.yaml"
+    file.write_text(yaml.safe_dump({"method": "grid", "parameters": parameters}, sort_keys=False))
+    return file
+
+
+def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
+    """Results of `cells` in the directories that are theirs: the `trained` one's, with other accuracies and costs."""
+    known = record.read(trained)
+    assert known is not None
+    for cell in cells:
+        assert cell.values is not None
+        draw = random.Random(cell.fingerprint)
+        values = {"val/acc": draw.gauss(0.9, 0.01), "test/acc": draw.gauss(0.9, 0.01)}
+        cell.directory.mkdir()
+        for name in SERIES:
+            (cell.directory / name).hardlink_to(trained / name)
+        (cell.directory / "config.yaml").write_text(yaml.dump(cell.values, Dumper=yaml.CSafeDumper, sort_keys=False))
+        record.write(
+            cell.directory,
+            known
+            | {
+                "fingerprint": cell.fingerprint,
+                "name": cell.name,
+                "choices": known["choices"] | {key: cell.assignment[key] for key in NETWORKS if key in cell.assignment},
+                "overrides": cell.overrides,
+                "seed": cell.values["seed"],
+                "summary": known["summary"] | values,
+                "cost": known["cost"] | {"params": cell.params, "macs": cell.macs},
+            },
+        )
+
+
+def _took(arguments: Sequence[str]) -> dict[str, float]:
+    """What `python -m ablate …` took: s, clock s, MB."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-m", "ablate", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said.read().decode()}")
+    seconds = time.perf_counter() - start
+    return {"s": used.ru_utime + used.ru_stime, "clock s": seconds, "MB": used.ru_maxrss / 1000}
