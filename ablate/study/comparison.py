@@ -107,7 +107,7 @@ def from_plan(
             seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
             status=cell.status,
             overrides=tuple(cell.overrides),
-            result=read(cell.directory) if cell.record else None,
+            result=read(cell.directory, cell.record) if cell.record else None,
             reason=cell.reason,
             same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
         )

@@ -48,10 +48,13 @@ class Result:
         return choices[key] if key in choices else at(self.config, key)
 
 
-def read(directory: Path) -> Result | None:
-    """The run in `directory`, or None. Raises InputError where its files cannot be understood."""
+def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
+    """The run in `directory`, or None. `known`: its record, where that has been read already.
+
+    Raises InputError where its files cannot be understood.
+    """
     try:
-        known = record.read(directory)
+        known = known or record.read(directory)
         if known is None and not (directory / "run.json").exists():
             return None
         if known is None:

@@ -32,6 +32,7 @@ NETWORKS = {
     "shortcut": ["zero_pad", "projection"],
     "placement": ["original", "full_pre_activation"],
 }
+OWN = ("data=digits", "threads=1")
 SERIES = ("metrics.parquet", "gradient_norms.parquet")
 
 
@@ -43,24 +44,28 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
     for key, typed in Composition.of(overrides).overridden.items():
         if key.split(".")[0] in (*NETWORKS, "data", "seed", "runs_dir", "rerun") or key == "optimizer.lr":
             raise InputError(f"{typed}: the bench sets that itself and does nothing with it.")
-    with tempfile.TemporaryDirectory() as folder:
-        return [_compare(Path(folder) / str(number), overrides, *size) for number, size in enumerate(SIZES)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _took([*OWN, f"runs_dir={folder / 'trained'}", *overrides])
+        (trained,) = (folder / "trained").iterdir()
+        files = [path for path in trained.rglob("*") if path.is_file()]
+        left = {"files per run": len(files), "kB per run": sum(path.stat().st_size for path in files) / 1000}
+        return [_compare(folder / str(number), trained, overrides, *size) | left for number, size in enumerate(SIZES)]
 
 
-def _compare(folder: Path, overrides: Sequence[str], networks: int, rates: int, seeds: int) -> dict[str, Any]:
+def _compare(
+    folder: Path, trained: Path, overrides: Sequence[str], networks: int, rates: int, seeds: int
+) -> dict[str, Any]:
     folder.mkdir()
     file = sweep_file(folder, networks, rates, seeds)
-    typed = ["data=digits", "threads=1", f"runs_dir={folder}/runs", *overrides]
+    typed = [*OWN, f"runs_dir={folder}/runs", *overrides]
     took = {"plan": _took(["plan", str(file), *typed])}
     cells = plan(SweepFile.read(file), typed)
-    _took(cells[0].overrides)
-    files = [path for path in cells[0].directory.rglob("*") if path.is_file()]
-    left = {"files per run": len(files), "kB per run": sum(path.stat().st_size for path in files) / 1000}
-    make_up(cells[0].directory, cells[1:])
+    make_up(trained, cells)
     took["plan of all done"] = _took(["plan", str(file), *typed])
     took["report"] = _took(["report", str(file), *typed, "--out", str(folder / "report")])
     commands = {f"{name}, {unit}": value for name, found in took.items() for unit, value in found.items()}
-    return {"cells": len(cells), "networks": networks, **commands, **left}
+    return {"cells": len(cells), "networks": networks, **commands}
 
 
 def sweep_file(folder: Path, networks: int, rates: int, seeds: int) -> Path:
@@ -74,14 +79,14 @@ def sweep_file(folder: Path, networks: int, rates: int, seeds: int) -> Path:
 
 
 def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
-    """Results of `cells` in the directories that are theirs: the `trained` one's, with other accuracies and costs."""
+    """Results of `cells` in the directories that are theirs: the `trained` run's, with other accuracies and costs."""
     known = record.read(trained)
     assert known is not None
     for cell in cells:
         assert cell.values is not None
         draw = random.Random(cell.fingerprint)
         values = {"val/acc": draw.gauss(0.9, 0.01), "test/acc": draw.gauss(0.9, 0.01)}
-        cell.directory.mkdir()
+        cell.directory.mkdir(parents=True)
         for name in SERIES:
             (cell.directory / name).hardlink_to(trained / name)
         (cell.directory / "config.yaml").write_text(yaml.dump(cell.values, Dumper=yaml.CSafeDumper, sort_keys=False))
