@@ -29,22 +29,15 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
         loop = Loop(cfg, new_trainer(cfg, Path(folder), [], []))
     loop.step()
 
-    def batch() -> float:
-        loader = loop.data.train_dataloader()
-        paired.wait()
-        start = clock()
-        for content in loader:
+    def epoch() -> None:
+        for content in loop.data.train_dataloader():
             loop.data.on_after_batch_transfer(content, 0)
-        paired.wait()
-        return (clock() - start) / len(loader)
+
+    def batch() -> float:
+        return paired.seconds(epoch, clock=clock) / (EPOCH // 128)
 
     def step() -> float:
-        paired.wait()
-        start = clock()
-        for _ in range(STEPS):
-            loop.step()
-        paired.wait()
-        return (clock() - start) / STEPS
+        return paired.seconds(loop.step, STEPS, clock) / STEPS
 
     found = paired.in_turns({"batch": batch, "step": step}, ROUNDS)
     return [

@@ -2,11 +2,12 @@
 
 A step counts 2 operations per multiply-add of the network's convolutions and linear layers, as `describe` counts
 those, and three times a forward: the backward multiplies once for the weights and once for the activations. The peak
-is that of one large square matrix product in the same precision.
+is that of one large square matrix product in the same precision. On a CPU the rates are per second that each thread
+works, whatever else the machine does.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -47,12 +48,16 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int) -> dic
     dtype = torch.bfloat16 if loop.low else torch.float32
     left, right = (torch.randn(rows, rows, dtype=dtype, device=loop.device) for _ in range(2))
 
+    clock, threads = paired.clock(cfg), cfg.threads or 1
+
+    def rate(operations: int, do: Callable[[], object]) -> float:
+        return operations * together * threads / paired.seconds(do, together, clock)
+
     def step() -> float:
-        seconds = paired.seconds(partial(loop.train, *content), together)
-        return 2 * 3 * chosen.cost.macs * batch * together / seconds
+        return rate(2 * 3 * chosen.cost.macs * batch, partial(loop.train, *content))
 
     def product() -> float:
-        return 2 * rows**3 * together / paired.seconds(lambda: left @ right, together)
+        return rate(2 * rows**3, lambda: left @ right)
 
     step()
     product()
@@ -62,5 +67,5 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int) -> dic
         "stated",
         [a / b for a, b in zip(found["step"], found["product"], strict=True)],
         f"{median(found['step']) / 1e9:,.0f} of {median(found['product']) / 1e9:,.0f} GFLOP/s, {cfg.trainer.precision};"
-        f" {ROUNDS} rounds, by the clock",
+        f" {ROUNDS} rounds",
     )
