@@ -76,6 +76,12 @@ def test_the_harness_is_measured_in_whole_rounds(monkeypatch):
     assert row["goal"] == "<= 1.02" and row["how"].endswith("2 rounds of 4 steps")
 
 
+def test_a_training_that_diverges_measures_nothing(monkeypatch):
+    small(monkeypatch, harness, ON_CPU=(("resnet20", 8, 4),), ROUNDS=1, CAPACITY=4, WARM_UP=2)
+    with pytest.raises(InputError, match="diverged"):
+        harness.compare([*ON_ONE_CORE, "norm=none", "optimizer.lr=1e12", "schedule=constant"])
+
+
 def test_the_usual_recipe_sees_the_pixels_of_the_default_one():
     own = images.overrides("fashion_mnist", 20, test=2, channels=1, size=28)
     cfg = paired.prepared(ON_ONE_CORE, [*own, "data.batch_size=4"]).cfg
@@ -90,7 +96,7 @@ def test_the_usual_recipe_sees_the_pixels_of_the_default_one():
 
 
 def test_recipe(monkeypatch):
-    small(monkeypatch, recipe, EPOCH=2560, ROUNDS=1, WORKERS=0)
+    small(monkeypatch, recipe, EPOCH=5120, ROUNDS=1, WORKERS=0)
     (row,) = checked(recipe.compare(ON_ONE_CORE), 1)
     assert "1 rounds of 256 images" in row["how"]
 
@@ -125,8 +131,8 @@ def test_memory_is_that_of_processes_of_their_own(monkeypatch):
         return {"run": {"before": 100, "peak": 300}, "plain": {"before": 50, "peak": 200}}[way]
 
     monkeypatch.setattr(memory, "_measured", measured)
-    (row,) = checked(memory.compare(ON_ONE_CORE), 1)
-    assert row["median"] == 1.5
+    whole, added = checked(memory.compare(ON_ONE_CORE), 2)
+    assert whole["median"] == 1.5 and added["median"] == 4 / 3
     chosen = Composition.of(told["run"])
     assert chosen.choices["shortcut"] == "projection" and told["plain"]["threads"] == 1
     with torch.device("meta"):

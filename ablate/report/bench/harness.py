@@ -17,7 +17,6 @@ from pytorch_lightning.callbacks import Callback
 
 from ablate.report.bench import images, paired
 from ablate.report.bench.by_hand import Loop
-from ablate.study import cell
 from ablate.training.recorder import CAPACITY
 from ablate.training.trainer import new_trainer
 
@@ -107,7 +106,7 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int, goal: 
         run = [f"runs_dir={folder}", "tracking=offline", "gradient_norms.pictures=false"]
         chosen = paired.prepared(overrides, [*_chosen(model, size, batch, ROUNDS * CAPACITY + WARM_UP), *run])
         beside = Beside(chosen.cfg, (ROUNDS * CAPACITY + WARM_UP) // TURN[chosen.cfg.trainer.accelerator])
-        cell.run(chosen, progress=lambda bar: beside)
+        paired.trained(chosen, beside)
     per_round, warm = CAPACITY // beside.steps, WARM_UP // beside.steps
     harness, by_hand = (
         [sum(times[at : at + per_round]) for at in range(warm, len(times), per_round)]

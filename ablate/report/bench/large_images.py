@@ -19,7 +19,6 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
 from ablate.report.bench import images, paired
-from ablate.study import cell
 from ablate.training import build
 
 TITLE = "large images"
@@ -121,7 +120,7 @@ def _ends_of_batches(cfg: Any) -> list[float]:
 
 def _ends_of_steps(overrides: Sequence[str], own: list[str]) -> list[float]:
     steps = Steps()
-    cell.run(paired.prepared(overrides, own), progress=lambda bar: steps)
+    paired.trained(paired.prepared(overrides, own), steps)
     return steps.ends
 
 

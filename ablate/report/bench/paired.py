@@ -39,9 +39,15 @@ def clock(cfg: DictConfig) -> Callable[[], float]:
     return time.process_time if cfg.trainer.accelerator == "cpu" else time.perf_counter
 
 
-def silent(bar: bool) -> Callback:
-    """The progress of a run that shows none."""
-    return Callback()
+def trained(chosen: cell.Cell, watching: Callback | None = None) -> dict[str, Any]:
+    """The record of a run of `chosen`, all of it real; `watching` takes the place of what shows its progress.
+
+    Raises InputError where the run diverges: a training cut short is no measure.
+    """
+    record, _ = cell.run(chosen, progress=lambda bar: watching or Callback())
+    if record["status"] != "finished":
+        raise InputError(f"{' '.join(chosen.composition.overrides)}: the training diverged, which measures nothing.")
+    return record
 
 
 def wait() -> None:
