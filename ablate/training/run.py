@@ -114,6 +114,7 @@ def _train(
     network = build.initialised_network(cfg)
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
+        torch.compiler.reset()  # after some networks in one process the next would be left as it is
         network.compile(mode=cfg.compile)
     pictures = [FlowPictures(history, wandb_run, network, write_history)] if cfg.gradient_norms.pictures else []
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
