@@ -4,7 +4,10 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
+
+from ablate.report.bench import NAMES as COMPARISONS
 
 
 def train(cfg: Any, flags: set[str]) -> None:
@@ -32,11 +35,11 @@ def describe(cfg: Any, flags: set[str]) -> None:
 
 
 def bench(cfg: Any, flags: set[str]) -> None:
-    """What the harness costs on this machine."""
+    """[NAME …] What the harness costs on this machine."""
     from ablate.report import bench
 
     _loaded()
-    bench.show(_composition(cfg), as_json="--json" in flags)
+    bench.show(_composition(cfg).overrides, flags - {"--json"}, as_json="--json" in flags)
 
 
 def flow(arguments: list[str]) -> None:
@@ -79,10 +82,10 @@ def claims(arguments: list[str]) -> None:
     claims.show(arguments)
 
 
-# Commands on a composed configuration, with the flags that are their own: all else on the line is Hydra's.
+# Commands on a composed configuration, with the words that are their own: all else on the line is Hydra's.
 ON_CONFIGURATION: dict[str, tuple[Callable[[Any, set[str]], None], set[str]]] = {
     "describe": (describe, {"--json", "--table"}),
-    "bench": (bench, {"--json"}),
+    "bench": (bench, {"--json", *COMPARISONS}),
 }
 ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
     "plan": plan,
@@ -100,6 +103,15 @@ def _no_such_command(name: str) -> None:
     raise InputError(
         f"{name}: there is no such command.{nearest(name, commands)} Commands: {', '.join(commands)};"
         " without one, a design is trained, and every word is axis=option or key=value."
+    )
+
+
+def _no_such_word(command: str, word: str, known: set[str]) -> None:
+    from ablate.errors import InputError, nearest
+
+    names = sorted(known)
+    raise InputError(
+        f"{command} {word}: {command} does not take that.{nearest(word, names)} It takes {', '.join(names)}."
     )
 
 
@@ -152,8 +164,13 @@ def main() -> None:
     command, own_flags = ON_CONFIGURATION.get(name, (train, set()))
     if name in ON_CONFIGURATION:
         del sys.argv[1]
-    flags = {argument for argument in sys.argv if argument in own_flags}
-    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument not in flags]
+    # A command's own words come first: later ones may be the values of Hydra's flags.
+    words = list(takewhile(str.isidentifier, sys.argv[1:]))
+    if unknown := [word for word in words if word not in own_flags]:
+        sys.exit(commandline.guarded(_no_such_word, name, unknown[0], own_flags))
+    rest = sys.argv[1 + len(words) :]
+    flags = {*words, *(argument for argument in rest if argument.startswith("-") and argument in own_flags)}
+    sys.argv[1:] = [argument for argument in rest if argument not in flags or not argument.startswith("-")]
 
     codes: list[int] = []
 

@@ -17,6 +17,7 @@ report() {
 }
 report depth sweeps/depth.yaml --metric train/loss
 report depth_residual sweeps/depth.yaml --baseline shortcut=zero_pad
+report norm_slow sweeps/norm.yaml --baseline optimizer.lr=0.005
 for question in shortcuts norm block_depth blocks placement precision; do
     report "$question" "sweeps/$question.yaml"
 done

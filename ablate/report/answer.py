@@ -167,6 +167,8 @@ def notes(comparison: Comparison) -> list[str]:
         )
         more = f"; {len(counts) - 3} more" if len(counts) > 3 else ""
         said.append(f"The runs do not share their {fact}: {listed}{more}.")
+    if comparison.metric == "cost/seconds":
+        said.append("Times compare where nothing else ran beside these runs: one at a time, on an idle machine.")
     dirty = sum(bool((r.record["provenance"].get("git") or {}).get("dirty")) for r in results)
     if dirty:
         said.append(f"{numbered(dirty, 'run')} had uncommitted changes in the code: which, nobody knows.")

@@ -13,9 +13,9 @@ to it:
 `ratio: seconds`, `params` or `macs` compares costs: how many times the variant's the baseline's is.
 
 worse and better agree where the difference has that sign and is certain: at 5%, after the correction for all of the
-report's comparisons. They disagree where it is certain and has the other sign. A variant of which every run diverged
-is worse. A number agrees where it lies within the 95% interval, or is what the ratio rounds to where every run costs
-the same.
+report's comparisons. They disagree where it is certain and has the other sign. A variant of which every run diverged is
+worse; of one that lost some, the rest can only tell that it is worse. A number agrees where it lies within the 95%
+interval, or, where every run costs the same, is what the ratio rounds to.
 """
 
 import json
@@ -55,7 +55,8 @@ def show(arguments: Sequence[str]) -> None:
         found = answer(claim, path.parent)
         link = f"[{claim['source']}]({(path.parent / claim['report']).as_posix()}/index.html)"
         cells = (claim["claim"], link, claim["number"], found.ours, f"**{found.verdict}**")
-        print(f"| {' | '.join(' '.join(str(cell).split()) for cell in cells)} |")
+        words = [" ".join(str(cell).replace("|", "\\|").split()) for cell in cells]
+        print(f"| {' | '.join(words)} |")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -74,10 +75,11 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"{path}: {sorted(unknown)[0]} is no part of a claim.{nearest(sorted(unknown)[0], known)}")
         if sum(key in claim for key in ONE_OF) != 1:
             raise InputError(f"{path}: the claim {claim['claim']} needs either a variant or an effect.")
-        if (claim["expected"] in ("better", "worse")) == ("ratio" in claim):
-            raise InputError(
-                f"{path}: the claim {claim['claim']}: expected is better or worse, or a number of a ratio."
-            )
+        is_number, is_ratio = isinstance(claim["expected"], int | float), "ratio" in claim
+        if is_number != is_ratio or not (is_ratio or claim["expected"] in ("better", "worse")):
+            raise InputError(f"{path}: the claim {claim['claim']} expects better or worse, or a number of a ratio.")
+        if is_ratio and (claim["ratio"] not in ("seconds", "params", "macs") or "variant" not in claim):
+            raise InputError(f"{path}: the claim {claim['claim']}: a variant has a ratio of seconds, params or macs.")
     return claims
 
 
@@ -93,19 +95,25 @@ def answer(claim: dict[str, Any], folder: Path) -> Answer:
     if "effect" in claim:
         return _difference(claim, comparison, _effect(claim, comparison, path))
     variant = _variant(claim["variant"], comparison, path)
+    baseline = next(v for v in comparison["variants"] if v["is_baseline"])
     if "ratio" in claim:
-        return _ratio(claim, comparison, variant)
-    if not variant["n"] and (lost := _diverged(variant)) == len(variant["runs"]):
+        return _ratio(claim, comparison, variant, baseline)
+    lost, theirs = _diverged(variant), _diverged(baseline)
+    if lost and lost == len(variant["runs"]) and not theirs:
         verdict = AGREES if claim["expected"] == "worse" else DISAGREES
         return Answer(f"diverged in {lost} of {numbered(lost, 'run')}", verdict)
     found = _difference(claim, comparison, variant["difference"])
-    lost = _diverged(variant)
-    return Answer(f"{found.ours}; {lost} diverged", found.verdict) if lost else found
+    if not lost and not theirs:
+        return found
+    # The difference is of the finished runs, which flatters whoever lost some: it can only tell against it.
+    is_worse = found.verdict == (AGREES if claim["expected"] == "worse" else DISAGREES)
+    ours = f"{found.ours}; diverged: {lost}, of the baseline {theirs}"
+    return Answer(ours, found.verdict if is_worse and not theirs else UNSURE)
 
 
 def _difference(claim: dict[str, Any], comparison: dict[str, Any], difference: dict[str, Any] | None) -> Answer:
     if difference is None or difference["interval"] is None:
-        return Answer("no two seeds to compare yet", UNSURE)
+        return Answer("no interval: no two seeds, or none that differ", UNSURE)
     of, mean = unit(comparison["metric"]), difference["mean"]
     interval = of.interval(difference["interval"], changes=True)
     what = "" if comparison["metric"] == "test/acc" else f"`{comparison['metric']}` "
@@ -116,19 +124,23 @@ def _difference(claim: dict[str, Any], comparison: dict[str, Any], difference: d
     return Answer(ours, AGREES if is_better == (claim["expected"] == "better") else DISAGREES)
 
 
-def _ratio(claim: dict[str, Any], comparison: dict[str, Any], variant: dict[str, Any]) -> Answer:
-    baseline = next(v for v in comparison["variants"] if v["is_baseline"])
-    name, expected = claim["ratio"], float(claim["expected"])
+def _ratio(
+    claim: dict[str, Any], comparison: dict[str, Any], variant: dict[str, Any], baseline: dict[str, Any]
+) -> Answer:
+    name, expected = claim["ratio"], claim["expected"]
+    if None in (variant["cost"][name], baseline["cost"][name]):
+        return Answer("not run yet", UNSURE)
     if name != "seconds":  # the same in every run
         ratio = baseline["cost"][name] / variant["cost"][name]
-        return Answer(f"{ratio:.1f} times", AGREES if round(ratio) == round(expected) else DISAGREES)
+        decimals = len(str(expected).partition(".")[2])
+        return Answer(f"{ratio:.1f} times", AGREES if f"{ratio:.{decimals}f}" == str(expected) else DISAGREES)
     if comparison["metric"] != "cost/seconds":
         raise InputError(f"{claim['report']}: a ratio of seconds takes a report with --metric cost/seconds.")
     theirs = {run["seed"]: run["value"] for run in baseline["runs"] if run["value"] is not None}
     pairs = [(theirs[run["seed"]], run["value"]) for run in variant["runs"] if run["value"] and run["seed"] in theirs]
     logarithms = Estimate(tuple(math.log(a / b) for a, b in pairs))
     if logarithms.mean is None or logarithms.interval is None:
-        return Answer("no two seeds to compare yet", UNSURE)
+        return Answer("no interval: no two seeds, or none that differ", UNSURE)
     low, high = (math.exp(end) for end in logarithms.interval)
     ours = f"{math.exp(logarithms.mean):.1f} times ({low:.1f} to {high:.1f}), n = {logarithms.n}"
     return Answer(ours, AGREES if low <= expected <= high else DISAGREES)

@@ -50,10 +50,13 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
 
 def threads_line(cells: Sequence[PlannedCell]) -> str | None:
     """What a sweep that does not say `threads` should know: whose results are not its cells', and what lies idle."""
-    if not any(cell.one_thread for cell in cells):
+    cores = len(os.sched_getaffinity(0))
+    if cores == 1 or not any(cell.one_thread for cell in cells):
         return None
-    left, cores = sum(cell.status not in (*RESULTS, INVALID) for cell in cells), len(os.sched_getaffinity(0))
-    idle = f" {left} to run leave cores idle: threads={cores // left} would use them." if 0 < 2 * left <= cores else ""
+    left = sum(cell.status != INVALID for cell in cells)
+    is_new = not any(cell.status in RESULTS for cell in cells)  # with other threads a result would be another
+    use_all = is_new and 0 < 2 * left <= cores
+    idle = f" {left} to run leave cores idle: threads={cores // left} would use them." if use_all else ""
     return (
         f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
         f" and is another result.{idle}"

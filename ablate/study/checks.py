@@ -58,7 +58,7 @@ def _check_data(values: dict[str, Any]) -> None:
 
 def _cost(overrides: Sequence[str], parts: dict[str, Any]) -> Cost:
     cfg, stages = OmegaConf.create(parts), parts["model"]["stages"]
-    cfg.model.stages = [min(blocks, ALIKE) for blocks in stages]
+    cfg.model.stages = [min(blocks, ALIKE) if isinstance(blocks, int) else blocks for blocks in stages]
     try:
         with torch.device("meta"):
             net = network(cfg)

@@ -9,22 +9,25 @@ from collections.abc import Sequence
 from ablate.study.plan import PlannedCell
 from ablate.study.record import RESULTS
 
+HARDWARE = ("accelerator", "devices", "precision")
+
 log = logging.getLogger(__name__)
 
 
 def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
     """Set `seconds` of the cells that have no result.
 
-    Training time is taken to be proportional to multiply-adds times epochs among cells with the same data, threads and
-    trainer, its epochs aside: what else is set there limits an epoch's batches, say. Where none of those has a result,
-    one of them is timed for a few steps on random images (`measure`), unless it is for another machine, its data are
-    not here, or it fails: then the estimate is None.
+    Training time is taken to be proportional to multiply-adds times epochs among cells with the same data, threads,
+    hardware and limits to an epoch's batches. Where none of those has a result, one of them is timed for a few steps on
+    random images (`measure`), unless it is for another machine, its data are not here, or it fails: then the estimate
+    is None.
     """
     groups: dict[str, list[PlannedCell]] = defaultdict(list)
     for cell in cells:
         if cell.values is not None:
             data = {key: value for key, value in cell.values["data"].items() if key != "seed"}
-            trainer = {key: value for key, value in cell.values["trainer"].items() if key != "max_epochs"}
+            names = [key for key in cell.values["trainer"] if key in HARDWARE or key.startswith("limit_")]
+            trainer = {key: cell.values["trainer"][key] for key in names}
             groups[json.dumps([data, trainer, cell.values["threads"]])].append(cell)
     for group in groups.values():
         left = [cell for cell in group if cell.status not in RESULTS]

@@ -60,8 +60,9 @@ def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
         if known is None:
             raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
         # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
-        # What follows the seed, such as data.seed, goes with it.
-        seed = rf"^ *seed: {known['seed']}\n"
+        # data.seed follows the seed unless it was typed.
+        follows = not any(_key(text) == "data.seed" for text in known["overrides"])
+        seed = rf"^{' *' if follows else ''}seed: {known['seed']}\n"
         text = re.sub(seed, "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
         return Result(directory, known, _parsed(text))
     except (yaml.YAMLError, FileNotFoundError) as error:

@@ -75,16 +75,20 @@ def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, watch:
         return _train(cfg, data, directory, wandb_run, checkpoint, watch)
 
 
-def _train(
-    cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch
-) -> Outcome:
-    quieten()
+def set_numerics(cfg: DictConfig) -> None:
+    """This process computes as the resolved `cfg` says: threads, and what float32 products may be rounded to."""
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     torch.backends.cudnn.allow_tf32 = cfg.matmul_precision != "highest"  # convolutions have a switch of their own, on
     if cfg.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
         torch.set_num_threads(cfg.threads)
 
+
+def _train(
+    cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch
+) -> Outcome:
+    quieten()
+    set_numerics(cfg)
     watch.may_write()
     history = RunHistory(directory, watch.may_write)
     if checkpoint is not None:
@@ -110,6 +114,7 @@ def _train(
     network = build.initialised_network(cfg)
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
+        torch.compiler.reset()  # after some networks in one process the next would be left as it is
         network.compile(mode=cfg.compile)
     pictures = [FlowPictures(history, wandb_run, network, write_history)] if cfg.gradient_norms.pictures else []
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]

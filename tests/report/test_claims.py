@@ -61,7 +61,12 @@ def test_runs_that_all_diverged_are_worse(report, answer):
 def test_some_that_diverged_are_said(report, answer):
     report([0.80, 0.82, 0.79, None])
     found = answer(expected="worse")
-    assert found.ours.endswith("n = 3; 1 diverged") and found.verdict == "agrees"
+    assert found.ours.endswith("n = 3; diverged: 1, of the baseline 0") and found.verdict == "agrees"
+
+
+def test_those_that_are_left_cannot_tell_that_a_variant_is_better(report, answer):
+    report([0.95, 0.96, 0.94, None])
+    assert answer(expected="better").verdict == answer(expected="worse").verdict == "can't tell"
 
 
 def test_less_of_a_cost_is_better(report, answer):
@@ -79,6 +84,7 @@ def test_ratios_of_costs(report, answer):
     assert found.ours == f"{np.exp(logarithms.mean()):.1f} times ({low:.1f} to {high:.1f}), n = 4"
     assert [found.verdict, answer(ratio="seconds", expected=6).verdict] == ["agrees", "disagrees"]
     assert answer(ratio="params", expected=4) == claims.Answer("4.0 times", "agrees")
+    assert answer(ratio="params", expected=4.2).verdict == "disagrees"
 
 
 def test_a_main_effect(run, compared, tmp_path, answer):
@@ -100,6 +106,8 @@ def test_a_main_effect(run, compared, tmp_path, answer):
         ({"expected": "worse", "effect": {"norm": "none"}}, "either a variant or an effect"),
         ({"expected": "worse", "repport": "x"}, "Did you mean report"),
         ({}, "lacks expected"),
+        ({"expected": "six", "ratio": "seconds"}, "a number of a ratio"),
+        ({"expected": 6, "ratio": "time"}, "a ratio of seconds, params or macs"),
         ({"expected": "worse", "variant": "norm=non"}, "Did you mean norm=none"),
         ({"expected": "worse", "report": "elsewhere"}, "elsewhere.comparison.json cannot be read"),
     ],

@@ -1,6 +1,7 @@
 """Runs become variants, pairs and warnings."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -174,6 +175,13 @@ def test_confounds_are_told_beside_their_variant(run, compared, change, said):
     assert any(warning.startswith(said) for warning in none.confounds), none.confounds
     assert len(none.confounds) == 1
     assert labelled(compared(), "baseline").confounds == []
+
+
+def test_a_seed_of_the_data_that_was_typed_does_not_follow_the_seed(run, compared, tmp_path):
+    for seed in range(3):
+        config = run(BATCH | {"data.seed": 1}, seed, 0.9, history=False) / "config.yaml"
+        config.write_text(re.sub(r"^  seed: \d$", "  seed: 1", config.read_text(), flags=re.MULTILINE))
+    assert [len(variant.entries) for variant in compared().variants] == [3]
 
 
 def test_a_value_that_changed_besides_the_choice_is_told(run, compared, tmp_path):

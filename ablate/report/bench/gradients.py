@@ -8,7 +8,6 @@ images are random.
 
 import random
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -23,12 +22,11 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import grad_norm
 from torch.utils.data import DataLoader
 
-from ablate.errors import InputError
-from ablate.study import cell
-from ablate.study.composition import Composition
+from ablate.report.bench import paired
 from ablate.training import build
 from ablate.training.history import RunHistory
 from ablate.training.recorder import StepRecorder
+from ablate.training.run import set_numerics
 
 TITLE = "watching gradients: a step's time, relative to one that records nothing"
 # model, image size, batch size, rounds
@@ -38,9 +36,6 @@ NETWORKS = (
     ("resnet56", 32, 128, 12),
     ("resnet110", 32, 128, 8),
 )
-# What of a configuration changes nothing here, and what in it does.
-IGNORED = ("compile", "matmul_precision", "gradient_norms", "trainer")
-HONOURED = ("trainer", "trainer.accelerator", "trainer.precision")
 WARM_UP = 2  # rounds that do not count
 
 
@@ -116,7 +111,7 @@ class TakingTurns(Callback):
             self._shuffle(self._order)
         self._name = self._order.pop()
         self.ways[self._name].start(pl_module)
-        _wait()
+        paired.wait()
         self._started = self.clock()
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
@@ -125,14 +120,9 @@ class TakingTurns(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *outputs: Any) -> None:
         way = self.ways[self._name]
         way.on_train_batch_end(trainer, pl_module, *outputs)
-        _wait()
+        paired.wait()
         self.seconds[self._name].append(self.clock() - self._started)
         way.stop(pl_module)
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
@@ -143,17 +133,13 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
 
     Raises InputError for an override that would change a run's steps and does not change these.
     """
-    for key, typed in Composition.of(overrides).overridden.items():
-        if key.split(".")[0] in IGNORED and key not in HONOURED:
-            raise InputError(f"{typed}: the bench has a trainer and recorders of its own and does nothing with it.")
     return [_compare(overrides, *network) for network in NETWORKS]
 
 
 def _compare(overrides: Sequence[str], model: str, size: int, batch: int, rounds: int) -> dict[str, Any]:
     chosen = [f"model={model}", "data=cifar10", f"data.image_size={size}", f"data.batch_size={batch}"]
-    cfg = cell.prepare(Composition.of([*overrides, *chosen])).cfg
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    cfg = paired.prepared(overrides, chosen).cfg
+    set_numerics(cfg)
     network = build.initialised_network(cfg)
     images = torch.randn(batch, cfg.data.channels, size, size, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(batch) % cfg.data.num_classes
@@ -168,7 +154,7 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int, rounds
             "lightning": Lightnings(),
             "watch": WandbWatch(run),
         }
-        clock = time.process_time if cfg.trainer.accelerator == "cpu" else time.perf_counter
+        clock = paired.clock(cfg)
         turns = TakingTurns(ways, clock)
         trainer = pl.Trainer(
             accelerator=cfg.trainer.accelerator,
