@@ -100,7 +100,7 @@ def test_a_sweep_file_says_the_question_the_baseline_and_what_is_missing(planned
     assert comparison.count("to do") == 5
     assert any(note.startswith("3 of 8 runs have a result; 5 not run yet") for note in notes(comparison))
     assert shlex.split(none.command([4]))[3:] == [
-        *("shortcut=none", "norm=none", "trainer.max_epochs=2", none.entries[0].overrides[-1], "seed=4")
+        *("shortcut=none", "norm=none", "trainer.max_epochs=2", *none.entries[0].overrides[-2:], "seed=4")
     ]
 
 
