@@ -22,11 +22,19 @@ def show(overrides: list[str], chosen: Collection[str], as_json: bool = False) -
     hardware = {key: found[key] for key in ("cpu", "cores", "gpus")}
     rows: dict[str, list[dict[str, Any]]] = {}
     titles: dict[str, str] = {}
-    for name in NAMES:
-        if name in chosen or not chosen:
-            print(f"{name} …", file=sys.stderr, flush=True)
-            module = import_module(f"{__name__}.{name}")
-            rows[name], titles[name] = module.compare(overrides), module.TITLE
+    try:
+        for name in NAMES:
+            if name in chosen or not chosen:
+                print(f"{name} …", file=sys.stderr, flush=True)
+                module = import_module(f"{__name__}.{name}")
+                rows[name], titles[name] = module.compare(overrides), module.TITLE
+    finally:  # what has been measured is shown whatever becomes of the rest
+        _show(hardware, rows, titles, as_json)
+
+
+def _show(
+    hardware: dict[str, Any], rows: dict[str, list[dict[str, Any]]], titles: dict[str, str], as_json: bool
+) -> None:
     if as_json:
         print(json.dumps({"hardware": hardware, **rows}, indent=2))
         return

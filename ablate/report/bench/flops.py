@@ -48,10 +48,10 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int) -> dic
     dtype = torch.bfloat16 if loop.low else torch.float32
     left, right = (torch.randn(rows, rows, dtype=dtype, device=loop.device) for _ in range(2))
 
-    clock, threads = paired.clock(cfg), cfg.threads or 1
+    clock = paired.clock(cfg)
 
     def rate(operations: int, do: Callable[[], object]) -> float:
-        return operations * together * threads / paired.seconds(do, together, clock)
+        return operations * together / paired.seconds(do, together, clock)
 
     def step() -> float:
         return rate(2 * 3 * chosen.cost.macs * batch, partial(loop.train, *content))

@@ -34,9 +34,9 @@ def prepared(overrides: Sequence[str], own: Sequence[str]) -> cell.Cell:
 
 
 def clock(cfg: DictConfig) -> Callable[[], float]:
-    """Seconds of a single process. On a CPU the processor's, over all threads: other programs leave them nearly
-    alone; on a GPU the clock's."""
-    return time.process_time if cfg.trainer.accelerator == "cpu" else time.perf_counter
+    """Seconds of a single process. Of one thread on a CPU the processor's, which other programs leave nearly alone;
+    else the clock's: what several threads took together would hide what one of them does while the others wait."""
+    return time.process_time if cfg.trainer.accelerator == "cpu" and cfg.threads == 1 else time.perf_counter
 
 
 def trained(chosen: cell.Cell, watching: Callback | None = None) -> dict[str, Any]:

@@ -33,6 +33,14 @@ NETWORKS = {
     "placement": ["original", "full_pre_activation"],
 }
 OWN = ("data=digits", "threads=1")
+# Between this process and a command: a peak starts from that of whoever starts the command, and this one is large.
+_MEASURE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+sys.exit(code != 0)
+"""
 SERIES = ("metrics.parquet", "gradient_norms.parquet")
 
 
@@ -107,15 +115,16 @@ def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
 
 def _took(arguments: Sequence[str]) -> dict[str, float]:
     """What `python -m ablate …` took: s, clock s, MB."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "ablate", *arguments]
     start = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        command = [sys.executable, "-m", "ablate", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said.read().decode()}")
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, *command],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
     seconds = time.perf_counter() - start
-    return {"s": used.ru_utime + used.ru_stime, "clock s": seconds, "MB": used.ru_maxrss / 1000}
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr}")
+    used, memory = map(float, done.stdout.split())
+    return {"s": used, "clock s": seconds, "MB": memory}
