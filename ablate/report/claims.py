@@ -49,14 +49,14 @@ def show(arguments: Sequence[str]) -> None:
     if len(arguments) != 1:
         raise InputError("python -m ablate claims FILE.yaml: give one file of claims.")
     path = Path(arguments[0])
-    print("| claim | source | its number | ours, 95% CI | |")
-    print("|---|---|---|---|---|")
+    lines = ["| claim | source | its number | ours, 95% CI | |", "|---|---|---|---|---|"]
     for claim in read(path):
         found = answer(claim, path.parent)
         link = f"[{claim['source']}]({(path.parent / claim['report']).as_posix()}/index.html)"
         cells = (claim["claim"], link, claim["number"], found.ours, f"**{found.verdict}**")
         words = [" ".join(str(cell).replace("|", "\\|").split()) for cell in cells]
-        print(f"| {' | '.join(words)} |")
+        lines.append(f"| {' | '.join(words)} |")
+    print("\n".join(lines))  # all of it or, where a report is missing, nothing
 
 
 def read(path: Path) -> list[dict[str, Any]]:

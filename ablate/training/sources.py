@@ -183,9 +183,10 @@ def _download(folder: Path, reader: Callable[..., object], *, target: str, expec
             with suppress(OSError):
                 path.rmdir()
         reason = " ".join(str(error).split())
+        missing = "there is no such folder; " if folder in created else ""
         raise InputError(
-            f"No data set in {folder.absolute()}, and the download failed ({reason}). "
-            f"Expected there: {expected}. {advice}"
+            f"No data set in {folder.absolute()}: {missing}expected there: {expected}. {advice}"
+            f" The download failed too ({reason})."
         ) from error
 
 
