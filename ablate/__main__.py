@@ -71,8 +71,8 @@ def report(arguments: list[str]) -> None:
     """Runs compared: a page, tables and figures."""
     from ablate.report import command
 
-    _loaded()
-    command.report(arguments)
+    command.report(arguments)  # as with a plan: what is read stays to the end
+    gc.freeze()
 
 
 def claims(arguments: list[str]) -> None:
