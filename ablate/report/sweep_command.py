@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablate.report import plan_table, sweep_view
 from ablate.study import sweep as engine
-from ablate.study.engines.pool import Stopped
+from ablate.study.engines import pool
 from ablate.study.estimate import estimate
 from ablate.study.plan import INVALID
 from ablate.study.record import RESULTS
@@ -34,6 +34,8 @@ def sweep(arguments: list[str]) -> int:
     parser = _parser("sweep", "Run the cells of a sweep file that have no result yet.")
     parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
     file, request, options = _read(parser, arguments)
+    if request.in_pool:
+        pool.prepare()
     cells = engine.planned(file, request, check_data=not request.elsewhere)
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)
@@ -47,7 +49,7 @@ def sweep(arguments: list[str]) -> int:
         view = sweep_view.SweepView(file, left)
         with view if request.in_pool else nullcontext():  # the others show their runs themselves
             engine.sweep(left, request, view)
-    except (Stopped, Interrupted) as stop:
+    except (pool.Stopped, Interrupted) as stop:
         code = 128 + stop.signum
     except KeyboardInterrupt:
         code = 130

@@ -1,6 +1,5 @@
 """One cell of a study: a composed configuration, checked, and run at most once."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -9,15 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
-from ablate.design.cost import Cost, cost
+from ablate.design.cost import Cost
 from ablate.errors import InputError
 from ablate.study import record
+from ablate.study.checks import Checks
 from ablate.study.composition import Composition
-from ablate.study.description import network_parts
 from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import Claim, TakenError, claimed, holder
@@ -30,7 +28,6 @@ from ablate.training.interrupt import Interrupted, StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.run import Watch, train
 from ablate.training.settings import check_values, resolve_auto, threads_unsaid
-from ablate.training.trainer import check_trainer
 
 log = logging.getLogger(__name__)
 
@@ -72,23 +69,12 @@ def prepare(composition: Composition) -> Cell:
     resolve_auto(values, one_thread=silent)
     if silent and values["threads"] is not None:  # as it is on a GPU
         composition = composition.with_value("threads", values["threads"])
-    cfg = OmegaConf.create(values)
-    check_trainer(cfg)
-    build.check_recipe(cfg)
-    return Cell(cfg, composition, fingerprint(values), _cost(composition, values))
+    cost = _checks(values, lambda: composition.cfg)
+    return Cell(OmegaConf.create(values), composition, fingerprint(values), cost)
 
 
-_costs: dict[str, Cost] = {}
-
-
-def _cost(composition: Composition, values: dict[str, Any]) -> Cost:
-    """Of the network, counted once for all cells of this process that have the same. Raises InputError for a clash."""
-    parts = network_parts(values)
-    if (key := json.dumps(parts)) not in _costs:
-        with torch.device("meta"):
-            network = build.network(composition.cfg)
-        _costs[key], _ = cost(network, parts["data"]["channels"], parts["data"]["image_size"])
-    return _costs[key]
+# What cells that follow each other in one process share is checked once.
+_checks = Checks()
 
 
 def run(

@@ -1,15 +1,14 @@
-"""What a plan finds out of a cell before it is run: whether it can be, and what its network costs."""
+"""What is found out of a cell before it is run: whether it can be, and what its network costs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ablate.design.cost import ALIKE, Cost, cost
 from ablate.errors import InputError
-from ablate.study.composition import Composition
 from ablate.study.description import network_parts
 from ablate.training import build
 from ablate.training.assembly import network
@@ -20,13 +19,22 @@ _ANYWHERE = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision"
 
 
 class Checks:
-    """What is found out once for all cells that share it: the network's cost, whether trainer and data fit."""
+    """Found out once for all cells that share it: whether trainer, recipe and data fit, what the network costs.
 
-    def __init__(self, check_data: bool, elsewhere: bool) -> None:
+    check_data  also read the data, downloading it where it can be
+    elsewhere   the cells are for other machines: GPUs that they ask for need not be here
+    """
+
+    def __init__(self, check_data: bool = False, elsewhere: bool = False) -> None:
         self.check_data, self.elsewhere = check_data, elsewhere
         self._known: dict[str, Any] = {}
 
-    def __call__(self, values: dict[str, Any], overrides: Sequence[str]) -> Cost:
+    def __call__(self, values: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
+        """The cost of the network of `values`. Raises InputError for what cannot be trained.
+
+        asked  returns the cell's configuration unresolved: where the images are too small, a refusal can then name a
+               size that fits, which `stem=auto` may depend on
+        """
         trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
         self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
         recipe = {key: values[key] for key in ("init", "optimizer", "schedule")} | {"trainer": trainer}
@@ -35,7 +43,7 @@ class Checks:
             data = {key: value for key, value in values["data"].items() if key != "seed"}
             self._once("data", data, lambda: _check_data(values))
         parts = network_parts(values)
-        return self._once("network", parts, lambda: _cost(overrides, parts))
+        return self._once("network", parts, lambda: _cost(parts, asked))
 
     def _once(self, what: str, parts: Any, find: Any) -> Any:
         """What `find()` returned, or raised as InputError, the first time that these parts came by."""
@@ -56,17 +64,14 @@ def _check_data(values: dict[str, Any]) -> None:
     images.setup("fit")
 
 
-def _cost(overrides: Sequence[str], parts: dict[str, Any]) -> Cost:
+def _cost(parts: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
     cfg, stages = OmegaConf.create(parts), parts["model"]["stages"]
     cfg.model.stages = [min(blocks, ALIKE) if isinstance(blocks, int) else blocks for blocks in stages]
-    try:
-        with torch.device("meta"):
+    with torch.device("meta"):
+        try:
             net = network(cfg)
-    except InputError:
-        # Once more as it was asked for, and with what depends on the image's size unresolved, so that the refusal can
-        # name a size that fits.
-        with torch.device("meta"):
-            network(Composition.of(overrides).cfg)
-        raise
+        except InputError:
+            network(asked())
+            raise
     total, _ = cost(net, cfg.data.channels, cfg.data.image_size, stages)
     return total

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError
@@ -65,6 +65,10 @@ class PlannedCell:
     def directory(self) -> Path:
         assert self.values is not None and self.fingerprint is not None
         return Path(self.values["runs_dir"]).expanduser().absolute() / self.fingerprint
+
+    def asked(self) -> DictConfig:
+        """The configuration, unresolved."""
+        return Composition.of(self.overrides).cfg
 
     def heard(self, status: str, reason: str | None) -> None:
         """What an engine says of the cell and its directory may not: that it was refused, or its worker died.
@@ -174,7 +178,7 @@ def plan(
                 cell.params, cell.macs = (cell.record["cost"][name] for name in ("params", "macs"))
             else:
                 checks = checks or _checks(check_data, elsewhere)
-                cost = checks(values, cell.overrides)
+                cost = checks(values, cell.asked)
                 cell.params, cell.macs = cost.params, cost.macs
         except MissingConfigException:  # an option that does not exist is a wrong file, not a wrong cell
             raise

@@ -89,6 +89,11 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
         run.finish(exit_code=exit_code)
 
 
+def close() -> None:
+    """Let W&B's own process end, which stays for this one's next run."""
+    wandb.teardown()
+
+
 def _covers(parameter: Any, part: Any) -> bool:
     """W&B merges a mapping with a mapping, and replaces anything else."""
     return isinstance(part, dict) and not isinstance(parameter, dict)

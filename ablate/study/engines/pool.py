@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,7 +21,14 @@ from ablate.study.lease import holder
 TRIES = 2
 ASK_AGAIN = 2.0  # seconds from one look at cells that other processes train to the next
 
-_SPAWN = multiprocessing.get_context("spawn")
+# Workers are forked from a process that has imported what they need and done nothing else.
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload(["ablate.study.engines.pool_server"])
+
+
+def prepare() -> None:
+    """Let that process begin with its imports, which take seconds, while this one has other things to do."""
+    forkserver.ensure_running()
 
 
 @dataclass(frozen=True)
@@ -165,14 +173,13 @@ class _Slot:
 
     def _start(self) -> None:
         self.connection: Connection
-        self.connection, theirs = _SPAWN.Pipe()
-        environment = {"OMP_WAIT_POLICY": "PASSIVE"}  # waiting threads that spin slow down all other workers
-        if self.pool.threads is not None:
-            environment["OMP_NUM_THREADS"] = str(self.pool.threads)
+        self.connection, theirs = _FORKED.Pipe()
+        environment = dict(os.environ)
         if self.pool.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.pool.gpus[self.number]
         self.log = self.pool.logs / f"worker-{os.getpid()}-{self.number}.log"
-        self.process: BaseProcess = _SPAWN.Process(target=serve, args=(theirs, environment, self.log), daemon=False)
+        told = (theirs, self.pool.threads, environment, self.log)
+        self.process: BaseProcess = _FORKED.Process(target=serve, args=told, daemon=False)
         self.process.start()
         theirs.close()
 

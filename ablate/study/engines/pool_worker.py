@@ -1,6 +1,5 @@
 """A worker of the pool: trains the cells that it is sent, one after the other."""
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -29,28 +28,32 @@ class Outcome:
     reason: str | None = None
 
 
-def serve(connection: Connection, environment: dict[str, str], log: Path) -> None:
+def serve(connection: Connection, threads: int | None, environment: dict[str, str], log: Path) -> None:
     """Train what arrives on `connection`, lists of overrides, until it is closed; send ("epoch", Epoch) and
     ("ended", Outcome).
 
-    environment  set before torch is loaded, which reads it then
+    threads      to compute with, until a cell says how many; None: as many as torch takes
+    environment  this process's from here on
     log          gets what this process prints; removed if that is nothing
 
     Without its parent the worker saves the run that it is at, and ends.
     """
     os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
+    os.environ.clear()
     os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 
-    gc.disable()  # as in ablate.__main__
-    from ablate.study import cell, commandline  # noqa: F401
+    import torch
+
+    from ablate.study import commandline
+    from ablate.training import tracking
     from ablate.training.interrupt import StopRequest
 
-    gc.freeze()
-    gc.enable()
+    if threads is not None:
+        torch.set_num_threads(threads)
     commandline.register_resolvers()
     stop = StopRequest()
     stop.listen()
@@ -61,6 +64,7 @@ def serve(connection: Connection, environment: dict[str, str], log: Path) -> Non
             connection.send(("ended", _outcome(overrides, stop, connection)))
         except (EOFError, BrokenPipeError):
             break
+    tracking.close()
     sys.stdout.flush()
     if log.stat().st_size == 0:
         log.unlink()
