@@ -63,8 +63,7 @@ def sweep(arguments: list[str]) -> int:
     """The cells of a sweep file, run."""
     from ablate.report import sweep_command
 
-    _loaded()
-    return sweep_command.sweep(arguments)
+    return sweep_command.sweep(arguments, planned=_loaded)
 
 
 def report(arguments: list[str]) -> None:

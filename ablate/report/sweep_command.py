@@ -1,6 +1,7 @@
 """`python -m ablate plan` and `python -m ablate sweep`."""
 
 import argparse
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -29,14 +30,18 @@ def plan(arguments: list[str]) -> int:
     return DONE
 
 
-def sweep(arguments: list[str]) -> int:
-    """Run the cells of a sweep file that are left to do. Returns the exit code: 1 where one is left without."""
+def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> int:
+    """Run the cells of a sweep file that are left to do. Returns the exit code: 1 where one is left without.
+
+    planned  called when it is known what there is to do, and what that takes has been imported
+    """
     parser = _parser("sweep", "Run the cells of a sweep file that have no result yet.")
     parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
     file, request, options = _read(parser, arguments)
     if request.in_pool:
         pool.prepare()
     cells = engine.planned(file, request, check_data=not request.elsewhere)
+    planned()
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)
         return WRONG_INPUT

@@ -1,5 +1,9 @@
 """What a worker pays once, and what it pays for every cell."""
 
+import json
+import subprocess
+import sys
+
 from ablate.study import cell, checks, composition
 
 
@@ -32,3 +36,22 @@ def test_what_was_composed_is_known_only_to_its_own_application(monkeypatch):
     assert composition._known("seed=123", loader=here) is known
     assert composition._known("seed=123", loader=there) is not known
     assert asked == [["seed=123"]] * 2
+
+
+GPU_ASKED = """
+import json, torch
+asked = []
+for name in ("_lazy_init", "is_available", "device_count"):
+    kept = getattr(torch.cuda, name)
+    setattr(torch.cuda, name, lambda *arguments, name=name, kept=kept: asked.append(name) or kept(*arguments))
+import ablate.study.engines.pool_server
+print(json.dumps(asked))
+"""
+
+
+def test_what_workers_are_forked_from_leaves_the_gpu_alone():
+    """CUDA does not work in a process that is forked from one where it has begun."""
+    command = [sys.executable, "-c", GPU_ASKED]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == []
