@@ -33,13 +33,12 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
     ("ended", Outcome).
 
     threads      to compute with, until a cell says how many; None: as many as torch takes
-    environment  this process's from here on
+    environment  added to that of the process that this one is forked from
     log          gets what this process prints; removed if that is nothing
 
     Without its parent the worker saves the run that it is at, and ends.
     """
     os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
-    os.environ.clear()
     os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab", buffering=0) as file:
