@@ -23,14 +23,18 @@ NOT_HASHED = frozenset(
     )
 )
 
+# Keys that came later, with the value that stands for what every run did before: with that value they are left out, so
+# that a result stored before keeps its name.
+ADDED: dict[str, Any] = {}
+
 
 def fingerprint(values: dict[str, Any]) -> str:
-    """12 hex digits of SHA-256 over the resolved configuration's values, `NOT_HASHED` left out.
+    """12 hex digits of SHA-256 over the resolved configuration's values, `NOT_HASHED` and the old values of `ADDED` left out.
 
     Names of options are not in it, only what they stand for: two ways to ask for the same run have one
     fingerprint, on every machine.
     """
-    parts = [f"{key}: {_text(key, json.dumps(values[key]))}" for key in sorted(values) if key not in NOT_HASHED]
+    parts = [f"{key}: {_text(key, json.dumps(values[key]))}" for key in sorted(values) if _counts(key, values[key])]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
@@ -40,12 +44,17 @@ def _text(path: str, value: str) -> str:
     return json.dumps(_hashed(json.loads(value), path), sort_keys=True)
 
 
+def _counts(path: str, value: Any) -> bool:
+    """Whether the value at `path` is hashed."""
+    return path not in NOT_HASHED and not (path in ADDED and value == ADDED[path])
+
+
 def _hashed(value: Any, path: str) -> Any:
     """What of `value`, which stands at `path`, is hashed. 1.0 and 1 are the same number, however they were typed, but
     to Lightning's Trainer: there they can be all batches and one batch."""
     if isinstance(value, dict):
         inner = ((str(key), f"{path}.{key}" if path else str(key), item) for key, item in value.items())
-        return {key: _hashed(item, place) for key, place, item in inner if place not in NOT_HASHED}
+        return {key: _hashed(item, place) for key, place, item in inner if _counts(place, item)}
     if isinstance(value, list):
         return [_hashed(item, path) for item in value]
     is_whole = isinstance(value, float) and value.is_integer() and not path.startswith("trainer.")
