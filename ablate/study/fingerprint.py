@@ -27,14 +27,22 @@ NOT_HASHED = frozenset(
 # that a result stored before keeps its name.
 ADDED: dict[str, Any] = {}
 
+# Where the same value has come to mean another result: by its path, the values that mean what they always did, and what
+# is hashed beside any other.
+REVISED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "trainer.accumulate_grad_batches": ((1,), "a step's loss and gradient are the mean over its batches"),
+}
+
 
 def fingerprint(values: dict[str, Any]) -> str:
-    """12 hex digits of SHA-256 over the resolved configuration's values, `NOT_HASHED` and the old values of `ADDED` left out.
+    """12 hex digits of SHA-256 over the resolved configuration's values, `NOT_HASHED` and the old values of `ADDED` left
+    out, and the notes of `REVISED` that apply.
 
     Names of options are not in it, only what they stand for: two ways to ask for the same run have one
     fingerprint, on every machine.
     """
     parts = [f"{key}: {_text(key, json.dumps(values[key]))}" for key in sorted(values) if _counts(key, values[key])]
+    parts += [note for path, (as_before, note) in REVISED.items() if _at(values, path) not in (None, *as_before)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
@@ -59,3 +67,11 @@ def _hashed(value: Any, path: str) -> Any:
         return [_hashed(item, path) for item in value]
     is_whole = isinstance(value, float) and value.is_integer() and not path.startswith("trainer.")
     return int(value) if is_whole else value
+
+
+def _at(values: dict[str, Any], path: str) -> Any:
+    """The value at a dotted path, or None."""
+    value: Any = values
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -93,12 +93,20 @@ class Classifier(pl.LightningModule):
         if self.after_clipping is not None:
             self.after_clipping(optimizer)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """`loss`, which Lightning divides by accumulate_grad_batches, and `batch_loss`, the batch's own."""
         images, labels = batch
         scores = self.network(images).float()
         loss = F.cross_entropy(scores, labels, label_smoothing=self.label_smoothing)
         self._update("train_", scores.detach(), labels, loss.detach())
-        return loss
+        return {"loss": self._share(loss, batch_idx), "batch_loss": loss.detach()}
+
+    def _share(self, loss: Tensor, batch_idx: int) -> Tensor:
+        """`loss` such that a step's gradient is the mean over its batches. The epoch's last step may have fewer than
+        accumulate_grad_batches, and Lightning divides by that number all the same."""
+        usual = self.trainer.accumulate_grad_batches
+        left = self.trainer.num_training_batches - batch_idx // usual * usual
+        return loss if left >= usual else loss * (usual / left)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate("val_", batch)

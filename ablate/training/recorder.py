@@ -21,7 +21,7 @@ READABLE = 128
 
 
 class StepRecorder(Callback):
-    """Per optimizer step: the loss, the learning rate and every layer's gradient norm.
+    """Per optimizer step: the loss (the mean over its batches), the learning rate and every layer's gradient norm.
 
     The norms are those of the gradient that the optimizer is about to be given: unscaled, after accumulation
     and after the processes' reduction, before clipping, and where there is clipping, after it as well. Every
@@ -78,7 +78,7 @@ class StepRecorder(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._micro_losses.append(outputs["loss"].detach())
+        self._micro_losses.append(outputs["batch_loss"])
         if self._stepping is None:
             return
         if self._before:

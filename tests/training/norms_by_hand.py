@@ -43,7 +43,8 @@ def weight_norms(net: nn.Module, before: dict[str, torch.Tensor] | None = None) 
 def by_hand(
     cfg: Any, *, autocast: torch.dtype | None = None, scaled: bool = False, others: dict[str, Norms] | None = None
 ) -> Norms:
-    """The norms of the whole training of `cfg`, by plain SGD; `others` is filled with the other columns."""
+    """The norms of the whole training of `cfg`, by plain SGD; `others` is filled with the other columns, and with
+    every step's loss, whose layer is ""."""
     net = build.initialised_network(cfg)
     data = build.images(cfg)
     data.prepare_data()
@@ -55,8 +56,8 @@ def by_hand(
     micro_batches, clip = cfg.trainer.accumulate_grad_batches, cfg.trainer.gradient_clip_val
     norms: Norms = {}
     others = {} if others is None else others
-    others |= {"clipped": {}, "weight": {}, "update": {}}
-    step = 0
+    others |= {"clipped": {}, "weight": {}, "update": {}, "loss": {}}
+    step, step_loss = 0, 0.0
     net.train()
     for epoch in range(cfg.trainer.max_epochs):
         loader = data.train_dataloader()
@@ -66,7 +67,9 @@ def by_hand(
             with torch.autocast("cpu", autocast) if autocast else nullcontext():
                 scores = net(images)
             loss = F.cross_entropy(scores.float(), labels, label_smoothing=cfg.label_smoothing)
-            scaler.scale(loss / micro_batches).backward()
+            window = min(micro_batches, len(loader) - (number - 1) // micro_batches * micro_batches)
+            step_loss += loss.item() / window
+            scaler.scale(loss / window).backward()
             if number % micro_batches and number < len(loader):
                 continue
             scaler.unscale_(optimizer)
@@ -83,7 +86,8 @@ def by_hand(
             for layer, change in weight_norms(net, before):
                 others["update"][step, layer] = change / others["weight"][step, layer]
             optimizer.zero_grad()
-            step += 1
+            others["loss"][step, ""] = step_loss
+            step, step_loss = step + 1, 0.0
     return norms
 
 

@@ -1,5 +1,8 @@
 """What a configuration's values come to: one name for one way to compute."""
 
+import hashlib
+import json
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -24,6 +27,13 @@ def test_one_precision_has_one_name_and_one_fingerprint(compose_cfg, monkeypatch
             assert values["trainer"]["accelerator"] == "gpu" and values["trainer"]["precision"] == name
             found.append(fingerprint(values))
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(("batches", "stands"), [(1, True), (2, False)])
+def test_only_runs_whose_result_has_changed_have_another_name(batches, stands):
+    values = {"seed": 3, "trainer": {"accumulate_grad_batches": batches}}
+    before = "\n".join(f"{key}: {json.dumps(value)}" for key, value in values.items())
+    assert (fingerprint(values) == hashlib.sha256(before.encode()).hexdigest()[:12]) == stands
 
 
 def test_what_the_hardware_has_is_what_torch_says():
