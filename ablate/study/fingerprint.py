@@ -25,7 +25,11 @@ NOT_HASHED = frozenset(
 
 # Keys that came later, with the value that stands for what every run did before: with that value they are left out, so
 # that a result stored before keeps its name.
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {
+    "schedule.threshold": 1e-4,
+    "schedule.threshold_mode": "rel",
+    "schedule.eps": 1e-8,
+}
 
 # Where the same value has come to mean another result: by its path, the values that mean what they always did, and what
 # is hashed beside any other.
@@ -35,8 +39,8 @@ REVISED: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 def fingerprint(values: dict[str, Any]) -> str:
-    """12 hex digits of SHA-256 over the resolved configuration's values, `NOT_HASHED` and the old values of `ADDED` left
-    out, and the notes of `REVISED` that apply.
+    """12 hex digits of SHA-256 over the resolved configuration's values, without `NOT_HASHED` and the old values of
+    `ADDED`, with the notes of `REVISED` that apply.
 
     Names of options are not in it, only what they stand for: two ways to ask for the same run have one
     fingerprint, on every machine.

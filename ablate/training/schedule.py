@@ -96,11 +96,19 @@ def reduce_on_plateau(
     *,
     factor: float,
     patience: int,
+    threshold: float,
+    threshold_mode: str,
+    eps: float,
     warmup: Mapping[str, Any],
 ) -> Configs:
-    """The rate times `factor` once val/loss has not fallen for `patience` epochs."""
+    """The rate times `factor` after `patience` + 1 epochs in a row whose val/loss is not lower than the lowest so far, by
+    `threshold` (a share of it where `threshold_mode` is rel, a loss where it is abs). A rate that would change by less
+    than `eps` stays. As torch's; Keras's ReduceLROnPlateau is this with its own patience - 1, abs and an eps of 0."""
+    scheduler = torch_lr.ReduceLROnPlateau(
+        optimizer, factor=factor, patience=patience, threshold=threshold, threshold_mode=threshold_mode, eps=eps
+    )
     plateau = {
-        "scheduler": torch_lr.ReduceLROnPlateau(optimizer, factor=factor, patience=patience),
+        "scheduler": scheduler,
         "monitor": "val/loss",
         # At the last batch of each epoch, rather than at interval "epoch": Lightning steps the latter after it has
         # saved the epoch's checkpoint, and a resumed run would lack that step.

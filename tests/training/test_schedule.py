@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import cos, pi
+from random import Random
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -80,7 +81,7 @@ def test_every_step_has_the_rate_of_the_formula(compose_cfg, name, fraction, sha
 
 
 def test_every_schedule_in_conf_is_tested_here(options):
-    assert set(options("schedule")) == {*FORMULAS, "reduce_on_plateau"}
+    assert set(options("schedule")) == {*FORMULAS, "reduce_on_plateau", "keras_plateau"}
 
 
 def test_one_cycle_peaks_at_lr_with_the_least_momentum(compose_cfg):
@@ -108,7 +109,7 @@ def test_milestones_that_are_no_fractions_are_refused(compose_cfg, milestones):
         scheduled(compose_cfg, "schedule=multi_step", f"schedule.milestones={milestones}")
 
 
-@pytest.mark.parametrize("name", [*FORMULAS, "reduce_on_plateau"])
+@pytest.mark.parametrize("name", [*FORMULAS, "reduce_on_plateau", "keras_plateau"])
 @pytest.mark.parametrize("fraction", [1.0, 1.5, -0.1])
 def test_a_warm_up_as_long_as_the_training_is_refused(prepared, name, fraction):
     with pytest.raises(InputError, match=r"schedule\.warmup\.fraction=.* at least 0 and below 1"):
@@ -151,6 +152,53 @@ def test_a_plateau_reduces_once_val_loss_has_stalled_for_longer_than_patience(pr
     # The first epoch is the best; the second stalls, the third is one too many. Then the patience starts anew.
     expected = [1e-6] * 3 * steps + [1e-7] * 2 * steps + [1e-8] * 2 * steps
     assert recorded_rates(stalled) == pytest.approx(expected, rel=1e-9)
+
+
+def kerass_plateau(losses: list[float], rate: float, *, patience: int, factor: float = 0.1) -> list[float]:
+    """The rate after each epoch by tf.keras.callbacks.ReduceLROnPlateau: min_delta=1e-4, cooldown=0, min_lr=0."""
+    best, wait, rates = float("inf"), 0, []
+    for loss in losses:
+        if loss < best - 1e-4:
+            best, wait = loss, 0
+        else:
+            wait += 1
+            if wait >= patience and rate > 0:
+                rate, wait = rate * factor, 0
+        rates.append(rate)
+    return rates
+
+
+def on_plateau(compose_cfg, losses: list[float], *overrides: str) -> list[float]:  # type: ignore[no-untyped-def]
+    """The rate after each epoch by the schedule in conf/."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
+    (config,) = build.part(compose_cfg(*overrides).schedule)(optimizer, 10 * len(losses), 10)
+    optimizer.step()
+    rates = []
+    for loss in losses:
+        config["scheduler"].step(loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+# Deltas of the loss: falls that count in torch's reading and not in Keras's, and the other way round, among standstills.
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("experiment", ["notebook_resnet34", "notebook_resnet34_zero_pad", "notebook_deep"])
+def test_document_004_lowers_the_rate_where_keras_does(compose_cfg, experiment, seed):
+    random = Random(seed)
+    losses = [3.0 if seed % 2 else 0.02]
+    for _ in range(150):
+        losses.append(losses[-1] - random.choice([0, 0, 0, 0, 0, -1e-3, 5e-5, 2e-4]))
+    expected = kerass_plateau(losses, 0.01, patience=5)
+    assert on_plateau(compose_cfg, losses, f"experiment={experiment}") == pytest.approx(expected, rel=1e-9)
+    assert on_plateau(compose_cfg, losses, "schedule=reduce_on_plateau") != pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("schedule", "epochs"), [("keras_plateau", 5), ("reduce_on_plateau", 6)])
+def test_how_many_epochs_without_progress_lower_the_rate(compose_cfg, schedule, epochs):
+    rates = on_plateau(compose_cfg, [1.0] * 60, f"schedule={schedule}")
+    assert [rate == pytest.approx(0.01) for rate in rates[: epochs + 1]] == [True] * epochs + [False]
+    low = min(rates)
+    assert low < 2e-9 if schedule == "keras_plateau" else low == pytest.approx(1e-8)
 
 
 def test_a_plateau_leaves_the_rate_while_val_loss_falls(prepared):
