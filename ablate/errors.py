@@ -8,6 +8,10 @@ class InputError(Exception):
     """The user's input is wrong; the message says what to do. The command line turns it into exit code 2."""
 
 
+class UnknownKeyError(InputError):
+    """A key that nothing reads."""
+
+
 class ImageSizeError(InputError):
     """The network shrinks its images away: at a larger data.image_size the same choices fit."""
 

@@ -8,7 +8,7 @@ dictionaries.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,9 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.study.composition import Composition, axes, check_type, composed, plain
+from ablate.errors import InputError
+from ablate.study.composition import Composition, as_words, axes, check_type, composed, plain
+from ablate.training.schema import check_keys
 
 Values = dict[str, Any]
 Parts = dict[tuple[str, str], Any]
@@ -47,7 +49,9 @@ class Composer:
         try:
             if len(missing) > 1 or not all(_is_plain(override.value()) for override in values):
                 return _by_hydra(overrides)
-            return family.values(values)
+            result = family.values(values)
+            as_words(result, {override.key_or_group: text for text, override in parsed})
+            return result
         except _NotPlain:
             return _by_hydra(overrides)
         except Exception as error:
@@ -125,13 +129,17 @@ class _Family:
         # Elsewhere than in strings of their own: relative ones, and those within lists.
         written = json.dumps(unresolved, default=str).count("${")
         self._plain = written == sum(text.count("${") for _, text in self._interpolated if "${." not in text)
+        self._refusal = _refused(check_keys, unresolved)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """The keys that are not there to be set."""
         return [key for key in keys if _at(self._unresolved, key) is _GONE]
 
     def values(self, overrides: Sequence[Override]) -> Values:
-        """Raises _NotPlain where an interpolation is of a kind that only OmegaConf resolves."""
+        """Raises _NotPlain where an interpolation is of a kind that only OmegaConf resolves, UnknownKeyError for a key
+        that nothing reads."""
+        if self._refusal is not None:
+            raise self._refusal
         if not self._plain:
             raise _NotPlain
         result = _copied(self._unresolved)
@@ -144,6 +152,14 @@ class _Family:
         for path, value in resolved:
             _set(result, path, value)
         return result
+
+
+def _refused(check: Callable[[Values], None], values: Values) -> InputError | None:
+    try:
+        check(values)
+    except InputError as error:
+        return error
+    return None
 
 
 def _by_hydra(overrides: Sequence[str]) -> Values:

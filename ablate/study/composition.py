@@ -1,6 +1,7 @@
 """What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ablate.errors import InputError
 from ablate.study.fingerprint import NOT_HASHED
+from ablate.training.schema import WORDS, check_keys
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In a wheel the configuration lies inside the package, in a checkout beside it.
@@ -51,7 +53,9 @@ class Composition:
 
     def values(self) -> dict[str, Any]:
         """The configuration as plain values, resolved."""
-        return plain(self.cfg, resolve=True)
+        values = plain(self.cfg, resolve=True)
+        as_words(values, self.overridden)
+        return values
 
     @property
     def overrides(self) -> list[str]:
@@ -103,10 +107,12 @@ class Composition:
         return _known(*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides, loader=_loader())
 
     def check_types(self) -> None:
-        """Raise InputError for a value of another type than the one that its option's file gives it.
+        """Raise InputError for a value of another type than the one that its option's file gives it, and for a key that
+        nothing reads.
 
         A value that is null there may become anything: whoever uses it checks it.
         """
+        check_keys(plain(self.cfg, resolve=False))
         chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
         reference = self._composed(chosen)
         for key in self.overridden:
@@ -128,6 +134,8 @@ def _loader() -> ConfigLoader | None:
 
 
 _MISSING = object()
+_LARGEST = 2**63 - 1  # what files hold
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.I)
 
 
 def plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
@@ -138,11 +146,34 @@ def plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+def as_words(values: dict[str, Any], typed: Mapping[str, str]) -> None:
+    """What is a name or a folder becomes a word in place, as it was typed: Hydra reads 20240101 and 1_1_1 as numbers.
+
+    typed  overrides by their key
+    """
+    for path in WORDS:
+        *parents, key = path.split(".")
+        holder: Any = values
+        for parent in parents:
+            holder = holder.get(parent) if isinstance(holder, dict) else None
+        value = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(value, list):
+            holder[key] = [str(item) if isinstance(item, int | float) else item for item in value]
+        elif isinstance(value, int | float):
+            holder[key] = typed[path].partition("=")[2] if path in typed else str(value)
+
+
 def check_type(key: str, value: Any, default: Any) -> None:
     """Raise InputError where `value` is of another type than the option's own; one that is null or auto may be any."""
     may_be_any = default is None or default == "auto" or (value == "auto" and key.startswith("trainer."))
-    if not may_be_any and not _fits(value, default):
-        raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.")
+    if not may_be_any and key not in WORDS and not _fits(value, default):
+        hint = ""
+        if isinstance(value, str) and _NUMBER.fullmatch(value) and isinstance(default, int | float):
+            hint = " This is a word, as what ${oc.env:NAME} gives always is: ${oc.decode:${oc.env:NAME}} gives a number."
+        raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
+    for number in value if isinstance(value, list | ListConfig) else [value]:
+        if isinstance(number, int | float) and not -_LARGEST <= number <= _LARGEST:
+            raise InputError(f"{key}={value}: a finite number is expected, of at most {_LARGEST}.")
 
 
 def composed(overrides: list[str]) -> DictConfig:

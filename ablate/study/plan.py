@@ -10,7 +10,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.errors import InputError
+from ablate.errors import InputError, UnknownKeyError
 from ablate.study import record
 from ablate.study.bulk import Composer
 from ablate.study.commandline import explained
@@ -180,7 +180,7 @@ def plan(
                 checks = checks or _checks(check_data, elsewhere)
                 cost = checks(values, cell.asked)
                 cell.params, cell.macs = cost.params, cost.macs
-        except MissingConfigException:  # an option that does not exist is a wrong file, not a wrong cell
+        except (MissingConfigException, UnknownKeyError):  # a name that does not exist: a wrong file, not a wrong cell
             raise
         except (InputError, HydraException, OmegaConfBaseException) as error:
             cell, refusal = PlannedCell(chosen, cell.overrides, reason=explained(error)), refusal or error

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import InputError
+from ablate.training import schema
 
-COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # those that replay recorded kernels on a GPU
 
 
@@ -163,46 +163,7 @@ def _has_bf16(on_gpu: bool) -> bool:
 
 def check_values(cfg: Mapping[str, Any]) -> None:
     """Raise InputError for a value that no run can have."""
-    positive: tuple[str, ...] = ("trainer.max_epochs", "trainer.accumulate_grad_batches", "trainer.log_every_n_steps")
-    positive += ("checkpoint.every_n_epochs", "threads", "checkpoint.every_n_steps")
-    positive += ("data.image_size", "data.channels", "data.num_classes")
-    not_negative: tuple[str, ...] = (
-        "optimizer.lr",
-        "optimizer.weight_decay",
-        "optimizer.momentum",
-        "gradient_norms.every_n_steps",
-        "gradient_norms.weights_every_n_steps",
-    )
-    not_negative += ("trainer.gradient_clip_val", "seed")
-    for path in (*positive, *not_negative):
-        value, least = _at(cfg, path), 1 if path in positive else 0
-        if value is None or value == "auto":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"{path}={value}: a number is expected.")
-        if value < least or value != value:
-            raise InputError(f"{path}={value}: it must not be {'negative' if least == 0 else 'below 1'}.")
-    for path, allowed in (
-        ("label_smoothing", (0, 1)),
-        ("schedule.warmup.start", (0, 1)),
-        ("schedule.warmup.fraction", (0, 1)),
-        ("data.val_fraction", (0, 1)),
-    ):
-        (low, high), value = allowed, _at(cfg, path)
-        if value is not None and not low <= value < high:  # an option of the user's own may lack it
-            raise InputError(f"{path}={_at(cfg, path)}: it must be at least {low} and below {high}.")
-    for path, options in (
-        ("weight_decay_on", ("all", "weights")),
-        ("result", ("last", "best")),
-        ("compile", (None, *COMPILE_MODES)),
-        ("matmul_precision", ("highest", "high", "medium")),
-        ("tracking.mode", ("offline", "online", "disabled")),
-        ("trainer.gradient_clip_algorithm", ("norm", "value")),
-    ):
-        if _at(cfg, path) not in options:
-            names = ", ".join("null" if option is None else option for option in options)
-            raise InputError(f"{path}={_at(cfg, path)}: choose one of {names}.")
-
+    schema.check(cfg)
     if cfg.get("result") == "best":
         check_validated("result=best", cfg["trainer"])
 
