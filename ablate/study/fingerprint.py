@@ -25,7 +25,9 @@ NOT_HASHED = frozenset(
 
 # Keys that came later, with the value that stands for what every run did before: with that value they are left out, so
 # that a result stored before keeps its name.
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {
+    "padding": "both",
+}
 
 
 def fingerprint(values: dict[str, Any]) -> str:

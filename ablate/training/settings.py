@@ -192,6 +192,7 @@ def check_values(cfg: Mapping[str, Any]) -> None:
         if value is not None and not low <= value < high:  # an option of the user's own may lack it
             raise InputError(f"{path}={_at(cfg, path)}: it must be at least {low} and below {high}.")
     for path, options in (
+        ("padding", ("both", "same")),
         ("weight_decay_on", ("all", "weights")),
         ("result", ("last", "best")),
         ("compile", (None, *COMPILE_MODES)),
