@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ablate.design.convolution import Padding
 from ablate.errors import InputError
 
 WORDS = ("norm", "act")
@@ -52,15 +53,17 @@ class Parts:
     norm        channels -> module; an `nn.Identity` means that there is none
     activation  () -> module
     conv_bias   whether convolutions have a bias
+    padding     of convolutions and max-pools that are to keep the map's size, or halve it
     """
 
     norm: Callable[[int], nn.Module]
     activation: Callable[[], nn.Module]
     conv_bias: bool
+    padding: Padding
 
     def conv(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Conv2d:
         """A convolution that keeps the map's size at stride 1 and halves it, rounding up, at stride 2."""
-        return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=self.conv_bias)
+        return self.padding.conv(in_channels, out_channels, kernel, stride, self.conv_bias)
 
     def named(self, words: Sequence[str], channels: int, number: int | str, fresh: bool) -> dict[str, nn.Module]:
         """The modules that `words` stand for, named `norm<number>` and `act<number>`.

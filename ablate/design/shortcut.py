@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ablate.design.convolution import conv
 from ablate.design.placement import Parts
 from ablate.errors import InputError
 
@@ -146,7 +147,7 @@ class Gate(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, *, bias: float, gate_branch: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+        self.conv = conv(in_channels, out_channels, kernel=1, stride=stride, bias=False)
         self.bias = nn.Parameter(torch.full((out_channels, 1, 1), float(bias)))
         self.gate_branch = gate_branch
 

@@ -25,7 +25,8 @@ def conv_stem(
 ) -> tuple[nn.Module, int]:
     """conv, [norm], [act], [3x3/2 max-pool].
 
-    pool: `padded` (the map halves, rounding up), `unpadded` (rounding down, less one at even sizes), or null.
+    pool: `padded` as the convolutions are (the map halves, rounding up), `unpadded` (rounding down, less one at even
+    sizes), or null.
     For images of 32 pixels a 3x3 convolution (He et al. 2015, section 4.2); for 224, 7x7/2 and max-pool
     (their table 1).
     """
@@ -34,7 +35,7 @@ def conv_stem(
     layers: dict[str, nn.Module] = {"conv": parts.conv(in_channels, width, kernel, stride)}
     layers |= parts.named(words, width, "", fresh=True)
     if pool:
-        layers["pool"] = nn.MaxPool2d(3, stride=2, padding=1 if pool == "padded" else 0)
+        layers["pool"] = parts.padding.max_pool(3, 2) if pool == "padded" else nn.MaxPool2d(3, stride=2)
     return nn.Sequential(OrderedDict(layers)), width
 
 

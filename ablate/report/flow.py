@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.errors import InputError
 from ablate.study import record
+from ablate.study.fingerprint import ADDED
 from ablate.training.assembly import network
 from ablate.training.flow_pictures import Picture, heat_maps, picture
 
@@ -36,7 +37,8 @@ def _record(run: Path) -> dict[str, Any]:
 
 
 def _picture(run: Path) -> Picture:
-    cfg = OmegaConf.load(run / "config.yaml")
+    older = {key: value for key, value in ADDED.items() if "." not in key}  # what the run may be older than
+    cfg = OmegaConf.merge(older, OmegaConf.load(run / "config.yaml"))
     assert isinstance(cfg, DictConfig)
     with torch.device("meta"):
         layers = network(cfg)

@@ -19,9 +19,10 @@ from ablate.training.assembly import network
 from ablate.training.settings import check_values
 
 # What a network is built from; every other axis leaves it as it is, and of the data only these values count.
+_VALUES = ("conv_bias", "padding")  # no axes
 NETWORK_AXES = (
     *("data", "model", "block", "shortcut", "norm", "placement", "activation", "stem", "transition", "head"),
-    "conv_bias",
+    *_VALUES,
 )
 _NETWORK_DATA = ("channels", "image_size", "num_classes")
 
@@ -120,17 +121,13 @@ def _choices_apart(composition: Composition, defaults: dict[str, str | None]) ->
         values = {key: value for key, value in changed.items() if key.startswith(f"{axis}.")}
         if values or chosen[axis] != defaults[axis]:
             yield {"choice": axis, "default": defaults[axis], "chosen": chosen[axis], "values": values}
-    if "conv_bias" in changed:
-        yield {
-            "choice": "conv_bias",
-            "default": own["conv_bias"],
-            "chosen": changed["conv_bias"],
-            "values": {},
-        }
+    for key in _VALUES:
+        if key in changed:
+            yield {"choice": key, "default": own[key], "chosen": changed[key], "values": {}}
 
 
 def _set_back(composition: Composition, choice: str, default: Any, defaults: DictConfig) -> DictConfig:
-    """The same configuration with one axis, or conv_bias, as it is by default, and all others kept."""
+    """The same configuration with one axis, or one of _VALUES, as it is by default, and all others kept."""
     default_choices = axes(defaults)
     if choice not in default_choices:
         return OmegaConf.create(_values(composition.cfg) | {choice: default})

@@ -26,6 +26,7 @@ NOT_HASHED = frozenset(
 # Keys that came later, with the value that stands for what every run did before: with that value they are left out, so
 # that a result stored before keeps its name.
 ADDED: dict[str, Any] = {
+    "padding": "both",
     "schedule.threshold": 1e-4,
     "schedule.threshold_mode": "rel",
     "schedule.eps": 1e-8,

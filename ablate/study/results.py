@@ -12,7 +12,7 @@ import yaml
 
 from ablate.errors import InputError
 from ablate.study import record
-from ablate.study.fingerprint import NOT_HASHED
+from ablate.study.fingerprint import ADDED, NOT_HASHED
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,15 @@ def identity(value: Any) -> str:
 
 
 def at(config: dict[str, Any], key: str) -> Any:
-    """The value at a dotted key, or None."""
+    """The value at a dotted key, or None; for a key that the run is older than, the value that stands for it."""
     value: Any = config
     for part in key.split("."):
         if isinstance(value, list) and part.isdigit() and int(part) < len(value):
             value = value[int(part)]
-        elif isinstance(value, dict):
-            value = value.get(part)
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
         else:
-            return None
+            return ADDED.get(key)
     return value
 
 
@@ -140,7 +140,8 @@ def differences(
             return
         if isinstance(a, dict) and isinstance(b, dict):
             for key in dict.fromkeys([*a, *b]):
-                yield from walk(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))
+                place = f"{path}.{key}" if path else str(key)
+                yield from walk(a.get(key, ADDED.get(place)), b.get(key, ADDED.get(place)), place)
         elif a != b:
             yield path, (a, b)
 

@@ -7,6 +7,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.design.convolution import PADDINGS
 from ablate.design.network import Network
 from ablate.design.placement import Parts
 from ablate.errors import ImageSizeError, InputError, nearest
@@ -73,5 +74,10 @@ def _network(cfg: DictConfig) -> Network:
         branch=part(cfg.block),
         placement=part(cfg.placement),
         shortcut=part(cfg.shortcut),
-        parts=Parts(norm=part(cfg.norm), activation=part(cfg.activation), conv_bias=cfg.conv_bias),
+        parts=Parts(
+            norm=part(cfg.norm),
+            activation=part(cfg.activation),
+            conv_bias=cfg.conv_bias,
+            padding=PADDINGS[cfg.padding],
+        ),
     )

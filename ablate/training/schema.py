@@ -147,6 +147,7 @@ INSTANTIATED = (
 TABLE: dict[str, Rule] = {
     "seed": _SEED,
     "conv_bias": _FLAG,
+    "padding": Choice(("both", "same")),
     "label_smoothing": _OF_ONE,
     "weight_decay_on": Choice(("all", "weights")),
     "result": Choice(("last", "best")),

@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from ablate.design.block import Block
+from ablate.design.convolution import PADDINGS
 from ablate.design.network import Network
 from ablate.design.placement import Parts
 from ablate.training.assembly import network, part
@@ -37,7 +38,12 @@ def make_block(compose_cfg: Callable[..., DictConfig]) -> MakeBlock:
 
     def made(*overrides: str, in_channels: int = 8, width: int = 8, stride: int = 1, first: bool = False) -> Block:
         cfg = composed(*overrides)
-        parts = Parts(norm=part(cfg.norm), activation=part(cfg.activation), conv_bias=cfg.conv_bias)
+        parts = Parts(
+            norm=part(cfg.norm),
+            activation=part(cfg.activation),
+            conv_bias=cfg.conv_bias,
+            padding=PADDINGS[cfg.padding],
+        )
         block = Block(
             in_channels,
             width,

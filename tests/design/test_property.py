@@ -38,6 +38,7 @@ def designs(draw: st.DrawFn) -> list[str]:
         "block.depth": draw(st.integers(1, 4)),
         "block.stride_on": draw(st.sampled_from(["first", "spatial"])),
         "conv_bias": draw(st.sampled_from(["true", "false"])),
+        "padding": draw(st.sampled_from(["both", "same"])),
         "model.stages": str(stages).replace(" ", ""),
         "model.widths": str(widths).replace(" ", ""),
         "data.image_size": draw(st.integers(8, 32)),

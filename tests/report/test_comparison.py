@@ -191,6 +191,17 @@ def test_a_value_that_changed_besides_the_choice_is_told(run, compared, tmp_path
     assert labelled(compared(), "norm=none").confounds == ["also differs: conv_bias False → True"]
 
 
+def test_a_key_that_a_run_is_older_than_has_its_old_value(run, compared):
+    config = run(BATCH, 0, 0.9, history=False) / "config.yaml"
+    assert "padding: both\n" in config.read_text()
+    config.write_text(config.read_text().replace("padding: both\n", ""))
+    run(NONE, 0, 0.8, history=False)
+    run(BATCH | {"padding": "same"}, 0, 0.7, history=False)
+    assert labelled(compared(), "norm=none").confounds == []
+    padded = labelled(compared(), "padding=same")
+    assert padded.confounds == [] and compared().baseline.assignment["padding"] == "both"
+
+
 def test_of_two_runs_of_one_cell_the_finished_one_counts(run, compared):
     run(BATCH, 0, 0.9, history=False)
     run(BATCH, 0, None, history=False, status="interrupted", started="2027-01-01T00:00:00+00:00")

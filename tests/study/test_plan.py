@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from ablate.errors import InputError
 from ablate.report import plan_table
@@ -17,6 +18,7 @@ from ablate.study.commandline import register_resolvers
 from ablate.study.composition import Composition
 from ablate.study.engines.pool_worker import Outcome
 from ablate.study.estimate import estimate
+from ablate.study.fingerprint import fingerprint
 from ablate.study.plan import FAILED, INVALID, TO_DO, PlannedCell, plan
 from ablate.study.sweep import Request, to_run
 from ablate.study.sweep_file import SweepFile
@@ -52,6 +54,12 @@ def test_a_cell_has_the_fingerprint_of_the_run_that_its_overrides_make(tmp_path)
     for cell in cells[::5]:
         alone = single.prepare(Composition.of(cell.overrides))
         assert (alone.fingerprint, alone.cost.params, alone.cost.macs) == (cell.fingerprint, cell.params, cell.macs)
+
+
+def test_a_key_that_came_later_leaves_the_fingerprint_unless_it_is_used(compose_cfg):
+    values, same = (OmegaConf.to_container(compose_cfg(*typed), resolve=True) for typed in ((), ("padding=same",)))
+    older = {key: value for key, value in values.items() if key != "padding"}
+    assert fingerprint(values) == fingerprint(older) != fingerprint(same)
 
 
 def test_cells_that_come_out_identical_are_one(tmp_path):

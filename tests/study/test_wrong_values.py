@@ -43,6 +43,7 @@ REFUSED = {
     "schedule.warmup.shape=steep": r"`linear` or `constant`",
     "label_smoothing=1": r"label_smoothing=1: it must be at least 0 and below 1",
     "weight_decay_on=biases": r"choose one of all, weights",
+    "padding=valid": r"choose one of both, same",
     "matmul_precision=low": r"^matmul_precision=low: choose one of highest, high, medium",
     "result=first": r"choose one of last, best",
     "+norm.momentun=0.5": r"BatchNorm2d does not take it\. Did you mean momentum\?",

@@ -1,0 +1,83 @@
+"""Convolutions and max-pools of a map, by how they pad its edges. Either way stride s makes ceil(n / s) of n pixels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PointwiseConv(nn.Conv2d):
+    """A 1x1 convolution with a stride: it takes every stride-th pixel, then convolves them with stride 1.
+
+    Same numbers as `nn.Conv2d`. That one writes past its memory in torch 2.14 on processors with AVX2 and no AVX-512,
+    in float32, channels-last, with fewer than 8 input channels. The pooling is over single pixels: it picks them
+    faster than slicing, whose backward fills the whole map twice.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.avg_pool2d(x, 1, self.stride), self.weight, self.bias)
+
+
+class SameConv(nn.Conv2d):
+    """Keras's Conv2D with padding='same'."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(_same(x, self.kernel_size, self.stride, 0.0), self.weight, self.bias, self.stride)
+
+
+class SameMaxPool(nn.MaxPool2d):
+    """Keras's MaxPooling2D with padding='same'."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sizes = (self.kernel_size, self.kernel_size), (self.stride, self.stride)
+        return F.max_pool2d(_same(x, *sizes, -float("inf")), self.kernel_size, self.stride)
+
+
+def _same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], value: float) -> Tensor:
+    """x with as many pixels of `value` as the ceil(n / stride) windows need, half of them before the map, the odd one
+    after it (TensorFlow's guide to `tf.nn`, "notes on padding")."""
+    around: list[int] = []
+    for axis in (1, 0):  # width first, as F.pad has it
+        length = x.shape[2 + axis]
+        windows = -(-length // stride[axis])
+        total = max((windows - 1) * stride[axis] + kernel[axis] - length, 0)
+        around += [total // 2, total - total // 2]
+    return F.pad(x, around, value=value)
+
+
+@dataclass(frozen=True)
+class Padding:
+    """One way to pad.
+
+    conv      (in_channels, out_channels, kernel, stride, bias) -> module
+    max_pool  (kernel, stride) -> module
+    """
+
+    conv: Callable[[int, int, int, int, bool], nn.Conv2d]
+    max_pool: Callable[[int, int], nn.MaxPool2d]
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
+    """kernel // 2 pixels on either side, as in torch's networks."""
+    layer = PointwiseConv if kernel == 1 and stride > 1 else nn.Conv2d
+    return layer(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
+
+
+def _max_pool(kernel: int, stride: int) -> nn.MaxPool2d:
+    return nn.MaxPool2d(kernel, stride=stride, padding=kernel // 2)
+
+
+def _same_conv(in_channels: int, out_channels: int, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
+    if kernel % 2 == 1 and (stride == 1 or kernel == 1):  # as much on either side
+        return conv(in_channels, out_channels, kernel, stride, bias)
+    return SameConv(in_channels, out_channels, kernel, stride=stride, bias=bias)
+
+
+def _same_max_pool(kernel: int, stride: int) -> nn.MaxPool2d:
+    return SameMaxPool(kernel, stride=stride)
+
+
+# both: as many pixels on either side, whatever the map's size. same: TensorFlow's and Keras's, of which stride 2 on an
+# even map leaves out the first row and column.
+PADDINGS = {"both": Padding(conv, _max_pool), "same": Padding(_same_conv, _same_max_pool)}
