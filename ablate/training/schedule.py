@@ -9,7 +9,7 @@ For `one_cycle` lr is here the rate that it begins with, lr / div_factor.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_lr
@@ -97,7 +97,7 @@ def reduce_on_plateau(
     factor: float,
     patience: int,
     threshold: float,
-    threshold_mode: str,
+    threshold_mode: Literal["rel", "abs"],
     eps: float,
     warmup: Mapping[str, Any],
 ) -> Configs:
