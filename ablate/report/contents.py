@@ -155,6 +155,8 @@ def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
     said = entry.status
     if entry.status == "diverged":
         said = f"diverged at step {known.get('diverged_at')}"
+    elif entry.status == "interrupted" and entry.reason:
+        said = f"interrupted: {entry.reason}"
     elif entry.status == "failed":
         said = "failed: " + (known.get("error") or "").strip().rsplit("\n", 1)[-1][:200]
     return {

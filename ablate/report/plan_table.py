@@ -37,8 +37,9 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
         if cell.same:
             others = "; ".join(named(other) for other in cell.same)
             console.print(f"[dim]{escape(cell.name)} stands for the same run as {escape(others)}[/dim]")
-        if cell.reason and cell.status in (INVALID, "failed"):
-            console.print(f"[{COLOURS[cell.status]}]{cell.status}[/] {escape(cell.name)}: {escape(cell.reason)}")
+        if cell.reason and cell.status in (INVALID, "failed", "interrupted"):
+            colour = COLOURS.get(cell.status, "default")
+            console.print(f"[{colour}]{cell.status}[/] {escape(cell.name)}: {escape(cell.reason)}")
     console.print()
     console.print(_sum(cells))
     difference = _unasked(cells)

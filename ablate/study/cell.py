@@ -24,7 +24,7 @@ from ablate.training import agent, build, tracking
 from ablate.training.checkpoints import checkpoints
 from ablate.training.data import Images
 from ablate.training.history import RunHistory
-from ablate.training.interrupt import Interrupted, StopRequest, stop_request
+from ablate.training.interrupt import Interrupted, OutOfTimeError, StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.run import Watch, train
 from ablate.training.settings import check_values, resolve_auto, threads_unsaid
@@ -185,6 +185,8 @@ def _run_claimed(
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             run["status"] = "interrupted"
+        elif isinstance(error, OutOfTimeError):
+            run |= {"status": "interrupted", "reason": str(error)}
         else:
             run |= {"status": "failed", "error": described(error)}
         raise

@@ -5,6 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from signal import SIGTERM
 from typing import Any
 
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
@@ -14,9 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.errors import InputError, nearest
 from ablate.study.composition import axes, composed
 from ablate.study.failure import described
-from ablate.training.interrupt import LostError
+from ablate.training.interrupt import LostError, OutOfTimeError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
+OUT_OF_TIME = 128 + SIGTERM  # as after a polite kill: the state is saved
 
 # An image side up to which a network starts with a 3x3 convolution: CIFAR has 32, Tiny ImageNet 64.
 SMALL_IMAGE = 64
@@ -40,6 +42,9 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
     except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OutOfTimeError as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return OUT_OF_TIME
     except LostError as error:
         print(f"ablate: {error}", file=sys.stderr)
         return FAILED

@@ -84,6 +84,7 @@ def from_results(
                 status=result.record["status"],
                 overrides=tuple(result.record["overrides"]),
                 result=result,
+                reason=result.record.get("reason"),
                 superseded=tuple(older),
             )
         )

@@ -19,6 +19,7 @@ NOT_HASHED = frozenset(
         "trainer.logger",
         "trainer.enable_progress_bar",
         "trainer.enable_model_summary",
+        "trainer.max_time",
         "trainer.profiler",
     )
 )

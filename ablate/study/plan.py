@@ -35,7 +35,7 @@ class PlannedCell:
     assignment   the file's parameters, by dotted name
     overrides    what `python -m ablate` takes for this cell
     status       to do, running, interrupted, failed, finished, diverged, or invalid
-    reason       of an invalid or failed cell; who runs a running one
+    reason       of an invalid or failed cell; who runs a running one; what interrupted one, where it was no signal
     params macs  of the network: parameters, multiply-adds
     same         the parameters of later cells that come out identical, and are this one
     seconds      of training: measured where the cell has a result, else estimated, else None
@@ -121,8 +121,10 @@ class PlannedCell:
             self.status, self.reason = RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
         elif known == FAILED:
             self.status, self.reason = FAILED, record.last_line(self.record)
+        elif self.record:
+            self.status, self.reason = INTERRUPTED, self.record.get("reason")
         else:
-            self.status = INTERRUPTED if self.record else TO_DO
+            self.status = TO_DO
 
 
 def named(assignment: Mapping[str, Any]) -> str:

@@ -64,9 +64,23 @@ def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
         follows = not any(_key(text) == "data.seed" for text in known["overrides"])
         seed = rf"^{' *' if follows else ''}seed: {known['seed']}\n"
         text = re.sub(seed, "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
-        return Result(directory, known, _parsed(text))
+        config = _parsed(text)
+        return Result(directory, _unless_cut_short(directory, known, config.get("trainer") or {}), config)
     except (yaml.YAMLError, FileNotFoundError) as error:
         raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error
+
+
+def _unless_cut_short(directory: Path, known: dict[str, Any], trainer: dict[str, Any]) -> dict[str, Any]:
+    """The record, but `interrupted` where an older version called a run finished that trainer.max_time had ended."""
+    if known["status"] != "finished" or not trainer.get("max_time") or trainer.get("callbacks"):
+        return known
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(directory / "metrics.parquet", columns=["step", "epoch"]).to_pydict()
+    done = max(table["epoch"], default=-1) + 1 >= trainer["max_epochs"]
+    if done or max(table["step"], default=-1) + 1 == trainer.get("max_steps", -1):
+        return known
+    return known | {"status": "interrupted", "reason": "trainer.max_time had ended it before the training was over"}
 
 
 def find(paths: Iterable[Path]) -> list[Result]:

@@ -12,22 +12,25 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from ablate.training.interrupt import Interrupted, LostError, StopRequest
+from ablate.training.interrupt import Interrupted, LostError, OutOfTimeError, StopRequest
 from ablate.training.module import classifier_of
 
 KEPT = 2
 # Optimizer steps from one time that several processes ask each other for a signal to the next, which makes all wait.
 ASKED_EVERY = 8
+# What a process answers whose time is over, where others answer with the number of a signal: larger than all of those.
+TIME_IS_OVER = 1000
 
 
 class Checkpoints(Checkpoint):
-    """Saves `step-<optimizer steps>.ckpt` after epochs, every n steps on request, and when asked to stop: at once in
-    one process, within `ASKED_EVERY` steps in several.
+    """Saves `step-<optimizer steps>.ckpt` after epochs, every n steps on request, and when asked to stop or out of
+    time: at once in one process, within `ASKED_EVERY` steps in several.
 
     A file appears whole or not at all; the last two are kept. Beside Lightning's state (weights, optimizer,
     schedule, place in the data) it holds the random state, the seconds trained, and the best val/acc so far.
     With `keep_best`, `best.pt` holds the weights of the epoch with the best val/acc, the earliest of equals.
 
+    max_seconds  of training from now on; None: no end. An interruption, not the end of the training
     may_write    called before each write; raises where nothing may be written any more
     before_save  called on every process before each save, so that the history holds every step of the checkpoint
     """
@@ -39,6 +42,7 @@ class Checkpoints(Checkpoint):
         every_n_epochs: int,
         every_n_steps: int | None,
         keep_best: bool,
+        max_seconds: float | None = None,
         may_write: Callable[[], None],
         before_save: Callable[[pl.Trainer], None],
         has_diverged: Callable[[], bool],
@@ -46,6 +50,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         self.directory = directory
         self.every_n_epochs, self.every_n_steps, self.keep_best = every_n_epochs, every_n_steps, keep_best
+        self.max_seconds = max_seconds
         self.may_write = may_write
         self.before_save, self.has_diverged, self.stop = before_save, has_diverged, stop
         self.best_acc = float("-inf")
@@ -85,11 +90,11 @@ class Checkpoints(Checkpoint):
             raise LostError(f"{self.directory.parent} has been taken over by another process.")
         due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         asks = due or trainer.world_size == 1 or trainer.global_step % ASKED_EVERY == 0
-        signum = self._asked_to_stop(trainer) if asks else None
-        if signum or due:
+        asked = self._asked_to_stop(trainer) if asks else None
+        if asked or due:
             self._save(trainer)
-        if signum:
-            raise Interrupted(signum)
+        if asked:
+            self._stop(trainer, asked)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.has_diverged():
@@ -103,19 +108,31 @@ class Checkpoints(Checkpoint):
                     self.directory / "best.pt",
                     lambda path: torch.save(classifier_of(pl_module).network.state_dict(), path),
                 )
-        signum = self._asked_to_stop(trainer)
+        asked = self._asked_to_stop(trainer)
         epoch = trainer.current_epoch + 1
-        if signum or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+        if asked or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
             self._save(trainer)
-        if signum:
-            raise Interrupted(signum)
+        trained = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        if asked and not (trained and asked == TIME_IS_OVER):
+            self._stop(trainer, asked)
 
     def _asked_to_stop(self, trainer: pl.Trainer) -> int | None:
-        """The signal that arrived at any of the processes."""
+        """The signal that arrived at any of the processes, or TIME_IS_OVER at any."""
+        is_over = self.max_seconds is not None and time.monotonic() - self._started >= self.max_seconds
+        own = TIME_IS_OVER if is_over else self.stop.signum
         if trainer.world_size == 1:
-            return self.stop.signum
-        asked = torch.tensor(self.stop.signum or 0, device=trainer.strategy.root_device)
+            return own
+        asked = torch.tensor(own or 0, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(asked, reduce_op="max")) or None
+
+    def _stop(self, trainer: pl.Trainer, asked: int) -> None:
+        if asked != TIME_IS_OVER:
+            raise Interrupted(asked)
+        raise OutOfTimeError(
+            f"trainer.max_time is over after optimizer step {trainer.global_step}, in epoch {trainer.current_epoch + 1}"
+            f" of {trainer.max_epochs}: the run has no result yet. Its state is saved: the same command goes on from"
+            " there, with as much time again."
+        )
 
     def _save(self, trainer: pl.Trainer) -> None:
         self.may_write()

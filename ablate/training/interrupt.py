@@ -14,6 +14,10 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
+class OutOfTimeError(Exception):
+    """The time that the run was given is over, and it has saved its state. The others of a multirun go on."""
+
+
 class LostError(Exception):
     """Another process has taken this run over while this one was asleep: it must stop, and write no more."""
 

@@ -23,7 +23,7 @@ from ablate.training.interrupt import StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.ranks import other_ranks
 from ablate.training.recorder import StepRecorder
-from ablate.training.trainer import new_trainer, quieten
+from ablate.training.trainer import max_seconds, new_trainer, quieten
 
 
 @dataclass
@@ -67,8 +67,8 @@ def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, watch:
     Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
     `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
 
-    Raises Interrupted, its state saved, when it is asked to stop (interrupt.SIGNALS), and LostError
-    when the run was taken over.
+    Raises Interrupted, its state saved, when it is asked to stop (interrupt.SIGNALS), likewise OutOfTimeError when
+    `trainer.max_time` is over, and LostError when the run was taken over.
     """
     checkpoint = latest(directory / "checkpoints")
     with other_ranks(directory, cfg.trainer.devices, checkpoint):
@@ -106,6 +106,7 @@ def _train(
         every_n_epochs=cfg.checkpoint.every_n_epochs,
         every_n_steps=cfg.checkpoint.every_n_steps,
         keep_best=cfg.result == "best",
+        max_seconds=max_seconds(cfg.trainer),
         may_write=watch.may_write,
         before_save=write_history,
         has_diverged=lambda: recorder.diverged_at is not None,

@@ -9,7 +9,7 @@ For `one_cycle` lr is here the rate that it begins with, lr / div_factor.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_lr
@@ -97,13 +97,16 @@ def reduce_on_plateau(
     factor: float,
     patience: int,
     threshold: float,
-    threshold_mode: str,
+    threshold_mode: Literal["rel", "abs"],
     eps: float,
     warmup: Mapping[str, Any],
 ) -> Configs:
-    """The rate times `factor` after `patience` + 1 epochs in a row whose val/loss is not lower than the lowest so far, by
-    `threshold` (a share of it where `threshold_mode` is rel, a loss where it is abs). A rate that would change by less
-    than `eps` stays. As torch's; Keras's ReduceLROnPlateau is this with its own patience - 1, abs and an eps of 0."""
+    """The rate times `factor` after `patience` + 1 epochs in a row without progress: whose val/loss is not lower than
+    the lowest so far by `threshold`, a share of it where `threshold_mode` is rel, a loss where it is abs.
+
+    A rate that would change by less than `eps` stays. As torch's; Keras's ReduceLROnPlateau is this with its own
+    patience - 1, abs and an eps of 0.
+    """
     scheduler = torch_lr.ReduceLROnPlateau(
         optimizer, factor=factor, patience=patience, threshold=threshold, threshold_mode=threshold_mode, eps=eps
     )

@@ -3,14 +3,15 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -33,6 +34,7 @@ SET_BY_THE_RUN = {
 def check_trainer(cfg: DictConfig) -> None:
     """Raise InputError for arguments that Lightning's Trainer does not take, or that a run sets itself."""
     quieten()
+    max_seconds(cfg.trainer)
     try:
         new_trainer(cfg, Path(), [], [])
     except (MisconfigurationException, TypeError, ValueError) as error:
@@ -69,6 +71,7 @@ def new_trainer(
             "trainer.plugins: the run starts its processes itself, on one machine, and has a cluster environment of"
             " its own. Leave yours out."
         )
+    _check_clocks(given.keywords)
     bar = progress(given.keywords.get("enable_progress_bar", True))
     return given(
         **{
@@ -76,6 +79,7 @@ def new_trainer(
             **given.keywords,
             "logger": [*_listed(given.keywords.get("logger")), *loggers],
             "callbacks": [*_listed(given.keywords.get("callbacks")), *callbacks, bar],
+            "max_time": None,  # the run's own checkpoints see to it
             "default_root_dir": directory,
             "enable_progress_bar": isinstance(bar, pl.callbacks.ProgressBar),
             "num_sanity_val_steps": 0,
@@ -84,6 +88,35 @@ def new_trainer(
             "plugins": [*plugins, LightningEnvironment(), WholeFiles()],
         }
     )
+
+
+def max_seconds(trainer: DictConfig) -> float | None:
+    """`trainer.max_time`, in any of the forms that Lightning takes, in seconds; None where there is none."""
+    given = trainer.get("max_time")
+    if given is None:
+        return None
+    value = instantiate(given, _convert_="all") if OmegaConf.is_config(given) else given
+    if not isinstance(value, str | dict | timedelta):
+        raise InputError(f"trainer.max_time={given}: write days, hours, minutes and seconds as 00:01:30:00.")
+    try:
+        return Timer(duration=value).time_remaining()
+    except (MisconfigurationException, TypeError) as error:
+        raise InputError(f"trainer.max_time={given}: {' '.join(str(error).split())}") from error
+
+
+def _check_clocks(arguments: Mapping[str, Any]) -> None:
+    """Raise InputError for what would end the training, or validate, at a moment that depends on the machine."""
+    if any(isinstance(c, Timer) and c.time_remaining() is not None for c in _listed(arguments.get("callbacks"))):
+        raise InputError(
+            "trainer.callbacks: a Timer ends the training at a moment that depends on the machine, as if it were over."
+            " Use trainer.max_time, which interrupts it: the same command goes on from there."
+        )
+    interval = arguments.get("val_check_interval")
+    if interval is not None and not isinstance(interval, int | float):
+        raise InputError(
+            f"trainer.val_check_interval={interval}: a time, so that validations would come at moments that depend on"
+            " the machine. Give a number of batches, or a part of an epoch such as 0.5."
+        )
 
 
 def _listed(value: Any) -> list[Any]:

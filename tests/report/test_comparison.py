@@ -210,6 +210,18 @@ def test_of_two_runs_of_one_cell_the_finished_one_counts(run, compared):
     assert len(baseline.entries) == 1 and "do not count" in baseline.confounds[0]
 
 
+@pytest.mark.parametrize(("max_epochs", "finished"), [(5, False), (4, True)])
+def test_a_run_that_an_older_version_ended_by_the_clock_has_no_result(run, compared, max_epochs, finished):
+    run(BATCH, 0, 0.9, history=False)
+    run(NONE | {"trainer.max_epochs": max_epochs, "trainer.max_time": "00:00:00:10"}, 0, 0.8, epochs=4)
+    comparison = compared()
+    assert comparison.count("finished") == 1 + finished
+    if not finished:
+        (lost,) = [entry for variant in comparison.variants for entry in variant.entries if entry.status != "finished"]
+        assert lost.status == "interrupted" and lost.reason.startswith("trainer.max_time had ended it")
+        assert "1 interrupted" in " ".join(notes(comparison))
+
+
 def test_commands_make_the_runs_again(run, compared):
     for seed in (0, 1, 2):
         run(BATCH, seed, 0.9, history=False)

@@ -6,12 +6,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pyarrow.parquet as pq
 import pytest
 
+from ablate.report import plan_table
 from ablate.study import cell, record
-from ablate.training.interrupt import Interrupted
+from ablate.study.commandline import guarded
+from ablate.study.engines import pool_worker
+from ablate.study.plan import plan
+from ablate.study.sweep import to_run
+from ablate.study.sweep_file import SweepFile
+from ablate.training.interrupt import Interrupted, StopRequest
 from ablate.training.recorder import StepRecorder
 
 RECIPES = {
@@ -62,6 +69,35 @@ def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(prepared
     assert trained and result["status"] == "finished" and result["resumed"]
     assert result["summary"] == record.read(whole.directory)["summary"]
     files_equal(whole.directory, stopped.directory)
+
+
+def test_a_run_whose_time_is_over_is_interrupted_and_ends_with_the_numbers_of_an_undisturbed_one(prepared, capsys):
+    short = ["trainer.max_epochs=2", "+trainer.limit_train_batches=3"]
+    whole, timed = prepared(*short, runs="whole"), prepared(*short, "+trainer.max_time=00:00:00:00", runs="timed")
+    assert timed.fingerprint == whole.fingerprint, "how long it may take is no part of a result"
+    cell.run(whole)
+    for step in range(1, 6):  # without time, there is one step at a time; the last epoch's end is the end
+        assert guarded(cell.run, timed) == 143
+        assert f"trainer.max_time is over after optimizer step {step}, in epoch" in capsys.readouterr().err
+        stored = record.read(timed.directory)
+        assert stored["status"] == "interrupted" and "the same command goes on" in stored["reason"]
+    result, _ = cell.run(timed)
+    assert result["status"] == "finished" and "reason" not in result
+    assert result["summary"] == record.read(whole.directory)["summary"]
+    files_equal(whole.directory, timed.directory)
+
+
+def test_a_sweeps_cell_whose_time_is_over_is_left_to_do(prepared, tmp_path, capsys):
+    timed = prepared("trainer.max_epochs=2", "+trainer.max_time={seconds:0}")
+    outcome = pool_worker._outcome(timed.composition.overrides, StopRequest(), Mock())
+    assert outcome.status == "interrupted" and outcome.reason.startswith("trainer.max_time is over")
+    file = tmp_path / "timed.yaml"
+    file.write_text(json.dumps({"method": "grid", "parameters": {"seed": {"values": [0, 1]}}}))
+    typed = [text for text in timed.composition.overrides if not text.startswith("seed=")]
+    cells = plan(SweepFile.read(file), typed)
+    assert [c.status for c in cells] == ["interrupted", "to do"] and cells == to_run(cells, retry_failed=False)
+    plan_table.show(SweepFile.read(file), cells, as_json=False, every=True)
+    assert "interrupted seed=0: trainer.max_time is over after optimizer step 1" in capsys.readouterr().out
 
 
 def test_a_torn_checkpoint_falls_back_to_the_one_before(prepared, monkeypatch):

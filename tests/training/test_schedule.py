@@ -180,7 +180,7 @@ def on_plateau(compose_cfg, losses: list[float], *overrides: str) -> list[float]
     return rates
 
 
-# Deltas of the loss: falls that count in torch's reading and not in Keras's, and the other way round, among standstills.
+# Standstills, and falls that count in torch's reading and not in Keras's, or the other way round.
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("experiment", ["notebook_resnet34", "notebook_resnet34_zero_pad", "notebook_deep"])
 def test_document_004_lowers_the_rate_where_keras_does(compose_cfg, experiment, seed):

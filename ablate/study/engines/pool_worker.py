@@ -91,7 +91,7 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     from ablate.study.composition import Composition
     from ablate.study.failure import described
     from ablate.study.lease import TakenError
-    from ablate.training.interrupt import Interrupted, LostError
+    from ablate.training.interrupt import Interrupted, LostError, OutOfTimeError
     from ablate.training.progress import EpochLines
 
     stop.lost = False
@@ -103,6 +103,8 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
         return Outcome("taken", str(error))
     except (InputError, HydraException, OmegaConfBaseException) as error:
         return Outcome("invalid", explained(error))
+    except OutOfTimeError as error:
+        return Outcome("interrupted", str(error))
     except Interrupted:
         return Outcome("interrupted", "stopped by a signal, its state saved")
     except Exception as error:
