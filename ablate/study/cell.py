@@ -185,6 +185,8 @@ def _run_claimed(
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt):
             run["status"] = "interrupted"
+        elif isinstance(error, InputError):  # once that is put right, the same command goes on
+            run |= {"status": "interrupted", "error": str(error)}
         else:
             run |= {"status": "failed", "error": described(error)}
         raise
