@@ -187,6 +187,8 @@ def _run_claimed(
             run["status"] = "interrupted"
         elif isinstance(error, OutOfTimeError):
             run |= {"status": "interrupted", "reason": str(error)}
+        elif isinstance(error, InputError):  # once that is put right, the same command goes on
+            run |= {"status": "interrupted", "error": str(error)}
         else:
             run |= {"status": "failed", "error": described(error)}
         raise

@@ -43,6 +43,8 @@ class Checks:
             data = {key: value for key, value in values["data"].items() if key != "seed"}
             self._once("data", data, lambda: _check_data(values))
         parts = network_parts(values)
+        if values["data"]["batch_size"] // trainer["devices"] == 1:
+            self._once("one image", parts, lambda: _check_one_image(parts))
         return self._once("network", parts, lambda: _cost(parts, asked))
 
     def _once(self, what: str, parts: Any, find: Any) -> Any:
@@ -62,6 +64,23 @@ def _check_data(values: dict[str, Any]) -> None:
     images = build.images(OmegaConf.create(values))
     images.prepare_data()
     images.setup("fit")
+
+
+def _check_one_image(parts: dict[str, Any]) -> None:
+    """Raise InputError for a network with a norm that cannot be trained on batches of one image.
+
+    Over a batch, norms average what is 1x1 in a picture: one image leaves one number, which is its own mean.
+    """
+    cfg = OmegaConf.create(parts)
+    with torch.device("meta"):
+        net, image = network(cfg).train(), torch.empty(1, cfg.data.channels, cfg.data.image_size, cfg.data.image_size)
+    try:
+        net(image)
+    except ValueError as error:
+        raise InputError(
+            "data.batch_size gives each process one image at a time, on which this network cannot be trained"
+            f" ({error}). Use a larger batch, or norm=none."
+        ) from error
 
 
 def _cost(parts: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:

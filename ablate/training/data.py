@@ -1,6 +1,5 @@
 """Images as Lightning data modules: small data sets on the accelerator, large ones in a folder of files."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torchvision import datasets
 from torchvision.transforms import v2
 
 from ablate.errors import InputError
-from ablate.training import sources
+from ablate.training import pictures, sources
 from ablate.training.loaders import DeviceLoader, EpochSampler, FolderLoader, Pictures
 from ablate.training.seeds import stream
 from ablate.training.sources import DataSet, Source
@@ -171,7 +169,7 @@ class InMemoryImages(Images):
         if data.train_images.shape[1] != self.channels:
             found = data.train_images.shape[1]
             raise InputError(f"The images have {found} channels, data.channels={self.channels}: use {found}.")
-        self._split(len(data.train_labels), int(max(data.train_labels.max(), data.test_labels.max())) + 1)
+        self._split(len(data.train_labels), sources.classes(data, self.num_classes))
 
     @property
     def test_size(self) -> int:
@@ -218,7 +216,7 @@ class ImageFolder(Images):
     the validation set is always cut off train. Training: a random crop of `crop_scale` (least, most) of the
     area at aspect ratio 3/4 to 4/3, resized to image_size, mirrored with `flip`. Evaluation: the central
     square of `crop_fraction` of the shorter side (224/256 in the papers). num_workers: processes that read
-    files.
+    files. Which files are read, and how: see pictures.py.
     """
 
     def __init__(self, *, crop_scale: Sequence[float], crop_fraction: float, num_workers: int, **images: Any) -> None:
@@ -227,6 +225,8 @@ class ImageFolder(Images):
             raise InputError(f"data.channels={self.channels}: image files are read as 1 (grey) or 3 (colour).")
         if not 0 < crop_fraction <= 1 or not 0 < crop_scale[0] <= crop_scale[1] <= 1:
             raise InputError("data.crop_fraction and data.crop_scale=[least,most] are parts of 1, such as 0.875.")
+        if num_workers < 0:
+            raise InputError(f"data.num_workers={num_workers}: use a number of processes, or 0 to read in this one.")
         self.num_workers = num_workers
         self._files: list[tuple[str, int]] = []
         self._test_files: list[tuple[str, int]] = []
@@ -242,11 +242,15 @@ class ImageFolder(Images):
             return
         root = self._root()
         train = self._folder(root / "train")
-        test = self._folder(root / "test" if any(root.glob("test/*/")) else root / "val")
+        test_folder = root / "test" if any(root.glob("test/*/")) else root / "val"
+        test = self._folder(test_folder)
         if test.classes != train.classes:
             odd = sorted(set(test.classes) ^ set(train.classes))
-            raise InputError(f"Classes that {train.root} and {test.root} do not share: {', '.join(odd[:5])}.")
+            raise InputError(f"Classes that {root / 'train'} and {test_folder} do not share: {', '.join(odd[:5])}.")
         self._split(len(train.samples), len(train.classes))
+        if not self.trainer or self.trainer.is_global_zero:  # the run's other processes read the same files
+            self._checksum = pictures.checksum(root, [path for path, _ in train.samples + test.samples])
+            pictures.say_left_out(root, train.left_out + test.left_out)
         self._files, self._test_files = train.samples, test.samples
 
     @property
@@ -254,11 +258,7 @@ class ImageFolder(Images):
         return len(self._test_files)
 
     def checksum(self) -> str:
-        root = self._root()
-        digest = hashlib.sha256()
-        for path, _ in sorted(self._files + self._test_files):
-            digest.update(f"{Path(path).relative_to(root).as_posix()} {Path(path).stat().st_size}\n".encode())
-        return digest.hexdigest()[:16]
+        return self._checksum
 
     def checksum_if_here(self) -> str | None:
         if not (self._root() / "train").is_dir():
@@ -280,10 +280,10 @@ class ImageFolder(Images):
             raise InputError("data.root is empty: name the folder that has train/<class>/ and val/<class>/.")
         return Path(self.root).expanduser()
 
-    def _folder(self, folder: Path) -> datasets.ImageFolder:
+    def _folder(self, folder: Path) -> pictures.Folder:
         try:
-            return datasets.ImageFolder(str(folder))
-        except (OSError, ValueError) as error:
+            return pictures.found_in(folder)
+        except (OSError, InputError) as error:
             raise InputError(
                 f"No images in {folder.absolute()} ({error}). Expected: <data.root>/train/<class>/ and "
                 "<data.root>/val/<class>/ with image files in each: set data.root to such a folder."

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ablate.errors import InputError
+from ablate.training import pictures
 from ablate.training.seeds import stream
 
 
@@ -135,7 +136,10 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 class Pictures(Dataset):
-    """Image files as (uint8 (channels, height, width), label), by (epoch, position)."""
+    """Image files as (uint8 (channels, height, width), label), by (epoch, position).
+
+    A file that cannot be read is an InputError, returned: raised in a worker it would arrive with a traceback in it.
+    """
 
     def __init__(
         self,
@@ -146,15 +150,21 @@ class Pictures(Dataset):
     ) -> None:
         self.samples, self.mode, self.transform, self.seed = samples, mode, transform, seed
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int] | InputError:
         epoch, position = key
         path, label = self.samples[position]
-        with Image.open(path) as file:
-            picture = file.convert(self.mode)
+        try:
+            picture = pictures.read(path, self.mode)
+        except InputError as error:
+            return error
         # torchvision draws from the global generator only: lend it this image's own stream and give it back.
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(stream(self.seed, "augment", epoch, position).get_state())
             return self.transform(picture), label
+
+
+def _batch(items: list[tuple[Tensor, int] | InputError]) -> list[Tensor] | InputError:
+    return next((item for item in items if isinstance(item, InputError)), None) or default_collate(items)
 
 
 class _Keys:
@@ -172,13 +182,17 @@ class _Keys:
 
 
 class FolderLoader(_Loader):
-    """Batches (uint8 images, labels) that workers read from files, the same whatever their number."""
+    """Batches (uint8 images, labels) that workers read from files, the same whatever their number.
+
+    Raises InputError, which names the file, when the turn comes of one that cannot be read.
+    """
 
     def __init__(self, pictures: Pictures, sampler: EpochSampler, *, num_workers: int, pin_memory: bool) -> None:
         super().__init__(sampler)
         self.loader = DataLoader(
             pictures,
             batch_sampler=_Keys(sampler),
+            collate_fn=_batch,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=pin_memory,
@@ -188,5 +202,7 @@ class FolderLoader(_Loader):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # Workers fetch ahead of what is handed out; a checkpoint must count the latter.
         for batch, content in enumerate(self.loader, self.sampler.first + 1):
+            if isinstance(content, InputError):
+                raise content
             self.sampler.batch = batch
             yield tuple(content)

@@ -1,39 +1,53 @@
-"""The other processes of one run on several devices."""
+"""The processes of one run: this one is the first, and starts the others."""
 
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch.distributed
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+# What launchers (torchrun, Slurm, LSF) say to their processes, and Lightning and torch believe unasked.
+INHERITED = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_LOCAL_RANK"),
+    *("TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"),
+)
 VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK")
 
 
-def this_rank() -> int:
-    """0 in the process that started the run; else its rank, told by the environment."""
-    return int(os.environ.get("LOCAL_RANK", 0))
+@contextmanager
+def first_of(directory: Path, devices: int, resume_from: Path | None) -> Iterator[None]:
+    """For the block this process is rank 0 of the run in `directory`, on `devices` devices, with its other ranks.
+
+    A run starts its processes itself. What the environment says of ranks is about another group of processes, such as
+    the tasks of the `srun` that has started a sweep: it is out of the environment for the block.
+    """
+    inherited = {name: os.environ.pop(name) for name in INHERITED if name in os.environ}
+    rank_zero_only.rank = 0  # Lightning took it from the environment when it was imported
+    try:
+        with _others(directory, devices, resume_from) if devices > 1 else nullcontext():
+            yield
+    finally:
+        os.environ.update(inherited)
 
 
 @contextmanager
-def other_ranks(directory: Path, devices: int, resume_from: Path | None) -> Iterator[None]:
-    """Ranks 1 … devices - 1 of the run in `directory`, started as `python -m ablate.training.run`.
+def _others(directory: Path, devices: int, resume_from: Path | None) -> Iterator[None]:
+    """Ranks 1 … devices - 1 of the run, started as `python -m ablate.training.run`.
 
     Lightning would start them by repeating this process's command line, which in a multirun or a worker is
     not this run's; it takes them as given when the environment holds LOCAL_RANK. They end with the block: in
     their own time where it succeeds, at once where it does not.
     """
-    if devices == 1 or this_rank() > 0:
-        yield
-        return
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     values = dict(zip(VARIABLES, ("127.0.0.1", str(port), str(devices), "0", "0"), strict=True))
-    before = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(values)
     command = [sys.executable, "-m", "ablate.training.run", str(directory), str(resume_from or "")]
     others = [subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank)}) for rank in range(1, devices)]
@@ -48,8 +62,5 @@ def other_ranks(directory: Path, devices: int, resume_from: Path | None) -> Iter
                 process.wait()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in VARIABLES:
+            os.environ.pop(name, None)

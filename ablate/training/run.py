@@ -21,7 +21,7 @@ from ablate.training.gradient_flow import Flow, flow_of
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import StopRequest, stop_request
 from ablate.training.progress import progress
-from ablate.training.ranks import other_ranks
+from ablate.training.ranks import first_of
 from ablate.training.recorder import StepRecorder
 from ablate.training.trainer import max_seconds, new_trainer, quieten
 
@@ -71,7 +71,7 @@ def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, watch:
     `trainer.max_time` is over, and LostError when the run was taken over.
     """
     checkpoint = latest(directory / "checkpoints")
-    with other_ranks(directory, cfg.trainer.devices, checkpoint):
+    with first_of(directory, cfg.trainer.devices, checkpoint):
         return _train(cfg, data, directory, wandb_run, checkpoint, watch)
 
 

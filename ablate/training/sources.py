@@ -27,6 +27,10 @@ _IDX_FILES = (
 )
 
 
+# What torchvision raises over a pickle that is damaged, or holds other things than it should.
+_UNREADABLE = (RuntimeError, OSError, EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
 class Source(NamedTuple):
     """Images as uint8 (count, channels, height, width), labels as int64 (count,)."""
 
@@ -65,6 +69,18 @@ def read(source: Callable[[str | None], Source], root: str | None) -> DataSet:
         _kept.clear()  # before the next one is read: there is room for one
         _kept.append((asked, DataSet(source(root))))
     return _kept[0][1]
+
+
+def classes(source: Source, expected: int) -> int:
+    """How many classes the labels count. Raises InputError for a stray label beyond those that are `expected`."""
+    seen = torch.cat([source.train_labels, source.test_labels]).unique()
+    least, most = int(seen[0]), int(seen[-1])
+    if least < 0 or (most >= expected and len(seen) <= most):
+        raise InputError(
+            f"The data have a label {least if least < 0 else most}, and {len(seen)} different ones in all, where"
+            f" data.num_classes={expected}: these are 0 to {expected - 1}. The labels are damaged, or of other data."
+        )
+    return most + 1
 
 
 def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source:
@@ -111,7 +127,9 @@ def fashion_mnist(root: str | None) -> Source:
     paths = _idx_paths(folder)
     if paths is None:
         raise InputError(f"The download left no complete Fashion-MNIST in {folder}: delete it there, try again.")
-    train_images, train_labels, test_images, test_labels = map(_read_idx, paths)
+    train_images, train_labels, test_images, test_labels = map(_read_idx, paths, (3, 1, 3, 1))
+    _check_pair(len(train_images), len(train_labels), str(paths[0]), str(paths[1]))
+    _check_pair(len(test_images), len(test_labels), str(paths[2]), str(paths[3]))
     return _source(train_images[:, None], train_labels, test_images[:, None], test_labels)
 
 
@@ -161,8 +179,10 @@ def _cifar(root: str | None, reader: type[datasets.CIFAR10]) -> Source:
         )
     try:
         train, test = reader(str(folder), train=True), reader(str(folder), train=False)
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+    except (*_UNREADABLE, pickle.UnpicklingError) as error:
         raise InputError(f"{extracted} cannot be read ({error}): delete it and get it again.") from error
+    for part, data in (("training set", train), ("test set", test)):
+        _check_pair(len(data.data), len(data.targets), f"The {part} in {extracted}", "it")
     # torchvision turns the files' own channels-first arrays into channels-last ones.
     return _source(train.data.transpose(0, 3, 1, 2), train.targets, test.data.transpose(0, 3, 1, 2), test.targets)
 
@@ -200,8 +220,21 @@ def _idx_paths(folder: Path) -> list[Path] | None:
     return [paths[0] for paths in found] if all(found) else None
 
 
-def _read_idx(path: Path) -> np.ndarray:
+def _check_pair(images: int, labels: int, of_images: str, of_labels: str) -> None:
+    """Raise InputError unless there are images, and as many labels. The last two say where they are from."""
+    if images == 0:
+        raise InputError(f"{of_images} has no images: get it again.")
+    if images != labels:
+        raise InputError(
+            f"{of_images} has {images} images, and {of_labels} has {labels} labels: they do not belong together. Get"
+            " both again."
+        )
+
+
+def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """An IDX file of unsigned bytes: 0, 0, type 8, number of dimensions, big-endian uint32 sizes, the bytes.
+
+    dimensions  that it must have: images 3, labels 1
 
     torchvision's own reader takes no gzipped file and needs write access to unpack one beside it.
     Format: http://yann.lecun.com/exdb/mnist. Raises InputError for a damaged file.
@@ -210,6 +243,8 @@ def _read_idx(path: Path) -> np.ndarray:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         if content[:3] != b"\0\0\x08":
             raise ValueError("not an IDX file of bytes")
+        if content[3] != dimensions:
+            raise ValueError(f"{content[3]} dimensions, where images have 3 and labels 1")
         sizes = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
         pixels = np.frombuffer(content, np.uint8, offset=4 + 4 * len(sizes))
         if len(pixels) != math.prod(sizes):

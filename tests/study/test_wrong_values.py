@@ -53,6 +53,7 @@ REFUSED = {
     "+norm.momentun=0.5": r"BatchNorm2d does not take it\. Did you mean momentum\?",
     "model.stages=[a,1,1]": r"a list of numbers is expected",
     "model.stages=[1.5,1,1]": r"both whole and at least 1",
+    "data.batch_size=1 data.image_size=4": r"one image at a time, on which .* Use a larger batch",
     "data.image_size=-8": r"data\.image_size=-8: it must not be below 1",
     "data.num_classes=0": r"data\.num_classes=0: it must not be below 1",
     "data.mean=[grey]": r"a list of numbers is expected",
@@ -88,6 +89,11 @@ class Seen(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         Seen.steps.append(trainer.global_step)
+
+
+@pytest.mark.parametrize("typed", ["data.image_size=4 norm=none", "data.image_size=4 norm=layer", "data.image_size=8"])
+def test_one_image_a_batch_is_enough_where_no_norm_averages_a_single_number(prepared, typed):  # type: ignore[no-untyped-def]
+    prepared("data.batch_size=1", *typed.split())
 
 
 def test_a_users_callbacks_loggers_and_plugins_join_the_runs_own(prepared, tmp_path, monkeypatch):

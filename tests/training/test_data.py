@@ -142,3 +142,16 @@ def test_the_source_is_read_once(small_source: Callable[..., Source], in_memory:
 def test_wrong_values_are_named(changes: dict, words: str, in_memory: Callable[..., InMemoryImages]) -> None:
     with pytest.raises(InputError, match=words):
         in_memory(**changes)
+
+
+@pytest.mark.parametrize(("stray", "words"), [(200, "a label 200, and 6 different ones"), (-1, "a label -1, and 6")])
+def test_a_stray_label_is_no_reason_for_more_classes(
+    stray: int, words: str, small_source: Callable[..., Source], in_memory: Callable[..., InMemoryImages]
+) -> None:
+    def damaged(root: str | None) -> Source:
+        source = small_source(root)
+        source.test_labels[3] = stray
+        return source
+
+    with pytest.raises(InputError, match=words):
+        in_memory(source=damaged)

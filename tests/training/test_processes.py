@@ -1,15 +1,48 @@
 """A run on several processes: what they tell each other, and what a checkpoint holds of all of them."""
 
+import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ablate.study import cell
 from ablate.training.checkpoints import ASKED_EVERY, Checkpoints
 from ablate.training.interrupt import Interrupted, StopRequest
 from ablate.training.recorder import StepRecorder
+
+# What `srun`, `torchrun` and `jsrun` say to the second of their processes, which may be a worker of a sweep.
+LEFT_OVER = {
+    "RANK": "1",
+    "LOCAL_RANK": "1",
+    "GROUP_RANK": "1",
+    "NODE_RANK": "1",
+    "WORLD_SIZE": "4",
+    "LOCAL_WORLD_SIZE": "4",
+    "MASTER_ADDR": "192.0.2.1",
+    "MASTER_PORT": "29500",
+    "SLURM_PROCID": "1",
+    "SLURM_LOCALID": "1",
+    "SLURM_NTASKS": "4",
+    "SLURM_JOB_NAME": "sweep",
+    "JSM_NAMESPACE_RANK": "1",
+    "JSM_NAMESPACE_SIZE": "4",
+    "JSM_NAMESPACE_LOCAL_RANK": "1",
+    "TORCHELASTIC_RUN_ID": "none",
+    "TORCHELASTIC_USE_AGENT_STORE": "True",
+}
+
+
+def test_a_run_decides_its_own_rank(prepared, monkeypatch):
+    for name, value in LEFT_OVER.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it at its import
+    before = dict(os.environ)
+    ended, _ = cell.run(prepared("trainer.max_epochs=1"))
+    assert ended["status"] == "finished" and "test/acc" in ended["summary"] and ended["gradient_norms"]
+    assert {name: os.environ.get(name) for name in LEFT_OVER} == {name: before[name] for name in LEFT_OVER}
 
 
 def test_an_epoch_stopped_in_the_middle_counts_every_image_once(prepared, monkeypatch):
@@ -17,6 +50,8 @@ def test_an_epoch_stopped_in_the_middle_counts_every_image_once(prepared, monkey
     same = ("norm=none", "trainer.max_epochs=1", "trainer.precision=32-true")
     alone, _ = cell.run(prepared(*same, runs="alone"))
     both = prepared(*same, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    for name, value in LEFT_OVER.items():
+        monkeypatch.setenv(name, value)
     original = StepRecorder.on_before_optimizer_step
 
     def signalled(self, trainer, pl_module, optimizer):  # type: ignore[no-untyped-def]

@@ -131,6 +131,59 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, zipped: bool, damage: objec
         sources.fashion_mnist(str(tmp_path / "set"))
 
 
+def idx(values: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+LABELS, PICTURES = np.arange(30, dtype=np.uint8) % 10, np.zeros((30, 28, 28), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (
+            "train-labels-idx1-ubyte",
+            LABELS[:10],
+            r"train-images-idx3-ubyte has 30 images, and .* has 10 labels",
+        ),
+        ("train-labels-idx1-ubyte", np.tile(LABELS, 2), "30 images.* 60 labels"),
+        ("t10k-labels-idx1-ubyte", LABELS, r"t10k-images-idx3-ubyte has 10 images, and .* has 30 labels"),
+        ("train-images-idx3-ubyte", PICTURES[:0], r"train-images-idx3-ubyte has no images"),
+        ("t10k-images-idx3-ubyte", PICTURES[:0], r"t10k-images-idx3-ubyte has no images"),
+        ("train-labels-idx1-ubyte", PICTURES, r"labels-idx1-ubyte cannot be read \(3 dimensions"),
+        ("train-images-idx3-ubyte", LABELS, r"images-idx3-ubyte cannot be read \(1 dimensions"),
+        ("train-images-idx3-ubyte", PICTURES[0, 0, 0], r"images-idx3-ubyte cannot be read \(0 dimensions"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx_files_that_do_not_belong_together_are_refused(
+    tmp_path: Path, name: str, content: np.ndarray, words: str, zipped: bool
+) -> None:
+    write_idx(tmp_path / "set", zipped=zipped)
+    packed = gzip.compress(idx(content)) if zipped else idx(content)
+    (tmp_path / "set" / (name + (".gz" if zipped else ""))).write_bytes(packed)
+    with pytest.raises(InputError, match=words.replace("ubyte ", r"ubyte\.gz ") if zipped else words):
+        sources.fashion_mnist(str(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("labels", [[*range(10)] * 9, [*range(10)] * 11])
+def test_cifars_labels_are_as_many_as_its_images(tmp_path: Path, labels: list[int], write_cifar: WriteCifar) -> None:
+    write_cifar(tmp_path, 10)
+    path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
+    path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | {"labels": labels}))
+    with pytest.raises(InputError, match=rf"500 images, and it has {400 + len(labels)} labels"):
+        sources.cifar10(str(tmp_path))
+
+
+@pytest.mark.parametrize("entry", [{"data": None}, {"labels": None}, {"data": np.zeros((100, 3000), np.uint8)}])
+def test_a_cifar_file_with_other_things_in_it_says_where(tmp_path: Path, entry: dict, write_cifar: WriteCifar) -> None:
+    write_cifar(tmp_path, 10)
+    path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
+    path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | entry))
+    with pytest.raises(InputError, match="cifar-10-batches-py cannot be read"):
+        sources.cifar10(str(tmp_path))
+
+
 @pytest.mark.parametrize("classes", [10, 100])
 def test_cifar_is_read_from_extracted_files(tmp_path: Path, classes: int, write_cifar: WriteCifar) -> None:
     write_cifar(tmp_path, classes)
