@@ -23,25 +23,28 @@ class SameConv(nn.Conv2d):
     """Keras's Conv2D with padding='same'."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(_same(x, self.kernel_size, self.stride, 0.0), self.weight, self.bias, self.stride)
+        padded = _same(x, self.kernel_size[0], self.stride[0], 0.0)
+        return F.conv2d(padded, self.weight, self.bias, self.stride)
 
 
 class SameMaxPool(nn.MaxPool2d):
     """Keras's MaxPooling2D with padding='same'."""
 
+    kernel_size: int
+    stride: int
+
     def forward(self, x: Tensor) -> Tensor:
-        sizes = (self.kernel_size, self.kernel_size), (self.stride, self.stride)
-        return F.max_pool2d(_same(x, *sizes, -float("inf")), self.kernel_size, self.stride)
+        padded = _same(x, self.kernel_size, self.stride, -float("inf"))
+        return F.max_pool2d(padded, self.kernel_size, self.stride)
 
 
-def _same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], value: float) -> Tensor:
+def _same(x: Tensor, kernel: int, stride: int, value: float) -> Tensor:
     """x with as many pixels of `value` as the ceil(n / stride) windows need, half of them before the map, the odd one
     after it (TensorFlow's guide to `tf.nn`, "notes on padding")."""
     around: list[int] = []
-    for axis in (1, 0):  # width first, as F.pad has it
-        length = x.shape[2 + axis]
-        windows = -(-length // stride[axis])
-        total = max((windows - 1) * stride[axis] + kernel[axis] - length, 0)
+    for length in (x.shape[3], x.shape[2]):  # width first, as F.pad has it
+        windows = -(-length // stride)
+        total = max((windows - 1) * stride + kernel - length, 0)
         around += [total // 2, total - total // 2]
     return F.pad(x, around, value=value)
 
