@@ -158,7 +158,7 @@ def _told(comparison: Comparison, finding: Finding) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader has to know before believing a number: seeds that are too few, lost runs, mixed circumstances."""
-    said = [*_lost(comparison), *_unfinished(comparison), *_seeds(comparison)]
+    said = [*_outdated(comparison), *_lost(comparison), *_unfinished(comparison), *_seeds(comparison)]
     results = [result for variant in comparison.variants for result in variant.results]
     for fact, counts in mixtures(results).items():
         some = list(counts.items())[:3]
@@ -199,6 +199,17 @@ def _machine(provenance: dict[str, Any]) -> str:
     cores = provenance["hardware"]["cores"]
     torch = provenance["packages"]["torch"]
     return f"{hardware(provenance)} ({numbered(cores, 'core')}), torch {torch}"
+
+
+def _outdated(comparison: Comparison) -> list[str]:
+    counts: Counter[str] = Counter()
+    for variant in comparison.variants:
+        counts.update({changed: len(seeds) for changed, seeds in variant.outdated.items()})
+    return [
+        f"Outdated: {changed} since {numbered(n, 'run')} {'was' if n == 1 else 'were'} trained, so what is reported of "
+        f"{'it' if n == 1 else 'them'} is not of what is here now; rerun=true trains again."
+        for changed, n in counts.items()
+    ]
 
 
 def _lost(comparison: Comparison) -> list[str]:

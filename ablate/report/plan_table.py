@@ -11,12 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablate.report.closing import count
-from ablate.study.plan import INVALID, PlannedCell, named, word
+from ablate.study.plan import INVALID, OUTDATED, PlannedCell, named, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 
 SHOWN = 60  # rows; more only on request
-COLOURS = {"finished": "green", "diverged": "yellow", "failed": "red", "invalid": "red", "running": "cyan"}
+COLOURS = {
+    "finished": "green",
+    "diverged": "yellow",
+    "outdated": "yellow",
+    "failed": "red",
+    "invalid": "red",
+    "running": "cyan",
+}
 
 
 def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every: bool) -> None:
@@ -40,6 +47,8 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
         if cell.reason and cell.status in (INVALID, "failed", "interrupted"):
             colour = COLOURS.get(cell.status, "default")
             console.print(f"[{colour}]{cell.status}[/] {escape(cell.name)}: {escape(cell.reason)}")
+    for line in outdated_lines(cells):
+        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {escape(line)}")
     console.print()
     console.print(_sum(cells))
     difference = _unasked(cells)
@@ -47,6 +56,20 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
         console.print(f"[yellow]{difference}[/yellow]")
     if threads := threads_line(cells):
         console.print(threads)
+
+
+def outdated_lines(cells: Sequence[PlannedCell]) -> list[str]:
+    """What has changed since which cells were trained, and how to train them again."""
+    by_reason: dict[str | None, list[PlannedCell]] = {}
+    for cell in cells:
+        if cell.status == OUTDATED:
+            by_reason.setdefault(cell.reason, []).append(cell)
+    lines = [
+        f"{first.name}{f' and {len(more):,} more' if more else ''}: {reason} since"
+        for reason, (first, *more) in by_reason.items()
+    ]
+    again = "cells are not run unless asked for: `sweep --rerun-outdated` trains them again, rerun=true every cell."
+    return [*lines, again] if lines else []
 
 
 def threads_line(cells: Sequence[PlannedCell]) -> str | None:
@@ -120,7 +143,7 @@ def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
         table.add_column(name, justify="right")
     for cell in shown:
         colour = COLOURS.get(cell.status, "default")
-        estimated = "" if cell.status in RESULTS or cell.seconds is None else "~"
+        estimated = "" if cell.status in (OUTDATED, *RESULTS) or cell.seconds is None else "~"
         numbers = ["" if cell.params is None else f"{cell.params:,}", "" if cell.macs is None else count(cell.macs)]
         seconds = estimated + duration(cell.seconds) if cell.status != INVALID else ""
         values = [escape(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
@@ -142,7 +165,7 @@ def _sum(cells: Sequence[PlannedCell]) -> str:
 
 
 def _seconds_left(cells: Sequence[PlannedCell]) -> float | None:
-    left = [cell.seconds for cell in cells if cell.status not in (*RESULTS, INVALID)]
+    left = [cell.seconds for cell in cells if cell.status not in (*RESULTS, OUTDATED, INVALID)]
     known = [seconds for seconds in left if seconds is not None]
     return sum(known) if len(known) == len(left) else None
 

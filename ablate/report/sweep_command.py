@@ -9,6 +9,7 @@ from ablate.report import plan_table, sweep_view
 from ablate.study import sweep as engine
 from ablate.study.engines import pool
 from ablate.study.estimate import estimate
+from ablate.study.origin import Here
 from ablate.study.plan import INVALID
 from ablate.study.record import RESULTS
 from ablate.study.sweep import Request
@@ -24,7 +25,7 @@ def plan(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="the plan as JSON")
     parser.add_argument("--all", action="store_true", help=f"show more than {plan_table.SHOWN} cells")
     file, request, options = _read(parser, arguments)
-    cells = engine.planned(file, request, check_data=False)
+    cells = engine.planned(file, request, check_data=False, here=Here())
     estimate(cells, measure=not request.elsewhere)
     plan_table.show(file, cells, as_json=options.json, every=options.all)
     return DONE
@@ -37,15 +38,18 @@ def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> i
     """
     parser = _parser("sweep", "Run the cells of a sweep file that have no result yet.")
     parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
+    parser.add_argument(
+        "--rerun-outdated", action="store_true", help="train the cells again whose code or data changed, and no others"
+    )
     file, request, options = _read(parser, arguments)
     if request.in_pool:
         pool.prepare()
-    cells = engine.planned(file, request, check_data=not request.elsewhere)
+    cells = engine.planned(file, request, check_data=not request.elsewhere, here=Here())
     planned()
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)
         return WRONG_INPUT
-    left = engine.to_run(cells, options.retry_failed)
+    left = engine.to_run(cells, options.retry_failed, options.rerun_outdated)
     print(f"{file.name}: {len(cells)} cells, {len(left)} to run.", flush=True)
     if threads := plan_table.threads_line(cells):
         print(threads, flush=True)

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ablate.report.closing import count
-from ablate.report.plan_table import COLOURS, duration, varying
+from ablate.report.plan_table import COLOURS, duration, outdated_lines, varying
 from ablate.study.engines.pool import Job
 from ablate.study.engines.pool_worker import Outcome
-from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell, word
+from ablate.study.plan import FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 
@@ -155,6 +155,8 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
             console.print(f"[red]{cell.status}[/] {escape(cell.name)}: {escape(last(cell.reason))}")
         if cell.status == FAILED:
             console.print(f"    [bold]python -m ablate {escape(shlex.join(cell.overrides))}[/]")
+    for line in outdated_lines(cells):
+        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {escape(line)}")
     if counts[FAILED]:
         again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
         console.print(f"All of them again: [bold]python -m ablate sweep {escape(again)}[/]")

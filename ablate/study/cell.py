@@ -15,14 +15,16 @@ from ablate.design.cost import Cost
 from ablate.errors import InputError
 from ablate.study import record
 from ablate.study.checks import Checks
-from ablate.study.composition import Composition
+from ablate.study.composition import Composition, plain
 from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import Claim, TakenError, claimed, holder
+from ablate.study.origin import Here, absolute, difference, is_silent, origin
 from ablate.study.provenance import provenance
-from ablate.training import agent, build, tracking
+from ablate.training import agent, build, sources, tracking
 from ablate.training.checkpoints import checkpoints
-from ablate.training.data import Images
+from ablate.training.data import ImageFolder, Images
+from ablate.training.files import listing
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted, OutOfTimeError, StopRequest, stop_request
 from ablate.training.progress import progress
@@ -52,6 +54,11 @@ class Cell:
     @property
     def directory(self) -> Path:
         return Path(self.cfg.runs_dir).expanduser().absolute() / self.fingerprint
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return plain(self.cfg, resolve=True)
 
     @property
     def tracking_mode(self) -> str:
@@ -85,39 +92,44 @@ def run(
     A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
     <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
 
-    The fingerprint does not say where files lie. So what would be returned or gone on with must be of the same data, by
-    checksum. Only a result of the same data.root, or one whose image folder is not here, is returned unasked.
+    The fingerprint says nothing of the user's own code and of the data. So what would be returned or resumed must be of
+    those that are here. A result whose data are not here is returned.
 
     stop      asked by signals; without one, the run listens itself
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
 
-    Raises InputError for a record of other data, TakenError where another process trains it, and what the training
-    raises, after recording it.
+    Raises InputError for a record of other code or data, TakenError where another process trains it, and what the
+    training raises, after recording it.
     """
     directory, cfg = cell.directory, cell.cfg
     data = build.images(cfg)
     known = record.read(directory)
+    values = cell.values
     if known and known["status"] in record.RESULTS and not cfg.rerun:
-        if known["provenance"].get("data_root") != _absolute(data.root) and (here := data.checksum_if_here()):
-            _check_same_data(directory, known, data.root, here)
+        _check_unchanged(directory, known, _changed(known["provenance"], values, data))
         return known, False
 
+    if cfg.rerun:
+        sources.forget()
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
-    checksum = data.checksum()
+    here = origin(values, data)
     with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
         known = record.read(directory)
         if known:
             done = known["status"] in record.RESULTS
-            if cfg.rerun and (done or known["provenance"]["data_checksum"] != checksum):
+            changed = difference(known["provenance"], here)
+            if cfg.rerun and (done or changed):
                 claim.check()
                 _set_aside(directory, known)
                 known = None
             elif done or checkpoints(directory / "checkpoints"):
-                _check_same_data(directory, known, data.root, checksum)
+                _check_unchanged(directory, known, changed)
                 if done:
                     return known, False
-        return _run_claimed(cell, claim, known, data, checksum, Watch(stop, claim.check, progress)), True
+                if is_silent(known["provenance"]):  # nobody knows with what it began
+                    here = {key: here[key] for key in ("data_checksum", "data_root")}
+        return _run_claimed(cell, claim, known, data, here, Watch(stop, claim.check, progress)), True
 
 
 def run_when_free(cell: Cell) -> tuple[dict[str, Any], bool]:
@@ -132,7 +144,7 @@ def run_when_free(cell: Cell) -> tuple[dict[str, Any], bool]:
 
 
 def _run_claimed(
-    cell: Cell, claim: Claim, known: dict[str, Any] | None, data: Images, checksum: str, watch: Watch
+    cell: Cell, claim: Claim, known: dict[str, Any] | None, data: Images, here: dict[str, Any], watch: Watch
 ) -> dict[str, Any]:
     cfg, composition, directory = cell.cfg, cell.composition, claim.directory
     (directory / "checkpoints").mkdir(exist_ok=True)
@@ -148,7 +160,7 @@ def _run_claimed(
         "seed": cfg.seed,
         "summary": {},
         "cost": {name: value for name, value in asdict(cell.cost).items() if name in ("params", "macs")},
-        "provenance": provenance(checksum) | {"data_root": _absolute(data.root)},
+        "provenance": provenance(here["data_checksum"]) | here,
         "wandb": {"id": tracking.run_id(mode, known), "mode": mode, "url": None, "sweep": None},
         "started": known["started"] if known else record.now(),
         "ended": None,
@@ -211,18 +223,24 @@ def _write_configs(cell: Cell, directory: Path) -> None:
     OmegaConf.save(OmegaConf.create(list(cell.composition.overrides)), hydra / "overrides.yaml")
 
 
-def _absolute(root: str | None) -> str | None:
-    return root and str(Path(root).expanduser().absolute())
+def _changed(then: dict[str, Any], values: dict[str, Any], data: Images) -> str | None:
+    """What has changed since a finished run with the provenance `then`, in words."""
+    if not is_silent(then):
+        return Here().difference(then, values, data.root)
+    if isinstance(data, ImageFolder) and data.root and listing(data.root, ["train"]):
+        data.setup()  # cheap, and the checksum is on record in older versions too
+        return difference(then, {"data_checksum": data.checksum(), "data_root": absolute(data.root)})
+    return None
 
 
-def _check_same_data(directory: Path, known: dict[str, Any], root: str | None, checksum: str) -> None:
-    """Raise InputError where the record is of data other than those at `root`."""
-    of = known["provenance"]
-    if (of["data_checksum"] or checksum) != checksum:  # a run that died before it began has read none
+def _check_unchanged(directory: Path, known: dict[str, Any], changed: str | None) -> None:
+    """Raise InputError where code or data have changed since the run on record."""
+    if changed:
+        done = known["status"] in record.RESULTS
+        instead = "trains again" if done else "starts from the beginning"
         raise InputError(
-            f"{directory} is of other data: of the checksum {of['data_checksum']} in {of.get('data_root', '?')}, where"
-            f" data.root={root} has {checksum}. Use another runs_dir for these, or rerun=true, which sets that run"
-            " aside."
+            f"{directory} is outdated: since its run {'was trained' if done else 'began'}, {changed}. rerun=true"
+            f" {instead} and keeps that run in .replaced; another runs_dir keeps both apart."
         )
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ablate.errors import InputError
-from ablate.study.confounds import confounds
+from ablate.study.confounds import confounds, outdated
 from ablate.study.effects import Effect, crossed, effects
+from ablate.study.origin import Here
 from ablate.study.results import Result, at, defaults, distinct, identity, read, varied
 from ablate.study.statistics import LEVEL, Difference, holm, outperforming, variance_shares
 from ablate.study.variants import Assignment, Entry, Variant, text
@@ -178,12 +179,15 @@ def compare(
     )
     _against_baseline(comparison)
     _factorial(comparison)
+    here = Here(may_read=False)
     for variant in variants:
+        variant.outdated = outdated(variant.results, here)
         variant.confounds = confounds(
             variant.results,
             comparison.baseline.results,
             besides=factors,
             superseded=[result for entry in variant.entries for result in entry.superseded],
+            stale=variant.outdated,
         )
         if same := {other for entry in variant.entries for other in entry.same}:
             variant.confounds.append(f"the plan has cells that come out identical: {', '.join(sorted(same)[:3])}")

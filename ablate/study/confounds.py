@@ -1,9 +1,10 @@
 """What differs between runs besides the choices that they are compared for."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ablate.study.origin import Here
 from ablate.study.results import Result, differences
 
 LISTED = 4  # values or seeds that a warning names; of more it says how many
@@ -35,12 +36,18 @@ FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def confounds(
-    runs: Sequence[Result], baseline: Sequence[Result], *, besides: Collection[str], superseded: Sequence[Result] = ()
+    runs: Sequence[Result],
+    baseline: Sequence[Result],
+    *,
+    besides: Collection[str],
+    superseded: Sequence[Result] = (),
+    stale: Mapping[str, list[int]] | None = None,
 ) -> list[str]:
     """Warnings about a variant's runs, compared with the baseline's of the same seed.
 
     besides     the keys of the choices that are compared
     superseded  further runs of the same cells, which do not count
+    stale       what `outdated` says of the runs
     """
     warnings = []
     if runs and baseline:
@@ -70,10 +77,21 @@ def confounds(
     resumed = [run.seed for run in runs if run.record.get("resumed")]
     if resumed:
         warnings.append(f"resumed after an interruption: {_seeds(resumed)}")
+    warnings += [f"outdated, {_seeds(seeds)}: {changed} since" for changed, seeds in (stale or {}).items()]
     if superseded:
         names = [run.directory.name for run in superseded]
         warnings.append(f"other runs of the same choices and seed do not count: {_listed(names[:LISTED], len(names))}")
     return warnings
+
+
+def outdated(runs: Sequence[Result], here: Here) -> dict[str, list[int]]:
+    """What has changed since runs were trained, as far as that is cheap to find out, with their seeds."""
+    found: dict[str, list[int]] = {}
+    for run in runs:
+        then = run.record["provenance"]
+        if changed := here.difference(then, run.config, then.get("data_root")):
+            found.setdefault(changed, []).append(run.seed)
+    return found
 
 
 def mixtures(runs: Sequence[Result]) -> dict[str, dict[str, int]]:

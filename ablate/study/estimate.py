@@ -6,7 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ablate.study.plan import PlannedCell
+from ablate.study.plan import OUTDATED, PlannedCell
 from ablate.study.record import RESULTS
 
 HARDWARE = ("accelerator", "devices", "precision")
@@ -30,7 +30,7 @@ def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
             trainer = {key: cell.values["trainer"][key] for key in names}
             groups[json.dumps([data, trainer, cell.values["threads"]])].append(cell)
     for group in groups.values():
-        left = [cell for cell in group if cell.status not in RESULTS]
+        left = [cell for cell in group if cell.status not in (OUTDATED, *RESULTS)]
         rates = [cell.seconds / _work(cell) for cell in group if cell.status == "finished" and cell.seconds]
         if left and not rates and measure:
             from ablate.study.timing import timed  # which takes what training takes

@@ -17,6 +17,7 @@ from ablate.study.commandline import explained
 from ablate.study.composition import Composition
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import claimed, holder
+from ablate.study.origin import Here
 from ablate.study.overrides import flattened, override
 from ablate.study.provenance import provenance
 from ablate.study.sweep_file import SweepFile
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ablate.study.checks import Checks
 
 TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
+OUTDATED = "outdated"
 
 
 @dataclass
@@ -34,8 +36,10 @@ class PlannedCell:
 
     assignment   the file's parameters, by dotted name
     overrides    what `python -m ablate` takes for this cell
-    status       to do, running, interrupted, failed, finished, diverged, or invalid
-    reason       of an invalid or failed cell; who runs a running one; what interrupted one, where it was no signal
+    status       to do, running, interrupted, failed, finished, diverged, outdated, or invalid; an outdated one has a
+                 result or checkpoints, of code or data that have changed since
+    reason       of an invalid or failed cell; who runs a running one; what interrupted one, where it was no signal;
+                 what has changed since an outdated one
     params macs  of the network: parameters, multiply-adds
     same         the parameters of later cells that come out identical, and are this one
     seconds      of training: measured where the cell has a result, else estimated, else None
@@ -107,6 +111,18 @@ class PlannedCell:
             ended = {"status": FAILED, "error": reason, "ended": record.now()}
             record.write(self.directory, known | ended)
 
+    def compare(self, here: Here) -> None:
+        """Set `status` to outdated where code or data are not those of the result, or of the checkpoints."""
+        assert self.values is not None
+        done = self.status in record.RESULTS
+        if self.record and (done or (self.status in (INTERRUPTED, FAILED) and self._can_resume())):
+            then, root = self.record["provenance"], self.values["data"].get("root")
+            if changed := here.difference(then, self.values, root):
+                self.status, self.reason = OUTDATED, changed
+
+    def _can_resume(self) -> bool:
+        return any((self.directory / "checkpoints").glob("step-*.ckpt"))
+
     def look(self) -> None:
         """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
         if self.values is None:
@@ -144,13 +160,19 @@ def _key(text: str) -> str:
 
 
 def plan(
-    file: SweepFile, typed: Sequence[str] = (), *, check_data: bool = False, elsewhere: bool = False
+    file: SweepFile,
+    typed: Sequence[str] = (),
+    *,
+    check_data: bool = False,
+    elsewhere: bool = False,
+    here: Here | None = None,
 ) -> list[PlannedCell]:
     """Every cell of the file, those that come out identical as one.
 
     typed       overrides of all cells; one that names a parameter of the file takes its place
     check_data  also read each data set (downloading it where it can be) and refuse what does not fit it
     elsewhere   the cells are for other machines: GPUs that they ask for need not be here
+    here        the code and the data with which stored results are compared; None: they are not
 
     Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
     """
@@ -176,7 +198,9 @@ def plan(
                 continue
             if cell.fingerprint in names(cell.directory.parent):
                 cell.look()
-            if cell.record and cell.status in record.RESULTS and not values["rerun"]:
+                if here is not None and not values["rerun"]:
+                    cell.compare(here)
+            if cell.record and cell.status in (OUTDATED, *record.RESULTS) and not values["rerun"]:
                 cell.params, cell.macs = (cell.record["cost"][name] for name in ("params", "macs"))
             else:
                 checks = checks or _checks(check_data, elsewhere)

@@ -11,8 +11,9 @@ from omegaconf import DictConfig
 from ablate.errors import InputError
 from ablate.study.engines import launchers
 from ablate.study.engines.pool import Job, Pool, View
+from ablate.study.origin import Here
 from ablate.study.overrides import override
-from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell, plan
+from ablate.study.plan import FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, plan
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 from ablate.training.settings import pinned
@@ -52,13 +53,18 @@ class Request:
         return self.launcher._target_ not in (POOL, IN_PROCESS)
 
 
-def planned(file: SweepFile, request: Request, check_data: bool) -> list[PlannedCell]:
-    return plan(file, request.typed, check_data=check_data, elsewhere=request.elsewhere)
+def planned(file: SweepFile, request: Request, check_data: bool, here: Here | None = None) -> list[PlannedCell]:
+    return plan(file, request.typed, check_data=check_data, elsewhere=request.elsewhere, here=here)
 
 
-def to_run(cells: Sequence[PlannedCell], retry_failed: bool) -> list[PlannedCell]:
-    """What there is to do: cells without a result, those that others are at included; or only the failed ones."""
-    wanted = (FAILED,) if retry_failed else (TO_DO, INTERRUPTED, RUNNING)
+def to_run(cells: Sequence[PlannedCell], retry_failed: bool, rerun_outdated: bool = False) -> list[PlannedCell]:
+    """What there is to do: cells without a result, those that others are at included; or only the failed, or only the
+    outdated ones, which then say so in their overrides."""
+    only = [FAILED] * retry_failed + [OUTDATED] * rerun_outdated
+    wanted = only or (TO_DO, INTERRUPTED, RUNNING)
+    for cell in cells:
+        if cell.status == OUTDATED and rerun_outdated:
+            cell.overrides = [*(text for text in cell.overrides if not text.startswith("rerun=")), "rerun=true"]
     again = [cell for cell in cells if cell.status in RESULTS and cell.values and cell.values["rerun"]]
     return again + [cell for cell in cells if cell.status in wanted]
 

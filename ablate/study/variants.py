@@ -42,6 +42,7 @@ class Variant:
     difference     to the baseline, over the seeds that both have finished; None for the baseline itself
     p_holm         the difference's p-value, corrected for all variants that are compared
     outperforming  over the seeds in which both have ended, diverged ones counted as lost
+    outdated       what has changed since runs were trained, with their seeds
     """
 
     assignment: Assignment
@@ -54,6 +55,7 @@ class Variant:
     p_holm: float | None = None
     outperforming: Outperforming | None = None
     confounds: list[str] = field(default_factory=list)
+    outdated: dict[str, list[int]] = field(default_factory=dict)
 
     @cached_property
     def results(self) -> list[Result]:

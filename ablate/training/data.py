@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from ablate.errors import InputError
-from ablate.training import pictures, sources
+from ablate.training import files, pictures, sources
 from ablate.training.loaders import DeviceLoader, EpochSampler, FolderLoader, Pictures
 from ablate.training.seeds import stream
 from ablate.training.sources import DataSet, Source
@@ -75,8 +75,9 @@ class Images(pl.LightningDataModule):
         """16 hex digits that tell one set of files from another (SHA-256)."""
         raise NotImplementedError
 
-    def checksum_if_here(self) -> str | None:
-        """The checksum, if the files are the user's own and lie here: nothing is fetched for it; else None."""
+    def files(self) -> dict[str, Any] | None:
+        """What is put on record of the files (`files.seen`), with `contents` where the checksum is not of those. None
+        where nobody knows which they are."""
         return None
 
     @property
@@ -178,6 +179,9 @@ class InMemoryImages(Images):
     def checksum(self) -> str:
         return self._data_set().checksum
 
+    def files(self) -> dict[str, Any] | None:
+        return self._data_set().files
+
     def train_dataloader(self) -> DeviceLoader:
         data = self._read()
         return self._loader(data.train_images[self._train], data.train_labels[self._train], training=True)
@@ -260,11 +264,12 @@ class ImageFolder(Images):
     def checksum(self) -> str:
         return self._checksum
 
-    def checksum_if_here(self) -> str | None:
-        if not (self._root() / "train").is_dir():
-            return None
-        self.setup()
-        return self.checksum()
+    def files(self) -> dict[str, Any]:
+        found = files.seen(self.root, ("train", "val", "test"))
+        return found | {"contents": files.contents(self._paths(), self._root())}
+
+    def _paths(self) -> list[Path]:
+        return [Path(path) for path, _ in sorted(self._files + self._test_files)]
 
     def train_dataloader(self) -> FolderLoader:
         return self._loader([self._files[n] for n in self._train], self._augment, training=True)

@@ -5,7 +5,7 @@ import hashlib
 import math
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from http.client import HTTPException
@@ -18,6 +18,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from ablate.errors import InputError
+from ablate.training import files
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -32,25 +33,36 @@ _UNREADABLE = (RuntimeError, OSError, EOFError, AttributeError, IndexError, KeyE
 
 
 class Source(NamedTuple):
-    """Images as uint8 (count, channels, height, width), labels as int64 (count,)."""
+    """Images as uint8 (count, channels, height, width), labels as int64 (count,).
+
+    files: all that may have been read for them, those that are looked for and missing too. While these are as they
+    were, so is the Source, and need not be read to know it. None: not known.
+    """
 
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+    files: Sequence[Path] | None = None
 
 
 class DataSet:
-    """A Source in memory, and its checksum."""
+    """A Source in memory, its checksum, and what its files looked like when they were read (see `files.seen`)."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, root: str | None) -> None:
         self.source = source
+        places = None if source.files is None else [files.place(Path(path), root) for path in source.files]
+        self.files = None if places is None else files.seen(root, places)
+
+    def is_current(self, root: str | None) -> bool:
+        """Whether the files are as they were, as far as it is known which they are."""
+        return self.files is None or self.files == files.seen(root, self.files["places"])
 
     @cached_property
     def checksum(self) -> str:
         """16 hex digits of SHA-256 over the arrays: of what is trained on, whatever becomes of the files."""
         digest = hashlib.sha256()
-        for array in self.source:
+        for array in self.source[:4]:
             digest.update(f"{tuple(array.shape)}".encode())
             digest.update(array.numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -61,13 +73,13 @@ _kept: list[tuple[Any, DataSet]] = []
 
 def read(source: Callable[[str | None], Source], root: str | None) -> DataSet:
     """What `source`, a partial of a function, has at `root`. The last one that this process has read is kept, for the
-    next run of a sweep."""
+    next run of a sweep, while its files are as they were."""
     place = root and Path(root).expanduser().absolute()
     function, arguments = getattr(source, "func", source), getattr(source, "keywords", {})
     asked = (function, getattr(source, "args", ()), arguments, place)
-    if not _kept or _kept[0][0] != asked:
+    if not _kept or _kept[0][0] != asked or not _kept[0][1].is_current(root):
         _kept.clear()  # before the next one is read: there is room for one
-        _kept.append((asked, DataSet(source(root))))
+        _kept.append((asked, DataSet(source(root), root)))
     return _kept[0][1]
 
 
@@ -81,6 +93,12 @@ def classes(source: Source, expected: int) -> int:
             f" data.num_classes={expected}: these are 0 to {expected - 1}. The labels are damaged, or of other data."
         )
     return most + 1
+
+
+def forget() -> None:
+    """Read anew, next time, what may have changed unseen: nobody knows which files a function of the user's reads."""
+    if _kept and _kept[0][1].files is None:
+        _kept.clear()
 
 
 def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source:
@@ -103,7 +121,7 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
     train_images, test_images, train_labels, test_labels = train_test_split(
         pixels, bunch.target, test_size=test_fraction, random_state=split_seed, stratify=bunch.target
     )
-    return _source(train_images, train_labels, test_images, test_labels)
+    return _source(train_images, train_labels, test_images, test_labels, files=())
 
 
 def fashion_mnist(root: str | None) -> Source:
@@ -130,7 +148,8 @@ def fashion_mnist(root: str | None) -> Source:
     train_images, train_labels, test_images, test_labels = map(_read_idx, paths, (3, 1, 3, 1))
     _check_pair(len(train_images), len(train_labels), str(paths[0]), str(paths[1]))
     _check_pair(len(test_images), len(test_labels), str(paths[2]), str(paths[3]))
-    return _source(train_images[:, None], train_labels, test_images[:, None], test_labels)
+    candidates = [path for paths in _idx_candidates(folder) for path in paths]
+    return _source(train_images[:, None], train_labels, test_images[:, None], test_labels, files=candidates)
 
 
 def cifar10(root: str | None) -> Source:
@@ -184,7 +203,9 @@ def _cifar(root: str | None, reader: type[datasets.CIFAR10]) -> Source:
     for part, data in (("training set", train), ("test set", test)):
         _check_pair(len(data.data), len(data.targets), f"The {part} in {extracted}", "it")
     # torchvision turns the files' own channels-first arrays into channels-last ones.
-    return _source(train.data.transpose(0, 3, 1, 2), train.targets, test.data.transpose(0, 3, 1, 2), test.targets)
+    train_images, test_images = train.data.transpose(0, 3, 1, 2), test.data.transpose(0, 3, 1, 2)
+    files = [extracted / name for name in names]
+    return _source(train_images, train.targets, test_images, test.targets, files=files)
 
 
 def _folder(root: str | None) -> Path:
@@ -212,12 +233,14 @@ def _download(folder: Path, reader: Callable[..., object], *, target: str, expec
 
 def _idx_paths(folder: Path) -> list[Path] | None:
     """The four IDX files in the order of a Source, or None when one is missing."""
-    places = [folder, folder / "FashionMNIST" / "raw"]
-    found = [
-        [path for place in places for path in (place / name, place / f"{name}.gz") if path.is_file()]
-        for name in _IDX_FILES
-    ]
+    found = [[path for path in paths if path.is_file()] for paths in _idx_candidates(folder)]
     return [paths[0] for paths in found] if all(found) else None
+
+
+def _idx_candidates(folder: Path) -> list[list[Path]]:
+    """Where each of the four IDX files may lie; the first that is there counts."""
+    places = [folder, folder / "FashionMNIST" / "raw"]
+    return [[path for place in places for path in (place / name, place / f"{name}.gz")] for name in _IDX_FILES]
 
 
 def _check_pair(images: int, labels: int, of_images: str, of_labels: str) -> None:
@@ -255,11 +278,16 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def _source(
-    train_images: np.ndarray, train_labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
+    train_images: np.ndarray,
+    train_labels: np.ndarray,
+    test_images: np.ndarray,
+    test_labels: np.ndarray,
+    files: Sequence[Path],
 ) -> Source:
     return Source(
         torch.tensor(train_images, dtype=torch.uint8),
         torch.tensor(train_labels, dtype=torch.int64),
         torch.tensor(test_images, dtype=torch.uint8),
         torch.tensor(test_labels, dtype=torch.int64),
+        files,
     )

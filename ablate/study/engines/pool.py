@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from ablate.study import record
 from ablate.study.engines.pool_worker import Outcome, serve
 from ablate.study.lease import holder
 
@@ -75,6 +76,7 @@ class Pool:
         self._queue: list[Job] = []
         self._taken: list[Job] = []
         self._deaths: dict[str, int] = {}
+        self._began = record.now()
 
     def run(self, jobs: Sequence[Job], view: View) -> None:
         """Run every job, and tell the view what came of each.
@@ -112,8 +114,17 @@ class Pool:
         self._taken = [job for job in self._taken if job not in free]
         self._queue += free
         for slot in self._slots:
-            if self._queue and slot.job is None:
-                self.view.started(slot.start(self._queue.pop(0)))
+            while self._queue and slot.job is None:
+                job = self._queue.pop(0)
+                if status := self._ended_elsewhere(job):
+                    self.view.ended(job, Outcome(status))
+                else:
+                    self.view.started(slot.start(job))
+
+    def _ended_elsewhere(self, job: Job) -> str | None:
+        """The status of a result that another sweep has made since this one began, as two with rerun=true do."""
+        known = record.read(job.directory) or {}
+        return known["status"] if known.get("status") in record.RESULTS and known["ended"] > self._began else None
 
     def _hear(self, slot: "_Slot", job: Job, message: Any) -> None:
         """What a worker says of its job; None is what a dead one says."""
