@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ablate.errors import InputError
+from ablate.errors import InputError, WrongNameError
 from ablate.study.fingerprint import NOT_HASHED
 from ablate.training.schema import WORDS, check_keys
 
@@ -113,6 +113,8 @@ class Composition:
         A value that is null there may become anything: whoever uses it checks it.
         """
         check_keys(plain(self.cfg, resolve=False))
+        for axis, option in self.choices.items():
+            check_option(axis, option)
         chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
         reference = self._composed(chosen)
         for key in self.overridden:
@@ -163,13 +165,23 @@ def as_words(values: dict[str, Any], typed: Mapping[str, str]) -> None:
             holder[key] = typed[path].partition("=")[2] if path in typed else str(value)
 
 
+def check_option(axis: str, option: Any) -> None:
+    """Raise WrongNameError for several options, of which Hydra would merge the values."""
+    if isinstance(option, list | ListConfig):
+        listed = ", ".join(map(str, option))
+        raise WrongNameError(
+            f"{axis}=[{listed}]: a network has one option of an axis. One after the other, they are {axis}: {{values:"
+            f" [{listed}]}} in a sweep file, and -m {axis}={listed.replace(' ', '')} on the command line."
+        )
+
+
 def check_type(key: str, value: Any, default: Any) -> None:
     """Raise InputError where `value` is of another type than the option's own; one that is null or auto may be any."""
     may_be_any = default is None or default == "auto" or (value == "auto" and key.startswith("trainer."))
     if not may_be_any and key not in WORDS and not _fits(value, default):
         hint = ""
         if isinstance(value, str) and _NUMBER.fullmatch(value) and isinstance(default, int | float):
-            hint = " This is a word, as what ${oc.env:NAME} gives always is: ${oc.decode:${oc.env:NAME}} gives a number."
+            hint = " This is a word, as ${oc.env:NAME} always is; ${oc.decode:${oc.env:NAME}} is a number."
         raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
     for number in value if isinstance(value, list | ListConfig) else [value]:
         if isinstance(number, int | float) and not -_LARGEST <= number <= _LARGEST:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.errors import InputError, UnknownKeyError, nearest
+from ablate.errors import InputError, WrongNameError, nearest
 
 
 @dataclass(frozen=True)
@@ -248,13 +248,13 @@ def _holder(values: Mapping[str, Any], parents: tuple[str, ...]) -> Mapping[str,
 
 
 def check_keys(values: Mapping[str, Any]) -> None:
-    """Raise UnknownKeyError for a key that nothing reads, wherever it comes from.
+    """Raise WrongNameError for a key that nothing reads, wherever it comes from.
 
     values  not resolved: a key to which an interpolation refers is read
     """
     for path, key, known in _unknown(values):
         if not _is_referred_to(path, values):
-            raise UnknownKeyError(f"{path}: nothing reads this key.{suggestion(path, key, known)}")
+            raise WrongNameError(f"{path}: nothing reads this key.{suggestion(path, key, known)}")
 
 
 def _unknown(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Collection[str]]]:
@@ -295,7 +295,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _missing(path: str) -> InputError:
-    return InputError(f"{path} is missing: every run needs it. Change it where it does not suit, and leave out ~{path}.")
+    return InputError(
+        f"{path} is missing: every run needs it. Change it where it does not suit, and leave out ~{path}."
+    )
 
 
 def _shown(value: Any) -> str:
