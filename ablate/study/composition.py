@@ -1,5 +1,6 @@
 """What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ablate.errors import InputError, WrongNameError
 from ablate.study.fingerprint import NOT_HASHED
+from ablate.training.rules import is_too_long
 from ablate.training.schema import WORDS, check_keys
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -113,8 +115,9 @@ class Composition:
         A value that is null there may become anything: whoever uses it checks it.
         """
         check_keys(plain(self.cfg, resolve=False))
-        for axis, option in self.choices.items():
-            check_option(axis, option)
+        for key, text in self.overridden.items():
+            if key in axes(self._composed([])):
+                check_option(key, OverridesParser.create().parse_override(text).value())
         chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
         reference = self._composed(chosen)
         for key in self.overridden:
@@ -136,7 +139,6 @@ def _loader() -> ConfigLoader | None:
 
 
 _MISSING = object()
-_LARGEST = 2**63 - 1  # what files hold
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.I)
 
 
@@ -184,8 +186,10 @@ def check_type(key: str, value: Any, default: Any) -> None:
             hint = " This is a word, as ${oc.env:NAME} always is; ${oc.decode:${oc.env:NAME}} is a number."
         raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
     for number in value if isinstance(value, list | ListConfig) else [value]:
-        if isinstance(number, int | float) and not -_LARGEST <= number <= _LARGEST:
-            raise InputError(f"{key}={value}: a finite number is expected, of at most {_LARGEST}.")
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"{key}={value}: a finite number is expected.")
+        if isinstance(number, int) and is_too_long(number):
+            raise InputError(f"{key}={value}: this number is too large.")
 
 
 def composed(overrides: list[str]) -> DictConfig:
