@@ -116,8 +116,9 @@ def _no_such_word(command: str, word: str, known: set[str]) -> None:
 
 def _take_parameters() -> None:
     """The parameters of a W&B agent's run become overrides."""
-    from ablate.study import parameters
+    from ablate.study import commandline, parameters
 
+    commandline.check_arguments(sys.argv[1:])
     sys.argv[1:] = parameters.arguments(sys.argv[1:])
 
 
@@ -180,7 +181,7 @@ def main() -> None:
     # Hydra raises what it would otherwise print, with an exit code of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        codes.append(commandline.guarded(hydra.main(str(CONF), "config", "1.3")(task)))
+        codes.append(commandline.guarded(commandline.by_hydra, hydra.main(str(CONF), "config", "1.3")(task)))
     except KeyboardInterrupt:
         sys.exit(130)
     except BaseException as stop:

@@ -8,8 +8,8 @@ class InputError(Exception):
     """The user's input is wrong; the message says what to do. The command line turns it into exit code 2."""
 
 
-class UnknownKeyError(InputError):
-    """A key that nothing reads."""
+class WrongNameError(InputError):
+    """What someone wrote names no key, or no option: it is no cell's fault."""
 
 
 class ImageSizeError(InputError):
@@ -20,3 +20,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
     """` Did you mean …?`, or nothing where no word is near."""
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f" Did you mean {near[0]}?" if near else ""
+
+
+def reason(error: BaseException) -> str:
+    """An error of a library's, which a value has caused, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())} (ABLATE_TRACEBACK=1 shows where.)"

@@ -29,6 +29,7 @@ import yaml
 
 from ablate.errors import InputError, nearest
 from ablate.report.numbers import numbered, unit
+from ablate.study import yaml_file
 from ablate.study.statistics import LEVEL, Estimate
 
 NEEDED = {"claim", "source", "number", "report", "expected"}
@@ -62,8 +63,8 @@ def show(arguments: Sequence[str]) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """The claims of a file. Raises InputError."""
     try:
-        claims = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        claims = yaml.safe_load(yaml_file.text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if not isinstance(claims, list) or not all(isinstance(claim, dict) for claim in claims):
         raise InputError(f"{path}: a list of claims is expected.")

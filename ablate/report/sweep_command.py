@@ -5,15 +5,19 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+from ablate.errors import InputError
 from ablate.report import plan_table, sweep_view
+from ablate.study import place
 from ablate.study import sweep as engine
 from ablate.study.engines import pool
 from ablate.study.estimate import estimate
 from ablate.study.origin import Here
+from ablate.study.overrides import override
 from ablate.study.plan import INVALID
 from ablate.study.record import RESULTS
 from ablate.study.sweep import Request
 from ablate.study.sweep_file import SweepFile
+from ablate.training import agent
 from ablate.training.interrupt import Interrupted
 
 DONE, FAILURE, WRONG_INPUT = 0, 1, 2
@@ -28,7 +32,7 @@ def plan(arguments: list[str]) -> int:
     cells = engine.planned(file, request, check_data=False, here=Here())
     estimate(cells, measure=not request.elsewhere)
     plan_table.show(file, cells, as_json=options.json, every=options.all)
-    return DONE
+    return WRONG_INPUT if all(cell.status == INVALID for cell in cells) else DONE
 
 
 def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> int:
@@ -54,6 +58,8 @@ def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> i
     if threads := plan_table.threads_line(cells):
         print(threads, flush=True)
     code = DONE
+    if left:
+        place.make(left[0].directory.parent)
     try:
         view = sweep_view.SweepView(file, left)
         with view if request.in_pool else nullcontext():  # the others show their runs themselves
@@ -82,5 +88,10 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
 
 def _read(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[SweepFile, Request, argparse.Namespace]:
     options = parser.parse_intermixed_args(arguments)
-    folder = [f"hydra.searchpath=[file://{options.config_dir.absolute()}]"] if options.config_dir else []
+    agent.wandb_mode()  # misspelt, it would be every cell's fault
+    folder = []
+    if options.config_dir:
+        if not options.config_dir.is_dir():
+            raise InputError(f"--config-dir {options.config_dir}: there is no such folder.")
+        folder = [override("hydra.searchpath", [f"file://{options.config_dir.absolute()}"])]
     return SweepFile.read(options.file), Request.of([*folder, *options.overrides]), options

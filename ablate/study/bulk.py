@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError
-from ablate.study.composition import Composition, as_words, axes, check_type, composed, plain
+from ablate.study.composition import Composition, as_words, axes, check_option, check_type, composed, plain
 from ablate.training.schema import check_keys
 
 Values = dict[str, Any]
@@ -63,6 +63,8 @@ class Composer:
         """The configurations with these options, keys added and keys deleted."""
         if overrides not in self._families:
             narrow = [text for text in overrides if _chooses_option(_parsed(text))]
+            for chosen in map(_parsed, narrow):
+                check_option(chosen.key_or_group, chosen.value())
             base = self._base(tuple(text for text in overrides if text not in narrow))
             while wide := next((option for option in narrow if base.reaches_beyond_its_axis(option)), None):
                 narrow.remove(wide)
@@ -136,7 +138,7 @@ class _Family:
         return [key for key in keys if _at(self._unresolved, key) is _GONE]
 
     def values(self, overrides: Sequence[Override]) -> Values:
-        """Raises _NotPlain where an interpolation is of a kind that only OmegaConf resolves, UnknownKeyError for a key
+        """Raises _NotPlain where an interpolation is of a kind that only OmegaConf resolves, WrongNameError for a key
         that nothing reads."""
         if self._refusal is not None:
             raise self._refusal
@@ -170,7 +172,7 @@ def _by_hydra(overrides: Sequence[str]) -> Values:
 
 @cache
 def _parsed(text: str) -> Override:
-    return OverridesParser.create().parse_override(text)
+    return OverridesParser.create().parse_overrides([text])[0]  # whose error says which one
 
 
 def _sets_value(override: Override) -> bool:

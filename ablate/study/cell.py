@@ -20,6 +20,7 @@ from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import Claim, TakenError, claimed, holder
 from ablate.study.origin import Here, absolute, difference, is_silent, origin
+from ablate.study.place import results_in
 from ablate.study.provenance import provenance
 from ablate.training import agent, build, sources, tracking
 from ablate.training.checkpoints import checkpoints
@@ -76,8 +77,11 @@ def prepare(composition: Composition) -> Cell:
     resolve_auto(values, one_thread=silent)
     if silent and values["threads"] is not None:  # as it is on a GPU
         composition = composition.with_value("threads", values["threads"])
+    results_in(values["runs_dir"])
     cost = _checks(values, lambda: composition.cfg)
-    return Cell(OmegaConf.create(values), composition, fingerprint(values), cost)
+    cell = Cell(OmegaConf.create(values), composition, fingerprint(values), cost)
+    _ = cell.tracking_mode  # refused where WANDB_MODE is misspelt
+    return cell
 
 
 # What cells that follow each other in one process share is checked once.

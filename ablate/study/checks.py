@@ -1,6 +1,7 @@
 """What is found out of a cell before it is run: whether it can be, and what its network costs."""
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from ablate.training.trainer import check_trainer
 
 # Devices that every machine has: Lightning's Trainer refuses those of another one.
 _ANYWHERE = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32-true"}
+
+_FLOAT = 4  # bytes
 
 
 class Checks:
@@ -39,13 +42,17 @@ class Checks:
         self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
         recipe = {key: values[key] for key in ("init", "optimizer", "schedule")} | {"trainer": trainer}
         self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
+        data = values["data"] | {"seed": 0}
+        self._once("images", data, lambda: build.images(OmegaConf.create({"data": data})))
         if self.check_data:
-            data = {key: value for key, value in values["data"].items() if key != "seed"}
             self._once("data", data, lambda: _check_data(values))
         parts = network_parts(values)
-        if values["data"]["batch_size"] // trainer["devices"] == 1:
+        cost = self._once("network", parts, lambda: _cost(parts, asked))
+        if data.get("batch_size", 1) // trainer["devices"] == 1:
             self._once("one image", parts, lambda: _check_one_image(parts))
-        return self._once("network", parts, lambda: _cost(parts, asked))
+        if not self.elsewhere:
+            _check_memory(cost, values)
+        return cost
 
     def _once(self, what: str, parts: Any, find: Any) -> Any:
         """What `find()` returned, or raised as InputError, the first time that these parts came by."""
@@ -84,8 +91,7 @@ def _check_one_image(parts: dict[str, Any]) -> None:
 
 
 def _cost(parts: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
-    cfg, stages = OmegaConf.create(parts), parts["model"]["stages"]
-    cfg.model.stages = [min(blocks, ALIKE) if isinstance(blocks, int) else blocks for blocks in stages]
+    cfg, stages = _shortened(parts), parts["model"]["stages"]
     with torch.device("meta"):
         try:
             net = network(cfg)
@@ -94,3 +100,26 @@ def _cost(parts: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
             raise
     total, _ = cost(net, cfg.data.channels, cfg.data.image_size, stages)
     return total
+
+
+def _shortened(parts: dict[str, Any]) -> DictConfig:
+    """The configuration of a network whose stages have no more blocks than tell what the others are."""
+    cfg = OmegaConf.create(parts)
+    cfg.model.stages = [min(blocks, ALIKE) if isinstance(blocks, int) else blocks for blocks in cfg.model.stages]
+    return cfg
+
+
+def _check_memory(cost: Cost, values: dict[str, Any]) -> None:
+    """Raise InputError for a network, or a batch, that this machine cannot even hold."""
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    data, devices = values["data"], values["trainer"]["devices"]
+    batch = data.get("batch_size", 1) / devices * data["channels"] * data["image_size"] ** 2 * _FLOAT
+    for what, size, advice in (
+        (f"{cost.params:,} parameters and their gradients", 2 * _FLOAT * cost.params, "model.widths"),
+        (f"a batch of {data['image_size']}x{data['image_size']} pixels", batch, "data.image_size or data.batch_size"),
+    ):
+        if size > here:
+            raise InputError(
+                f"{what} take {size / 2**30:,.0f} GiB; this machine has {here / 2**30:,.0f} GiB of memory. Use smaller"
+                f" {advice}."
+            )

@@ -1,5 +1,6 @@
 """What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ablate.errors import InputError
+from ablate.errors import InputError, WrongNameError
 from ablate.study.fingerprint import NOT_HASHED
+from ablate.training.rules import is_too_long
 from ablate.training.schema import WORDS, check_keys
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -113,6 +115,9 @@ class Composition:
         A value that is null there may become anything: whoever uses it checks it.
         """
         check_keys(plain(self.cfg, resolve=False))
+        for key, text in self.overridden.items():
+            if key in axes(self._composed([])):
+                check_option(key, OverridesParser.create().parse_override(text).value())
         chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
         reference = self._composed(chosen)
         for key in self.overridden:
@@ -134,7 +139,6 @@ def _loader() -> ConfigLoader | None:
 
 
 _MISSING = object()
-_LARGEST = 2**63 - 1  # what files hold
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.I)
 
 
@@ -163,19 +167,29 @@ def as_words(values: dict[str, Any], typed: Mapping[str, str]) -> None:
             holder[key] = typed[path].partition("=")[2] if path in typed else str(value)
 
 
+def check_option(axis: str, option: Any) -> None:
+    """Raise WrongNameError for several options, of which Hydra would merge the values."""
+    if isinstance(option, list | ListConfig):
+        listed = ", ".join(map(str, option))
+        raise WrongNameError(
+            f"{axis}=[{listed}]: a network has one option of an axis. One after the other, they are {axis}: {{values:"
+            f" [{listed}]}} in a sweep file, and -m {axis}={listed.replace(' ', '')} on the command line."
+        )
+
+
 def check_type(key: str, value: Any, default: Any) -> None:
     """Raise InputError where `value` is of another type than the option's own; one that is null or auto may be any."""
     may_be_any = default is None or default == "auto" or (value == "auto" and key.startswith("trainer."))
     if not may_be_any and key not in WORDS and not _fits(value, default):
         hint = ""
         if isinstance(value, str) and _NUMBER.fullmatch(value) and isinstance(default, int | float):
-            hint = (
-                " This is a word, as what ${oc.env:NAME} gives always is: ${oc.decode:${oc.env:NAME}} gives a number."
-            )
+            hint = " This is a word, as ${oc.env:NAME} always is; ${oc.decode:${oc.env:NAME}} is a number."
         raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
     for number in value if isinstance(value, list | ListConfig) else [value]:
-        if isinstance(number, int | float) and not -_LARGEST <= number <= _LARGEST:
-            raise InputError(f"{key}={value}: a finite number is expected, of at most {_LARGEST}.")
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"{key}={value}: a finite number is expected.")
+        if isinstance(number, int) and is_too_long(number):
+            raise InputError(f"{key}={value}: this number is too large.")
 
 
 def composed(overrides: list[str]) -> DictConfig:

@@ -10,7 +10,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.errors import InputError, UnknownKeyError
+from ablate.errors import InputError, WrongNameError
 from ablate.study import record
 from ablate.study.bulk import Composer
 from ablate.study.commandline import explained
@@ -19,6 +19,7 @@ from ablate.study.fingerprint import fingerprint
 from ablate.study.lease import claimed, holder
 from ablate.study.origin import Here
 from ablate.study.overrides import flattened, override
+from ablate.study.place import results_in
 from ablate.study.provenance import provenance
 from ablate.study.sweep_file import SweepFile
 from ablate.training.settings import check_values, resolve_auto, threads_unsaid
@@ -196,7 +197,7 @@ def plan(
             if cell.fingerprint in cells:
                 cells[cell.fingerprint].same.append(chosen)
                 continue
-            if cell.fingerprint in names(cell.directory.parent):
+            if cell.fingerprint in names(values["runs_dir"]):
                 cell.look()
                 if here is not None and not values["rerun"]:
                     cell.compare(here)
@@ -206,7 +207,7 @@ def plan(
                 checks = checks or _checks(check_data, elsewhere)
                 cost = checks(values, cell.asked)
                 cell.params, cell.macs = cost.params, cost.macs
-        except (MissingConfigException, UnknownKeyError):  # a name that does not exist: a wrong file, not a wrong cell
+        except (MissingConfigException, WrongNameError):  # a name that does not exist: a wrong file, not a wrong cell
             raise
         except (InputError, HydraException, OmegaConfBaseException) as error:
             cell, refusal = PlannedCell(chosen, cell.overrides, reason=explained(error)), refusal or error
@@ -218,7 +219,8 @@ def plan(
     return list(cells.values())
 
 
-def _names(folder: Path) -> set[str]:
+def _names(runs_dir: str) -> set[str]:
+    folder = results_in(runs_dir)
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 

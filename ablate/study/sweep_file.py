@@ -1,17 +1,18 @@
 """A sweep file: one question, declared in W&B's own format (docs.wandb.ai, "Sweep configuration")."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, product
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from ablate.errors import InputError, nearest
-from ablate.study.distributions import draw, is_distribution
+from ablate.study import yaml_file
+from ablate.study.distributions import check_parameter, draw
+from ablate.study.overrides import flattened
 
 _KEYS = (
     "command",
@@ -27,6 +28,8 @@ _KEYS = (
     "run_cap",
 )
 _LOCAL_METHODS = ("grid", "random")
+_SERVER_METHODS = ("bayes",)
+_MOST_CELLS = 100_000
 
 
 @dataclass(frozen=True)
@@ -51,25 +54,24 @@ class SweepFile:
     @classmethod
     def read(cls, path: Path) -> "SweepFile":
         """Raises InputError for a file that is not there or not a sweep, and for what only W&B's server can do."""
-        content = _yaml(path)
+        content = _mapping(path)
         for key in content:
             if key not in _KEYS:
                 raise InputError(f"{path}: a sweep file has no key {key}.{nearest(str(key), list(_KEYS))}")
         metric = content.get("metric")
         if metric is not None and not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
             raise InputError(f"{path}: metric: {metric}: write metric: {{name: val/acc, goal: maximize}}.")
-        method = content.get("method")
-        if method not in _LOCAL_METHODS or "early_terminate" in content:
-            asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
-            raise InputError(
-                f"{path}: {asks} is decided by W&B's server while the runs go on: start it there with"
-                f" `wandb sweep {path}` and `wandb agent`. Without a server there are method: grid and method: random."
-            )
+        _check_method(path, content)
+        method = content["method"]
         if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
             raise InputError(f"{path}: `parameters` is missing: at least one, such as seed: {{values: [0, 1]}}.")
-        parameters = dict(_parameters(path, content["parameters"]))
+        pairs = list(_parameters(path, content["parameters"]))
+        if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
+            raise InputError(f"{path}: {twice[0]} is there twice, once below a `parameters` of its own: keep one.")
+        parameters = dict(pairs)
+        _check_twice(path, parameters)
         run_cap = content.get("run_cap")
-        if run_cap is not None and (not isinstance(run_cap, int) or run_cap < 1):
+        if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
             raise InputError(f"{path}: run_cap: {run_cap} is no number of runs.")
         if method == "random" and run_cap is None:
             raise InputError(f"{path}: method: random goes on for ever; `run_cap: 20` ends it after 20 cells.")
@@ -78,9 +80,10 @@ class SweepFile:
             raise InputError(
                 f"{path}: {drawn[0]} is a distribution: a grid needs `values`, or use method: random with a run_cap."
             )
+        _check_count(path, method, parameters, run_cap)
         return cls(
             path=path,
-            name=content.get("name") or path.stem,
+            name=str(content.get("name") or path.stem),
             description=" ".join(str(content.get("description") or "").split()),
             method=method,
             metric=metric,
@@ -109,17 +112,50 @@ class SweepFile:
         ]
 
 
-def _yaml(path: Path) -> dict[Any, Any]:
-    try:
-        # Hydra's reader, to which 1e-4 is a number. `${env}` and the like in `command` stay as they are.
-        content = OmegaConf.to_container(OmegaConf.create(path.read_text()))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. A sweep file is expected, such as sweeps/quick.yaml.") from error
-    except (YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is no sweep file: it has no `method` and `parameters`.")
+def _mapping(path: Path) -> dict[Any, Any]:
+    content = yaml_file.content(path)
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path} is no sweep file: it has no `method` and no `parameters`.")
     return content
+
+
+def _check_method(path: Path, content: Mapping[Any, Any]) -> None:
+    """Raise InputError for a method, or a part of one, that is not there without W&B's server, or not at all."""
+    method, here = content.get("method"), "Without a server there are method: grid and method: random."
+    if "method" not in content:
+        raise InputError(f"{path}: `method` is missing. {here}")
+    if method not in (*_LOCAL_METHODS, *_SERVER_METHODS):
+        near = nearest(str(method).lower(), (*_LOCAL_METHODS, *_SERVER_METHODS))
+        raise InputError(
+            f"{path}: there is no method: {method}.{near} {here} W&B's server has {', '.join(_SERVER_METHODS)} too."
+        )
+    if method in _SERVER_METHODS or "early_terminate" in content:
+        asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
+        raise InputError(
+            f"{path}: {asks} is decided by W&B's server while the runs go on: start it there with"
+            f" `wandb sweep {path}` and `wandb agent`. {here}"
+        )
+
+
+def _check_count(path: Path, method: str, parameters: Mapping[str, Any], run_cap: int | None) -> None:
+    """Raise InputError for more cells than anyone runs, before they are made."""
+    grid = prod(len(values) for values in parameters.values()) if method == "grid" else math.inf
+    count = min(grid, math.inf if run_cap is None else run_cap)
+    if count > _MOST_CELLS:
+        raise InputError(
+            f"{path}: {count:,} cells; at most {_MOST_CELLS:,} are planned. Give fewer values, or a smaller run_cap."
+        )
+
+
+def _check_twice(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Raise InputError where two parameters set one key, of which the later would win unseen."""
+    said: dict[str, str] = {}
+    for name, values in parameters.items():
+        given = values if isinstance(values, list) else [None]
+        for key in {inner.lstrip("+") for value in given for inner in flattened({name: value})}:
+            if key in said:
+                raise InputError(f"{path}: {key} is set twice, by {said[key]} and by {name}: keep one.")
+            said[key] = name
 
 
 def _parameters(
@@ -130,17 +166,10 @@ def _parameters(
         name = f"{prefix}{key}"
         if not isinstance(spec, dict):
             raise InputError(f"{path}: {name}: {spec}: write `value: {spec}`, or `values: […]`.")
-        if "parameters" in spec:
+        kind = check_parameter(f"{path}: {name}", spec)
+        if kind == "parameters":
             yield from _parameters(path, spec["parameters"], f"{name}.")
-        elif "values" in spec and "probabilities" not in spec:
-            if not isinstance(spec["values"], list) or not spec["values"]:
-                raise InputError(f"{path}: {name}: `values` is a list with at least one value.")
-            yield name, spec["values"]
-        elif "value" in spec:
+        elif kind == "constant":
             yield name, [spec["value"]]
-        elif is_distribution(spec):
-            yield name, spec
         else:
-            raise InputError(
-                f"{path}: {name}: `value`, `values` or a distribution such as `min` and `max` is expected."
-            )
+            yield name, spec["values"] if kind == "categorical" and "probabilities" not in spec else spec

@@ -1,16 +1,20 @@
 """From a configuration to the network that it names, without the packages that training needs."""
 
 import inspect
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.design.convolution import PADDINGS
 from ablate.design.network import Network
 from ablate.design.placement import Parts
-from ablate.errors import ImageSizeError, InputError, nearest
+from ablate.errors import ImageSizeError, InputError, nearest, reason
 
 _HYDRAS_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
@@ -21,17 +25,62 @@ SIZES = (32, 64, 128, 256, 512, 1024)
 def part(cfg: DictConfig) -> Any:
     """The object that `cfg` names by its _target_.
 
-    Raises InputError for an argument that the target does not take.
+    Raises InputError for a target that cannot be imported, an argument that it, or a target within, does not take, and
+    one that it needs and cannot get otherwise.
     """
-    takes = inspect.signature(get_object(cfg["_target_"])).parameters
-    if not any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
-        for key in map(str, cfg):
-            if key not in takes and key not in _HYDRAS_KEYS:
-                raise InputError(
-                    f"{key}={cfg[key]}: {cfg['_target_']} does not take it.{nearest(key, takes)} It takes"
-                    f" {', '.join(takes)}."
-                )
+    _check_arguments(cfg, cfg._get_full_key(""))
     return instantiate(cfg, _convert_="all")
+
+
+def _check_arguments(cfg: DictConfig, path: str) -> None:
+    target = _target(cfg, path)
+    takes = inspect.signature(target).parameters
+    takes_any = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in takes.values())
+    known = _all_parameters(target) if takes_any else takes
+    for key in map(str, cfg):
+        if known is not None and key not in known and key not in _HYDRAS_KEYS:
+            raise InputError(
+                f"{path}.{key}={cfg[key]}: {cfg['_target_']} does not take it.{nearest(key, known)} It takes"
+                f" {', '.join(known)}."
+            )
+        if isinstance(cfg[key], DictConfig) and "_target_" in cfg[key]:
+            _check_arguments(cfg[key], f"{path}.{key}")
+    # What is called later gets the others by their positions.
+    by_name = {name for name, taken in takes.items() if taken.kind == inspect.Parameter.KEYWORD_ONLY}
+    for name in sorted(by_name if cfg.get("_partial_") else ()):
+        if takes[name].default is inspect.Parameter.empty and name not in cfg:
+            raise InputError(f"{path}.{name} is missing: {cfg['_target_']} needs it. Leave out ~{path}.{name}.")
+
+
+def _target(cfg: DictConfig, path: str) -> Callable[..., Any]:
+    """What the _target_ names. Raises InputError where there is nothing of that name, or nothing to call."""
+    name = cfg.get("_target_")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{path}._target_={name!r}: what is called is expected, such as torch.nn.ReLU.")
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would say the same before
+    try:
+        target = get_object(name)
+        inspect.signature(target)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}._target_={name}: there is nothing of that name that can be called ({reason}).") from (
+            error
+        )
+    return target
+
+
+def _all_parameters(target: Callable[..., Any]) -> dict[str, Any] | None:
+    """The parameters of a class that hands `**arguments` on to its base class; None where others may be taken."""
+    if not inspect.isclass(target):
+        return None
+    known: dict[str, Any] = {}
+    for one in target.__mro__:
+        takes = inspect.signature(vars(one)["__init__"]).parameters if "__init__" in vars(one) else {}
+        known |= {name: taken for name, taken in takes.items() if taken.kind != inspect.Parameter.VAR_KEYWORD}
+        if takes and len(takes) == sum(taken.kind != inspect.Parameter.VAR_KEYWORD for taken in takes.values()):
+            known.pop("self", None)
+            return known
+    return None
 
 
 def network(cfg: DictConfig) -> Network:
@@ -45,6 +94,10 @@ def network(cfg: DictConfig) -> Network:
     except ImageSizeError as error:
         size = _fitting_size(cfg)
         raise InputError(f"{error} data.image_size={size} fits." if size else str(error)) from error
+    except (InputError, HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:  # a part's values that torch, or a part of the user's own, refuses
+        raise InputError(f"No network can be built of these choices: {reason(error)}") from error
 
 
 def _fitting_size(cfg: DictConfig) -> int | None:

@@ -1,10 +1,12 @@
 """From a resolved configuration to what trains it: initialised network, Lightning module, images."""
 
 import torch
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.design.network import Network
-from ablate.errors import InputError
+from ablate.errors import InputError, reason
 from ablate.training.assembly import network, part
 from ablate.training.data import Images
 from ablate.training.module import Classifier
@@ -40,11 +42,19 @@ def check_recipe(cfg: DictConfig) -> None:
     try:
         optimizer = new_optimizer([torch.nn.Parameter(torch.zeros(1))])
         schedulers = new_schedule(optimizer, 10 * cfg.trainer.max_epochs, 10)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"optimizer or schedule: {error}") from error
+    except (InputError, HydraException):
+        raise
+    except Exception as error:  # whatever a library's, or a user's own, does with values that it cannot have
+        raise InputError(f"optimizer or schedule: {reason(error)}") from error
     if any("monitor" in scheduler for scheduler in schedulers):
         check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
 
 
 def images(cfg: DictConfig) -> Images:
-    return part(cfg.data)
+    """Not read yet. Raises InputError for values that they refuse."""
+    try:
+        return part(cfg.data)
+    except (InputError, HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:
+        raise InputError(f"data: {reason(error)}") from error

@@ -170,6 +170,8 @@ class InMemoryImages(Images):
         if data.train_images.shape[1] != self.channels:
             found = data.train_images.shape[1]
             raise InputError(f"The images have {found} channels, data.channels={self.channels}: use {found}.")
+        if self.shift >= (side := min(data.train_images.shape[2:])):
+            raise InputError(f"data.shift={self.shift} moves images of {side} pixels out of sight: use a smaller one.")
         self._split(len(data.train_labels), sources.classes(data, self.num_classes))
 
     @property

@@ -21,6 +21,8 @@ CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # those that replay recorded 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 ACCELERATORS = {"cuda": "gpu"}
 
+_FEW = 8  # processes of one run on a CPU, which any machine stands
+
 # The values that may be `auto`.
 AUTO = (
     "trainer.accelerator",
@@ -78,6 +80,8 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread:
         trainer["devices"] = max(1, gpus) if on_gpu else 1
     if not isinstance(trainer["devices"], int) or trainer["devices"] < 1:
         raise InputError(f"trainer.devices={trainer['devices']}: give a number of devices, at least 1, or auto.")
+    if not on_gpu and not elsewhere and trainer["devices"] > max(_FEW, len(os.sched_getaffinity(0))):
+        raise InputError(f"trainer.devices={trainer['devices']}: this machine has {os.cpu_count()} cores.")
     if on_gpu and trainer["devices"] > gpus:
         raise InputError(f"trainer.devices={trainer['devices']}: this machine has {gpus} GPU(s).")
     if trainer["devices"] == 1 or trainer["strategy"] == "auto":

@@ -108,7 +108,7 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
     Pixel values 0 to 16 become 0 to 255. Source: UCI "Optical Recognition of Handwritten Digits" (its test
     part).
 
-    Raises InputError for a test fraction outside (0, 1).
+    Raises InputError for a test fraction outside (0, 1), or one that leaves a class out.
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"data.source.test_fraction={test_fraction}: use a number between 0 and 1, such as 0.2.")
@@ -118,9 +118,15 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    train_images, test_images, train_labels, test_labels = train_test_split(
-        pixels, bunch.target, test_size=test_fraction, random_state=split_seed, stratify=bunch.target
-    )
+    try:
+        train_images, test_images, train_labels, test_labels = train_test_split(
+            pixels, bunch.target, test_size=test_fraction, random_state=split_seed, stratify=bunch.target
+        )
+    except ValueError as error:
+        raise InputError(
+            f"data.source.test_fraction={test_fraction} data.source.split_seed={split_seed}: no such split of"
+            f" {len(pixels)} images in 10 classes ({error})."
+        ) from error
     return _source(train_images, train_labels, test_images, test_labels, files=())
 
 

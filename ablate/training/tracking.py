@@ -1,6 +1,5 @@
 """Weights & Biases, one W&B run per run."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +14,25 @@ from ablate.training import agent
 # W&B's name for a job that was killed is a non-zero exit; these are ours.
 EXIT_FINISHED, EXIT_FAILED = 0, 1
 
+NAME = 128  # characters of a run's name that W&B's server takes
+
 
 def mode(tracking: DictConfig, chosen: bool) -> str:
     """offline, online or disabled: the override if the user gave one (`chosen`), else WANDB_MODE, else online under
-    a W&B agent, else what the configuration says.
+    a W&B agent, else what the configuration says. Raises InputError for a WANDB_MODE that W&B does not know.
     """
+    by_environment = agent.wandb_mode()  # wrong, it is refused in any case: W&B reads it too
     if chosen:
         return tracking.mode
-    return os.environ.get("WANDB_MODE") or ("online" if agent.present() else tracking.mode)
+    return by_environment or ("online" if agent.present() else tracking.mode)
+
+
+def short(name: str, ending: str) -> str:
+    """A name of at most `NAME` characters: the first words of a longer one, and `ending`, which sets it apart."""
+    if len(name) <= NAME:
+        return name
+    start = name[: NAME - len(ending) - 3]
+    return f"{start.rpartition(' ')[0] or start} … {ending}"
 
 
 def run_id(mode: str, known: dict[str, Any] | None) -> str | None:
@@ -63,7 +73,7 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
         dir=directory,
         id=None if by_agent else run_id,
         resume="allow",
-        name=tracking.name or name,
+        name=tracking.name or short(name, directory.name),
         project=None if by_agent else tracking.project,
         entity=None if by_agent else tracking.entity,
         group=tracking.group,

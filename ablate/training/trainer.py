@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Timer
@@ -16,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ablate.errors import InputError, nearest
+from ablate.errors import InputError, nearest, reason
 from ablate.training.checkpoints import WholeFiles
 from ablate.training.progress import progress
 
@@ -37,8 +38,12 @@ def check_trainer(cfg: DictConfig) -> None:
     max_seconds(cfg.trainer)
     try:
         new_trainer(cfg, Path(), [], [])
+    except (InputError, HydraException):
+        raise
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    except Exception as error:  # whatever a value makes of Lightning's code, or of a user's callbacks
+        raise InputError(f"trainer: {reason(error)}") from error
 
 
 def new_trainer(
@@ -77,8 +82,8 @@ def new_trainer(
         **{
             "enable_model_summary": False,
             **given.keywords,
-            "logger": [*_listed(given.keywords.get("logger")), *loggers],
-            "callbacks": [*_listed(given.keywords.get("callbacks")), *callbacks, bar],
+            "logger": [*_of_the_user(given, "logger", Logger), *loggers],
+            "callbacks": [*_of_the_user(given, "callbacks", Callback), *callbacks, bar],
             "max_time": None,  # the run's own checkpoints see to it
             "default_root_dir": directory,
             "enable_progress_bar": isinstance(bar, pl.callbacks.ProgressBar),
@@ -117,6 +122,18 @@ def _check_clocks(arguments: Mapping[str, Any]) -> None:
             f"trainer.val_check_interval={interval}: a time, so that validations would come at moments that depend on"
             " the machine. Give a number of batches, or a part of an epoch such as 0.5."
         )
+
+
+def _of_the_user(given: Any, name: str, kind: type) -> list[Any]:
+    """What `trainer.<name>` adds. Raises InputError for what is none."""
+    values = _listed(given.keywords.get(name))
+    for value in values:
+        if not isinstance(value, kind):
+            raise InputError(
+                f"trainer.{name}: {value!r} is no {kind.__name__} of Lightning's. Write {{_target_: the.name.of.one}},"
+                " or a list of such."
+            )
+    return values
 
 
 def _listed(value: Any) -> list[Any]:
