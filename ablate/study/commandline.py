@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.errors import InputError, nearest
 from ablate.study.composition import axes, composed
 from ablate.study.failure import described
+from ablate.training.desk import is_full
 from ablate.training.interrupt import LostError, OutOfTimeError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
@@ -52,6 +53,9 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
         if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":  # not logged in, say
             print(f"ablate: W&B: {error} Or set tracking=offline.", file=sys.stderr)
             return WRONG_INPUT
+        if is_full(error):
+            print(f"ablate: {error}. Make room: the same command goes on from the last checkpoint.", file=sys.stderr)
+            return FAILED
         if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
             print(described(error), file=sys.stderr)
             return FAILED

@@ -169,7 +169,9 @@ def check_type(key: str, value: Any, default: Any) -> None:
     if not may_be_any and key not in WORDS and not _fits(value, default):
         hint = ""
         if isinstance(value, str) and _NUMBER.fullmatch(value) and isinstance(default, int | float):
-            hint = " This is a word, as what ${oc.env:NAME} gives always is: ${oc.decode:${oc.env:NAME}} gives a number."
+            hint = (
+                " This is a word, as what ${oc.env:NAME} gives always is: ${oc.decode:${oc.env:NAME}} gives a number."
+            )
         raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
     for number in value if isinstance(value, list | ListConfig) else [value]:
         if isinstance(number, int | float) and not -_LARGEST <= number <= _LARGEST:

@@ -1,8 +1,9 @@
 """What a sweep file comes to: every cell, what is known of it, what it costs."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError, UnknownKeyError
-from ablate.study import record
+from ablate.study import intact, record
 from ablate.study.bulk import Composer
 from ablate.study.commandline import explained
 from ablate.study.composition import Composition
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ablate.study.checks import Checks
 
 TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
+DAMAGED = "damaged"  # it had a result, of which a file is missing or of another size
 
 
 @dataclass
@@ -34,8 +36,9 @@ class PlannedCell:
 
     assignment   the file's parameters, by dotted name
     overrides    what `python -m ablate` takes for this cell
-    status       to do, running, interrupted, failed, finished, diverged, or invalid
-    reason       of an invalid or failed cell; who runs a running one; what interrupted one, where it was no signal
+    status       to do, running, interrupted, failed, finished, diverged, damaged, or invalid
+    reason       of an invalid, failed or damaged cell; who runs a running one; what interrupted one, where it was no
+                 signal
     params macs  of the network: parameters, multiply-adds
     same         the parameters of later cells that come out identical, and are this one
     seconds      of training: measured where the cell has a result, else estimated, else None
@@ -77,7 +80,8 @@ class PlannedCell:
         """
         self.look()
         if status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
-            self._put_on_record(str(reason))
+            with suppress(OSError):  # of a full disk, say: then the cell goes on once there is room
+                self._put_on_record(str(reason))
             self.look()
         elif status == INVALID:
             self.status, self.reason = status, reason
@@ -100,12 +104,12 @@ class PlannedCell:
             "started": record.now(),
             "resumed": False,
         }
-        with claimed(self.directory, lambda: None):
-            if not (self.directory / "config.yaml").exists():
-                OmegaConf.save(OmegaConf.create(self.values), self.directory / "config.yaml")
+        with claimed(self.directory, lambda: None) as claim:
+            if not (path := self.directory / "config.yaml").exists():
+                claim.desk.replace(path, partial(OmegaConf.save, OmegaConf.create(self.values)))
             known = record.read(self.directory) or blank
             ended = {"status": FAILED, "error": reason, "ended": record.now()}
-            record.write(self.directory, known | ended)
+            record.write(self.directory, known | ended, claim.desk)
 
     def look(self) -> None:
         """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
@@ -115,8 +119,10 @@ class PlannedCell:
         known = self.record["status"] if self.record else None
         self.reason = None
         if known in record.RESULTS:
-            self.status = str(known)
-            self.seconds = self.record["cost"]["seconds"] if self.record else None
+            assert self.record is not None
+            self.status, self.seconds = str(known), self.record["cost"]["seconds"]
+            if faults := intact.faults(self.directory, self.record, thorough=False):
+                self.status, self.reason = DAMAGED, "; ".join(faults)
         elif who := holder(self.directory) if self.directory.exists() else None:
             self.status, self.reason = RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
         elif known == FAILED:

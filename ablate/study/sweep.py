@@ -9,10 +9,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ablate.errors import InputError
+from ablate.study import record
 from ablate.study.engines import launchers
 from ablate.study.engines.pool import Job, Pool, View
 from ablate.study.overrides import override
-from ablate.study.plan import FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell, plan
+from ablate.study.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, RUNNING, TO_DO, PlannedCell, plan
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 from ablate.training.settings import pinned
@@ -58,7 +59,7 @@ def planned(file: SweepFile, request: Request, check_data: bool) -> list[Planned
 
 def to_run(cells: Sequence[PlannedCell], retry_failed: bool) -> list[PlannedCell]:
     """What there is to do: cells without a result, those that others are at included; or only the failed ones."""
-    wanted = (FAILED,) if retry_failed else (TO_DO, INTERRUPTED, RUNNING)
+    wanted = (FAILED,) if retry_failed else (TO_DO, INTERRUPTED, DAMAGED, RUNNING)
     again = [cell for cell in cells if cell.status in RESULTS and cell.values and cell.values["rerun"]]
     return again + [cell for cell in cells if cell.status in wanted]
 
@@ -83,7 +84,7 @@ def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> 
     gpus, workers = _shares(cells, threads, launcher.workers)
     logs = cells[0].directory.parent / ".workers"
     pool = Pool(workers, threads, gpus, logs)
-    pool.run([Job(cell.directory.name, cell.overrides, cell.directory) for cell in cells], view)
+    pool.run([Job(c.directory.name, c.overrides, c.directory, record.ended(c.record)) for c in cells], view)
 
 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:

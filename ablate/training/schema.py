@@ -295,7 +295,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _missing(path: str) -> InputError:
-    return InputError(f"{path} is missing: every run needs it. Change it where it does not suit, and leave out ~{path}.")
+    return InputError(
+        f"{path} is missing: every run needs it. Change it where it does not suit, and leave out ~{path}."
+    )
 
 
 def _shown(value: Any) -> str:
