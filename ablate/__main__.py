@@ -74,6 +74,14 @@ def report(arguments: list[str]) -> None:
     gc.freeze()
 
 
+def doctor(arguments: list[str]) -> int:
+    """Which stored runs are whole, which go on, which are lost, and why."""
+    from ablate.report import doctor
+
+    _loaded()
+    return doctor.doctor(arguments)
+
+
 def claims(arguments: list[str]) -> None:
     """FILE.yaml: what sources say, held against reports."""
     from ablate.report import claims
@@ -91,6 +99,7 @@ ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
     "sweep": sweep,
     "flow": flow,
     "report": report,
+    "doctor": doctor,
     "claims": claims,
 }
 

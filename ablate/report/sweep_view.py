@@ -17,7 +17,7 @@ from ablate.report.closing import count
 from ablate.report.plan_table import COLOURS, duration, outdated_lines, varying
 from ablate.study.engines.pool import Job
 from ablate.study.engines.pool_worker import Outcome
-from ablate.study.plan import FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, word
+from ablate.study.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 
@@ -160,7 +160,7 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     if counts[FAILED]:
         again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
         console.print(f"All of them again: [bold]python -m ablate sweep {escape(again)}[/]")
-    unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[RUNNING]
+    unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
     if unfinished:
         console.print(f"{unfinished} left: the same command goes on from here.")
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,24 @@ from pytorch_lightning.callbacks import Callback
 
 from ablate.design.cost import Cost
 from ablate.errors import InputError
-from ablate.study import record
+from ablate.study import intact, record
 from ablate.study.checks import Checks
 from ablate.study.composition import Composition, plain
 from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
-from ablate.study.lease import Claim, TakenError, claimed, holder
+from ablate.study.lease import DAMAGED, REPLACED, Claim, TakenError, claimed, holder
 from ablate.study.origin import Here, absolute, difference, is_silent, origin
 from ablate.study.place import results_in
 from ablate.study.provenance import provenance
 from ablate.training import agent, build, sources, tracking
 from ablate.training.checkpoints import checkpoints
 from ablate.training.data import ImageFolder, Images
+from ablate.training.desk import Desk, is_full
 from ablate.training.files import listing
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted, OutOfTimeError, StopRequest, stop_request
 from ablate.training.progress import progress
+from ablate.training.resume import Start, start
 from ablate.training.run import Watch, train
 from ablate.training.settings import check_values, resolve_auto, threads_unsaid
 
@@ -109,7 +112,7 @@ def run(
     data = build.images(cfg)
     known = record.read(directory)
     values = cell.values
-    if known and known["status"] in record.RESULTS and not cfg.rerun:
+    if known and known["status"] in record.RESULTS and not cfg.rerun and _is_left_alone(directory, known):
         _check_unchanged(directory, known, _changed(known["provenance"], values, data))
         return known, False
 
@@ -119,21 +122,58 @@ def run(
     data.setup("fit")  # what is wrong with the data is said before anything is written
     here = origin(values, data)
     with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
-        known = record.read(directory)
-        if known:
-            done = known["status"] in record.RESULTS
-            changed = difference(known["provenance"], here)
-            if cfg.rerun and (done or changed):
-                claim.check()
-                _set_aside(directory, known)
-                known = None
-            elif done or checkpoints(directory / "checkpoints"):
-                _check_unchanged(directory, known, changed)
-                if done:
-                    return known, False
-                if is_silent(known["provenance"]):  # nobody knows with what it began
-                    here = {key: here[key] for key in ("data_checksum", "data_root")}
-        return _run_claimed(cell, claim, known, data, here, Watch(stop, claim.check, progress)), True
+        seen, known = known, record.read(directory)
+        intact.sweep_up(claim, known)
+        done = known is not None and known["status"] in record.RESULTS
+        if known and cfg.rerun and done and record.ended(known) != record.ended(seen):
+            return known, False  # another process has been asked the same, and was faster
+        changed = difference(known["provenance"], here) if known else None
+        if known and cfg.rerun and (done or changed):
+            intact.set_aside(claim, known, REPLACED)
+            known = None
+        elif known and (done or checkpoints(directory / "checkpoints")):
+            _check_unchanged(directory, known, changed)
+            if done and not intact.faults(directory, known):
+                if intact.damage(directory, known):
+                    log.warning("%s: config.yaml is damaged or missing, and written anew.", directory)
+                    _write_configs(cell, directory, claim.desk)
+                return known, False
+        known, begin = _begin(cell, claim, known, here["data_checksum"])
+        if begin.checkpoint is not None and (known is None or is_silent(known["provenance"])):
+            here = {key: here[key] for key in ("data_checksum", "data_root")}  # with what code it began nobody knows
+        watch = Watch(stop, claim.desk, here["data_checksum"], progress)
+        return _run_claimed(cell, claim, known, data, here, begin, watch), True
+
+
+def _is_left_alone(directory: Path, known: dict[str, Any]) -> bool:
+    """Whether nothing has to be done about a result: it is whole, and nothing lies about."""
+    return (
+        not intact.leftovers(directory, known)
+        and not intact.misplaced(directory)
+        and not intact.damage(directory, known)
+    )
+
+
+def _begin(
+    cell: Cell, claim: Claim, known: dict[str, Any] | None, checksum: str
+) -> tuple[dict[str, Any] | None, Start]:
+    """The record that the run goes on with, and where it begins. What is damaged is said; where nothing of it can be
+    used, it is set aside, and the run begins anew."""
+    directory = claim.directory
+    found = start(directory, None if known else checksum, cell.cfg.result == "best")
+    damage = list(found.damage)
+    if known is None and (directory / "run.json").exists():
+        damage.append("run.json is damaged")
+    if known and known["status"] in record.RESULTS:
+        damage += intact.faults(directory, known)
+    if not damage:
+        return known, found
+    what = f"{directory}: {'; '.join(damage)}."
+    if found.checkpoint is not None:
+        log.warning("%s It goes on from %s.", what, found.checkpoint.name)
+        return known, found
+    log.warning("%s Trained anew; what was there lies in %s.", what, intact.set_aside(claim, known, DAMAGED))
+    return None, Start()
 
 
 def run_when_free(cell: Cell) -> tuple[dict[str, Any], bool]:
@@ -148,11 +188,17 @@ def run_when_free(cell: Cell) -> tuple[dict[str, Any], bool]:
 
 
 def _run_claimed(
-    cell: Cell, claim: Claim, known: dict[str, Any] | None, data: Images, here: dict[str, Any], watch: Watch
+    cell: Cell,
+    claim: Claim,
+    known: dict[str, Any] | None,
+    data: Images,
+    here: dict[str, Any],
+    begin: Start,
+    watch: Watch,
 ) -> dict[str, Any]:
-    cfg, composition, directory = cell.cfg, cell.composition, claim.directory
-    (directory / "checkpoints").mkdir(exist_ok=True)
-    _write_configs(cell, directory)
+    cfg, composition, directory, desk = cell.cfg, cell.composition, claim.directory, claim.desk
+    desk.make(directory / "checkpoints")
+    _write_configs(cell, directory, desk)
     mode = cell.tracking_mode
     run: dict[str, Any] = {
         "fingerprint": cell.fingerprint,
@@ -170,7 +216,7 @@ def _run_claimed(
         "ended": None,
         "resumed": known is not None,
     }
-    record.write(directory, run)  # the W&B run's id with it, lest the next try make another
+    record.write(directory, run, desk)  # the W&B run's id with it, lest the next try make another
     try:
         with (
             _log_file(directory),
@@ -181,9 +227,8 @@ def _run_claimed(
             if wandb_run is not None:
                 url = wandb_run.url if mode == "online" else None
                 run["wandb"] |= {"id": wandb_run.id, "url": url, "sweep": wandb_run.sweep_id}
-            claim.check()
-            record.write(directory, run)
-            outcome = train(cfg, data, directory, wandb_run, watch)
+            record.write(directory, run, desk)
+            outcome = train(cfg, data, directory, wandb_run, begin, watch)
             run |= {
                 "status": "finished" if outcome.diverged_at is None else "diverged",
                 "summary": outcome.summary,
@@ -191,6 +236,7 @@ def _run_claimed(
                 "resumed": outcome.resumed,
                 "gradient_norms": outcome.grad_norms,
                 "gradient_flow": outcome.flow and outcome.flow.verdict,
+                "files": intact.described(directory),
             }
             if outcome.diverged_at is not None:
                 run["diverged_at"] = outcome.diverged_at
@@ -199,32 +245,37 @@ def _run_claimed(
                 if outcome.flow is not None:
                     wandb_run.summary.update({f"gradient_flow/{key}": v for key, v in asdict(outcome.flow).items()})
     except BaseException as error:
-        if isinstance(error, Interrupted | KeyboardInterrupt):
+        if isinstance(error, Interrupted | KeyboardInterrupt) or is_full(error):
             run["status"] = "interrupted"
         elif isinstance(error, OutOfTimeError):
             run |= {"status": "interrupted", "reason": str(error)}
         elif isinstance(error, InputError):  # once that is put right, the same command goes on
-            run |= {"status": "interrupted", "error": str(error)}
+            run |= {"status": "interrupted", "reason": str(error)}
         else:
             run |= {"status": "failed", "error": described(error)}
-        raise
-    finally:
         run["ended"] = record.now()
-        if not watch.stop.lost:
-            claim.check()
-            record.write(directory, run)
-    RunHistory(directory).discard_parts()  # not earlier: until the record says that the run is over, it may go on
+        try:
+            record.write(directory, run, desk)
+        except OSError as unwritten:  # a full disk: the run may be taken up where its last checkpoint is
+            log.warning("%s: the record could not be written: %s", directory, unwritten)
+        raise
+    run["ended"] = record.now()
+    record.write(directory, run, desk)
+    RunHistory(directory, desk).discard_parts()  # not earlier: until the record says that the run is over, it may go on
     return run
 
 
-def _write_configs(cell: Cell, directory: Path) -> None:
+def _write_configs(cell: Cell, directory: Path, desk: Desk) -> None:
     """config.yaml, resolved, and what Hydra was given, as Hydra itself writes it below .hydra."""
-    OmegaConf.save(cell.cfg, directory / "config.yaml")
     hydra = directory / ".hydra"
-    hydra.mkdir(exist_ok=True)
-    OmegaConf.save(cell.composition.cfg, hydra / "config.yaml")
-    OmegaConf.save(cell.composition.hydra_cfg, hydra / "hydra.yaml")
-    OmegaConf.save(OmegaConf.create(list(cell.composition.overrides)), hydra / "overrides.yaml")
+    desk.make(hydra)
+    for path, values in {
+        directory / "config.yaml": cell.cfg,
+        hydra / "config.yaml": cell.composition.cfg,
+        hydra / "hydra.yaml": cell.composition.hydra_cfg,
+        hydra / "overrides.yaml": OmegaConf.create(list(cell.composition.overrides)),
+    }.items():
+        desk.replace(path, partial(OmegaConf.save, values))
 
 
 def _changed(then: dict[str, Any], values: dict[str, Any], data: Images) -> str | None:
@@ -246,17 +297,6 @@ def _check_unchanged(directory: Path, known: dict[str, Any], changed: str | None
             f"{directory} is outdated: since its run {'was trained' if done else 'began'}, {changed}. rerun=true"
             f" {instead} and keeps that run in .replaced; another runs_dir keeps both apart."
         )
-
-
-def _set_aside(directory: Path, known: dict[str, Any]) -> None:
-    """Move a run's files to <runs_dir>/.replaced/<fingerprint>-<start>; the claimed directory stays, empty."""
-    stamp = "".join(c for c in known["started"] if c.isdigit())[:14]
-    aside = directory.parent / ".replaced" / f"{directory.name}-{stamp}"
-    aside.mkdir(parents=True, exist_ok=True)
-    # The record last: until then the same command finds the run finished, and goes on moving it.
-    for entry in sorted(directory.iterdir(), key=lambda entry: entry.name == "run.json"):
-        if entry.name != "claims":
-            entry.rename(aside / entry.name)
 
 
 @contextmanager

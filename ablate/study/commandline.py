@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.errors import InputError, nearest
 from ablate.study.composition import axes, composed
 from ablate.study.failure import described
+from ablate.training.desk import is_full
 from ablate.training.interrupt import LostError, OutOfTimeError
 from ablate.training.schema import suggestion
 
@@ -61,6 +62,9 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
             advice = " Or set tracking=offline." if re.search("log.?in|API key", str(error)) else ""
             print(f"ablate: W&B: {error}{advice}", file=sys.stderr)
             return WRONG_INPUT
+        if is_full(error):
+            print(f"ablate: {error}. Make room: the same command goes on from the last checkpoint.", file=sys.stderr)
+            return FAILED
         if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
             print(described(error), file=sys.stderr)
             return FAILED

@@ -1,8 +1,9 @@
 """What a sweep file comes to: every cell, what is known of it, what it costs."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.errors import InputError, WrongNameError
-from ablate.study import record
+from ablate.study import intact, record
 from ablate.study.bulk import Composer
 from ablate.study.commandline import explained
 from ablate.study.composition import Composition
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from ablate.study.checks import Checks
 
 TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
-OUTDATED = "outdated"
+OUTDATED = "outdated"  # it has a result or checkpoints, of code or data that have changed since
+DAMAGED = "damaged"  # it had a result, of which a file is missing or of another size
 
 
 @dataclass
@@ -37,10 +39,9 @@ class PlannedCell:
 
     assignment   the file's parameters, by dotted name
     overrides    what `python -m ablate` takes for this cell
-    status       to do, running, interrupted, failed, finished, diverged, outdated, or invalid; an outdated one has a
-                 result or checkpoints, of code or data that have changed since
-    reason       of an invalid or failed cell; who runs a running one; what interrupted one, where it was no signal;
-                 what has changed since an outdated one
+    status       to do, running, interrupted, failed, finished, diverged, outdated, damaged, or invalid
+    reason       of an invalid, failed, outdated or damaged cell; who runs a running one; what interrupted one, where it
+                 was no signal
     params macs  of the network: parameters, multiply-adds
     same         the parameters of later cells that come out identical, and are this one
     seconds      of training: measured where the cell has a result, else estimated, else None
@@ -82,7 +83,8 @@ class PlannedCell:
         """
         self.look()
         if status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
-            self._put_on_record(str(reason))
+            with suppress(OSError):  # of a full disk, say: then the cell goes on once there is room
+                self._put_on_record(str(reason))
             self.look()
         elif status == INVALID:
             self.status, self.reason = status, reason
@@ -105,18 +107,18 @@ class PlannedCell:
             "started": record.now(),
             "resumed": False,
         }
-        with claimed(self.directory, lambda: None):
-            if not (self.directory / "config.yaml").exists():
-                OmegaConf.save(OmegaConf.create(self.values), self.directory / "config.yaml")
+        with claimed(self.directory, lambda: None) as claim:
+            if not (path := self.directory / "config.yaml").exists():
+                claim.desk.replace(path, partial(OmegaConf.save, OmegaConf.create(self.values)))
             known = record.read(self.directory) or blank
             ended = {"status": FAILED, "error": reason, "ended": record.now()}
-            record.write(self.directory, known | ended)
+            record.write(self.directory, known | ended, claim.desk)
 
     def compare(self, here: Here) -> None:
         """Set `status` to outdated where code or data are not those of the result, or of the checkpoints."""
         assert self.values is not None
         done = self.status in record.RESULTS
-        if self.record and (done or (self.status in (INTERRUPTED, FAILED) and self._can_resume())):
+        if self.record and (done or (self.status in (INTERRUPTED, FAILED, DAMAGED) and self._can_resume())):
             then, root = self.record["provenance"], self.values["data"].get("root")
             if changed := here.difference(then, self.values, root):
                 self.status, self.reason = OUTDATED, changed
@@ -132,8 +134,10 @@ class PlannedCell:
         known = self.record["status"] if self.record else None
         self.reason = None
         if known in record.RESULTS:
-            self.status = str(known)
-            self.seconds = self.record["cost"]["seconds"] if self.record else None
+            assert self.record is not None
+            self.status, self.seconds = str(known), self.record["cost"]["seconds"]
+            if faults := intact.faults(self.directory, self.record, thorough=False):
+                self.status, self.reason = DAMAGED, "; ".join(faults)
         elif who := holder(self.directory) if self.directory.exists() else None:
             self.status, self.reason = RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
         elif known == FAILED:

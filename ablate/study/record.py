@@ -2,32 +2,40 @@
 
 import json
 import math
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from ablate.training.desk import Desk
 
 # A diverged run is a result: its loss stopped being finite.
 RESULTS = ("finished", "diverged")
 
 
 def read(directory: Path) -> dict[str, Any] | None:
-    """The record in a run's directory, or None where there is none."""
+    """The record in a run's directory, or None where there is none that can be understood: a disk may have lost what
+    was written."""
     try:
-        return json.loads((directory / "run.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # the latter where a disk lost what was written
+        found = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
+    return found if isinstance(found, dict) and isinstance(found.get("status"), str) else None
 
 
-def write(directory: Path, record: dict[str, Any]) -> None:
-    """Replace the record: readers see the old one or the new one, whole. Numbers that JSON lacks become null."""
+def write(directory: Path, record: dict[str, Any], desk: Desk | None = None) -> None:
+    """Replace the record: readers see the old one or the new one, whole. Numbers that JSON lacks become null.
+
+    desk  of the holder of the claim; None where nobody else can be at the run
+    """
     text = json.dumps(_json(record), indent=2, allow_nan=False)
-    unfinished = directory / "run.json.tmp"
-    with unfinished.open("w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(directory / "run.json")
+    (desk or Desk(directory)).replace(
+        directory / "run.json", lambda path: path.write_text(text + "\n", encoding="utf-8")
+    )
+
+
+def ended(record: dict[str, Any] | None) -> tuple[Any, Any]:
+    """What tells one training of a cell from another."""
+    return (record or {}).get("started"), (record or {}).get("ended")
 
 
 def last_line(record: dict[str, Any] | None) -> str:

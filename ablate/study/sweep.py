@@ -9,11 +9,12 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ablate.errors import InputError
+from ablate.study import record
 from ablate.study.engines import launchers
 from ablate.study.engines.pool import Job, Pool, View
 from ablate.study.origin import Here
 from ablate.study.overrides import override
-from ablate.study.plan import FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, plan
+from ablate.study.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, plan
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 from ablate.training.settings import pinned
@@ -61,7 +62,7 @@ def to_run(cells: Sequence[PlannedCell], retry_failed: bool, rerun_outdated: boo
     """What there is to do: cells without a result, those that others are at included; or only the failed, or only the
     outdated ones, which then say so in their overrides."""
     only = [FAILED] * retry_failed + [OUTDATED] * rerun_outdated
-    wanted = only or (TO_DO, INTERRUPTED, RUNNING)
+    wanted = only or (TO_DO, INTERRUPTED, DAMAGED, RUNNING)
     for cell in cells:
         if cell.status == OUTDATED and rerun_outdated:
             cell.overrides = [*(text for text in cell.overrides if not text.startswith("rerun=")), "rerun=true"]
@@ -89,7 +90,7 @@ def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> 
     gpus, workers = _shares(cells, threads, launcher.workers)
     logs = cells[0].directory.parent / ".workers"
     pool = Pool(workers, threads, gpus, logs)
-    pool.run([Job(cell.directory.name, cell.overrides, cell.directory) for cell in cells], view)
+    pool.run([Job(c.directory.name, c.overrides, c.directory, record.ended(c.record)) for c in cells], view)
 
 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:

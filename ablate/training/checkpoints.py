@@ -1,8 +1,6 @@
 """Checkpoints from which a run goes on as if it had never stopped."""
 
-import os
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from ablate.training.desk import Desk
 from ablate.training.interrupt import Interrupted, LostError, OutOfTimeError, StopRequest
 from ablate.training.module import classifier_of
 
@@ -31,8 +30,10 @@ class Checkpoints(Checkpoint):
     With `keep_best`, `best.pt` holds the weights of the epoch with the best val/acc, the earliest of equals.
 
     max_seconds  of training from now on; None: no end. An interruption, not the end of the training
-    may_write    called before each write; raises where nothing may be written any more
+    desk         through which files are written and old ones go
+    data         checksum of the data that the run is of
     before_save  called on every process before each save, so that the history holds every step of the checkpoint
+    rows         how many rows the history holds by then, by kind: what must be there for the run to go on from here
     """
 
     def __init__(
@@ -43,16 +44,18 @@ class Checkpoints(Checkpoint):
         every_n_steps: int | None,
         keep_best: bool,
         max_seconds: float | None = None,
-        may_write: Callable[[], None],
+        desk: Desk,
+        data: str,
         before_save: Callable[[pl.Trainer], None],
+        rows: Callable[[], dict[str, int]],
         has_diverged: Callable[[], bool],
         stop: StopRequest,
     ) -> None:
         self.directory = directory
         self.every_n_epochs, self.every_n_steps, self.keep_best = every_n_epochs, every_n_steps, keep_best
         self.max_seconds = max_seconds
-        self.may_write = may_write
-        self.before_save, self.has_diverged, self.stop = before_save, has_diverged, stop
+        self.desk, self.data = desk, data
+        self.before_save, self.rows, self.has_diverged, self.stop = before_save, rows, has_diverged, stop
         self.best_acc = float("-inf")
         self.seconds_before = 0.0
         self._started = time.monotonic()
@@ -67,7 +70,13 @@ class Checkpoints(Checkpoint):
         rng = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             rng["cuda"] = torch.cuda.get_rng_state()
-        return {"rng": rng, "seconds": self.seconds, "best_acc": self.best_acc}
+        return {
+            "rng": rng,
+            "seconds": self.seconds,
+            "best_acc": self.best_acc,
+            "rows": dict(self.rows()),
+            "data": self.data,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.seconds_before, self.best_acc = state["seconds"], state["best_acc"]
@@ -101,13 +110,10 @@ class Checkpoints(Checkpoint):
             return
         acc = float(trainer.callback_metrics.get("val/acc", float("-inf")))
         if self.keep_best and acc > self.best_acc:
-            self.may_write()
             self.best_acc = acc
             if trainer.is_global_zero:
-                _replace(
-                    self.directory / "best.pt",
-                    lambda path: torch.save(classifier_of(pl_module).network.state_dict(), path),
-                )
+                weights = classifier_of(pl_module).network.state_dict()
+                self.desk.replace(self.directory / "best.pt", lambda path: torch.save(weights, path))
         asked = self._asked_to_stop(trainer)
         epoch = trainer.current_epoch + 1
         if asked or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
@@ -135,27 +141,31 @@ class Checkpoints(Checkpoint):
         )
 
     def _save(self, trainer: pl.Trainer) -> None:
-        self.may_write()
         self.before_save(trainer)
         if self.has_diverged() or trainer.global_step == self._saved_step:
             return
         path = self.directory / f"step-{trainer.global_step:09d}.ckpt"
-        trainer.save_checkpoint(path)
-        self._saved_step = trainer.global_step
         if trainer.is_global_zero:
+            self.desk.replace(path, trainer.save_checkpoint)
             for old in checkpoints(self.directory)[:-KEPT]:
-                old.unlink()
+                self.desk.remove(old)
+        else:
+            trainer.save_checkpoint(path)  # which takes all processes, and writes nothing here
+        self._saved_step = trainer.global_step
 
 
-class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, on the same file system, and moves it there once the disk has it.
+class PlainFiles(TorchCheckpointIO):
+    """Writes a checkpoint where it is told to, and reads only tensors and plain values: no pickled code is run.
 
-    Lightning's own goes by way of the folder for temporary files, which may lie elsewhere, be small, and keep what a
+    Lightning's own writes by way of the folder for temporary files, which may lie elsewhere, be small, and keep what a
     killed process leaves.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        _replace(Path(path), lambda unfinished: torch.save(checkpoint, unfinished))
+        torch.save(checkpoint, path)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        return torch.load(path, map_location=map_location, weights_only=True)
 
 
 def checkpoints(directory: Path) -> list[Path]:
@@ -163,28 +173,6 @@ def checkpoints(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*.ckpt"))
 
 
-def latest(directory: Path) -> Path | None:
-    """The newest checkpoint that is whole; torn ones are passed over."""
-    return next((path for path in reversed(checkpoints(directory)) if _is_whole(path)), None)
-
-
 def step_of(checkpoint: Path) -> int:
     """The optimizer steps done when the checkpoint was saved."""
     return int(checkpoint.stem.split("-")[1])
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether every byte is as it was written: torch's files are zip archives, which hold checksums."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError):
-        return False
-
-
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    unfinished = path.with_suffix(".tmp")
-    write(unfinished)
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(path)

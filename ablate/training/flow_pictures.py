@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
+from ablate.training.desk import Desk
 from ablate.training.gradient_norms import GradientNorms
 from ablate.training.history import RunHistory
 
@@ -162,13 +164,13 @@ def _curves() -> "tuple[Figure, Axes]":
     return figure, figure.subplots(gridspec_kw={"left": 0.11, "right": 0.985, "bottom": 0.125, "top": 0.975})
 
 
-def draw(p: Picture, directory: Path) -> dict[str, Path]:
+def draw(p: Picture, directory: Path, desk: Desk) -> dict[str, Path]:
     """The three pictures as PNG files in `directory`, by name."""
-    directory.mkdir(exist_ok=True)
+    desk.make(directory)
     figures = {"heat_map": heat_maps({"": p}, norms=True), "norms_by_step": norms_by_step(p), "profile": profile(p)}
     paths = {name: directory / f"{name}.png" for name in figures}
     for name, figure in figures.items():
-        figure.savefig(paths[name], dpi=120)
+        desk.replace(paths[name], partial(figure.savefig, dpi=120, format="png"))
     return paths
 
 
@@ -197,7 +199,7 @@ class FlowPictures(Callback):
         start = monotonic()
         p = picture(files, self.network)
         if p.steps:
-            paths = draw(p, self.history.directory / "gradient_flow")
+            paths = draw(p, self.history.directory / "gradient_flow", self.history.desk)
             if self.wandb_run is not None:
                 import wandb
 

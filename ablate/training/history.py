@@ -4,9 +4,7 @@ While the run lasts they grow as parts, one file per flush; a resumed run cuts t
 the end joins them.
 """
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from ablate.training.desk import Desk
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 SCHEMAS = {
@@ -49,11 +49,12 @@ class RunHistory(Logger):
     finite is kept as it is.
     """
 
-    def __init__(self, directory: Path, may_write: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, directory: Path, desk: Desk | None = None) -> None:
         super().__init__()
-        self.may_write = may_write  # raises where the files belong to another process now
         self.directory = directory
+        self.desk = desk or Desk(directory)
         self.parts = directory / "parts"
+        self.rows = dict.fromkeys(SCHEMAS, 0)  # in the parts
         self._rows: list[tuple[int, int, str, float]] = []
         self._norms: list[pa.Table] = []
 
@@ -125,35 +126,42 @@ class RunHistory(Logger):
                 for c, f in zip(columns, SCHEMAS["metrics"], strict=True)
             ]
             arrays[2] = arrays[2].dictionary_encode()
-            self._write_part("metrics", pa.Table.from_arrays(arrays, schema=SCHEMAS["metrics"]))
+            self._write_part("metrics", [pa.Table.from_arrays(arrays, schema=SCHEMAS["metrics"])])
+            self.rows["metrics"] += len(self._rows)
             self._rows.clear()
         self._save_norms()
 
     @rank_zero_only
-    def cut(self, step: int) -> None:
-        """Forget every row of `step` and later: the run goes on from a checkpoint before it."""
-        self.may_write()
+    def cut(self, step: int, joined: bool = False) -> None:
+        """Forget every row of `step` and later: the run goes on from a checkpoint before it.
+
+        joined  the rows are those of the two joined files, which become parts again
+        """
+        if joined:
+            self.desk.remove(self.parts)
+            for kind in SCHEMAS:
+                self._write_part(kind, cut_to(step, [self.joined(kind)]))
+            for kind in SCHEMAS:
+                self.desk.remove(self.joined(kind))
         for kind in SCHEMAS:
             for part in self.parts_of(kind):
-                table = pq.read_table(part, schema=SCHEMAS[kind])
-                kept = table.filter(pc.less(table["step"], step))
-                if kept.num_rows == 0:
-                    part.unlink()
-                elif kept.num_rows < table.num_rows:
-                    _write(part, [kept])
+                before, kept = rows_in(part), rows_in(part, step)
+                if not kept:  # a part that cannot be read has none that the checkpoint needs: `resume` has counted
+                    self.desk.remove(part)
+                elif kept != before:
+                    self._write(part, kind, cut_to(step, [part]))
+                self.rows[kind] += kept or 0
 
     @rank_zero_only
     def join(self) -> None:
         """Join the parts into the run's two files. The parts stay until `discard_parts`."""
         self.save()
-        self.may_write()
         for kind, schema in SCHEMAS.items():
-            tables = (pq.read_table(part, schema=schema) for part in self.parts_of(kind))
-            _write(self.directory / f"{kind}.parquet", tables, schema)
+            self._write(self.joined(kind), kind, (read(part, schema=schema) for part in self.parts_of(kind)))
 
     def last_values(self) -> dict[str, float]:
         """Every metric's last value, by name, once the parts are joined."""
-        table = pq.read_table(self.directory / "metrics.parquet")
+        table = read(self.joined("metrics"))
         table = table.set_column(2, "name", table["name"].cast(pa.string()))  # each part has names of its own
         last = table.group_by("name", use_threads=False).aggregate([("value", "last")])
         return dict(zip(last["name"].to_pylist(), last["value_last"].to_pylist(), strict=True))
@@ -168,23 +176,65 @@ class RunHistory(Logger):
 
     @rank_zero_only
     def discard_parts(self) -> None:
-        shutil.rmtree(self.parts, ignore_errors=True)
+        self.desk.remove(self.parts)
 
     def _save_norms(self) -> None:
         if self._norms:
-            self._write_part("gradient_norms", pa.concat_tables(self._norms))
+            self._write_part("gradient_norms", self._norms)
+            self.rows["gradient_norms"] += sum(table.num_rows for table in self._norms)
             self._norms.clear()
 
     def parts_of(self, kind: str) -> list[Path]:
         """What has been saved so far, in order."""
         return sorted(self.parts.glob(f"{kind}-*.parquet"))
 
-    def _write_part(self, kind: str, table: pa.Table) -> None:
-        self.may_write()
-        self.parts.mkdir(exist_ok=True)
+    def joined(self, kind: str) -> Path:
+        return self.directory / f"{kind}.parquet"
+
+    def _write_part(self, kind: str, tables: Iterable[pa.Table]) -> None:
+        self.desk.make(self.parts)
         last = self.parts_of(kind)[-1:]
         number = int(last[0].stem.rsplit("-", 1)[1]) + 1 if last else 0
-        _write(self.parts / f"{kind}-{number:08d}.parquet", [table])
+        self._write(self.parts / f"{kind}-{number:08d}.parquet", kind, tables)
+
+    def _write(self, path: Path, kind: str, tables: Iterable[pa.Table]) -> None:
+        """One Parquet file of all `tables`, which appears whole or not at all. Its pages have checksums."""
+
+        def write(unfinished: Path) -> None:
+            with pq.ParquetWriter(unfinished, SCHEMAS[kind], compression="zstd", write_page_checksum=True) as writer:
+                for table in tables:
+                    writer.write_table(table)
+
+        self.desk.replace(path, write)
+
+
+def read(path: Path, **how: Any) -> pa.Table:
+    """A Parquet file as it is: no columns are guessed from the names of the folders above it, such as `epoch=20`.
+
+    Raises ArrowException or OSError where it is damaged.
+    """
+    return pq.read_table(path, partitioning=None, page_checksum_verification=True, **how)
+
+
+def rows_in(path: Path, before: int | None = None) -> int | None:
+    """How many rows a Parquet file holds, or those of steps before `before`; None where it is damaged or missing."""
+    try:
+        return sum(table.num_rows for table in (_groups(path) if before is None else cut_to(before, [path])))
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def cut_to(step: int, paths: Iterable[Path]) -> Iterator[pa.Table]:
+    """The rows of steps before `step`, of one file after the other, never more than a row group in memory."""
+    for path in paths:
+        for table in _groups(path):
+            yield table.filter(pc.less(table["step"], step))
+
+
+def _groups(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
 
 
 def last_steps(path: Path, count: int) -> pa.Table:
@@ -201,21 +251,7 @@ def last_steps(path: Path, count: int) -> pa.Table:
 
 def logged(directory: Path) -> Iterator[dict[str, float]]:
     """A finished run's metrics by step, as W&B is given them: by name, with `epoch` and `trainer/global_step`."""
-    table = pq.read_table(directory / "metrics.parquet")
+    table = read(directory / "metrics.parquet")
     rows = sorted(table.to_pylist(), key=lambda row: (row["step"], row["epoch"]))
     for (step, epoch), group in groupby(rows, key=lambda row: (row["step"], row["epoch"])):
         yield {row["name"]: row["value"] for row in group} | {"epoch": epoch, "trainer/global_step": step}
-
-
-def _write(path: Path, tables: Any, schema: pa.Schema | None = None) -> None:
-    """One Parquet file of all `tables`, which appears whole or not at all."""
-    unfinished = path.with_suffix(".tmp")
-    writer = None
-    for table in tables:
-        writer = writer or pq.ParquetWriter(unfinished, schema or table.schema, compression="zstd")
-        writer.write_table(table)
-    writer = writer or pq.ParquetWriter(unfinished, schema, compression="zstd")
-    writer.close()
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())  # or a machine that dies may leave the name without the rows
-    unfinished.replace(path)

@@ -14,8 +14,9 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.training import build
-from ablate.training.checkpoints import Checkpoints, latest, step_of
+from ablate.training.checkpoints import Checkpoints, step_of
 from ablate.training.data import Images
+from ablate.training.desk import Desk
 from ablate.training.flow_pictures import FlowPictures
 from ablate.training.gradient_flow import Flow, flow_of
 from ablate.training.history import RunHistory
@@ -23,6 +24,7 @@ from ablate.training.interrupt import StopRequest, stop_request
 from ablate.training.progress import progress
 from ablate.training.ranks import first_of
 from ablate.training.recorder import StepRecorder
+from ablate.training.resume import Start, loaded
 from ablate.training.trainer import max_seconds, new_trainer, quieten
 
 
@@ -49,18 +51,20 @@ class Outcome:
 class Watch:
     """Who looks on while a run is trained.
 
-    stop        a signal that has arrived ends the run, its state saved
-    may_write   called before every write; raises LostError where the run belongs to another process now
-    progress    makes the callback that shows the run's progress, told whether a bar is wanted
+    stop      a signal that has arrived ends the run, its state saved
+    desk      through which the run's directory is changed: it raises LostError where the run belongs to another process
+    data      the data's checksum, which the checkpoints bear
+    progress  makes the callback that shows the run's progress, told whether a bar is wanted
     """
 
     stop: StopRequest
-    may_write: Callable[[], None] = lambda: None
+    desk: Desk
+    data: str = ""
     progress: Callable[[bool], Callback] = progress
 
 
-def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, watch: Watch) -> Outcome:
-    """Train what the resolved `cfg` describes, from the newest whole checkpoint in `directory` if there is one.
+def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
+    """Train what the resolved `cfg` describes, from `start`.
 
     data: of this `cfg`, set up or not. The run's other processes read theirs themselves.
 
@@ -70,9 +74,8 @@ def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, watch:
     Raises Interrupted, its state saved, when it is asked to stop (interrupt.SIGNALS), likewise OutOfTimeError when
     `trainer.max_time` is over, and LostError when the run was taken over.
     """
-    checkpoint = latest(directory / "checkpoints")
-    with first_of(directory, cfg.trainer.devices, checkpoint):
-        return _train(cfg, data, directory, wandb_run, checkpoint, watch)
+    with first_of(directory, cfg.trainer.devices, start.checkpoint):
+        return _train(cfg, data, directory, wandb_run, start, watch)
 
 
 def set_numerics(cfg: DictConfig) -> None:
@@ -84,15 +87,13 @@ def set_numerics(cfg: DictConfig) -> None:
         torch.set_num_threads(cfg.threads)
 
 
-def _train(
-    cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, checkpoint: Path | None, watch: Watch
-) -> Outcome:
+def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
     quieten()
     set_numerics(cfg)
-    watch.may_write()
-    history = RunHistory(directory, watch.may_write)
+    checkpoint = start.checkpoint
+    history = RunHistory(directory, watch.desk)
     if checkpoint is not None:
-        history.cut(step_of(checkpoint))
+        history.cut(step_of(checkpoint), start.joined)
     else:
         history.discard_parts()
     recorder = StepRecorder(history, wandb_run, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
@@ -107,8 +108,10 @@ def _train(
         every_n_steps=cfg.checkpoint.every_n_steps,
         keep_best=cfg.result == "best",
         max_seconds=max_seconds(cfg.trainer),
-        may_write=watch.may_write,
+        desk=watch.desk,
+        data=watch.data,
         before_save=write_history,
+        rows=lambda: history.rows,
         has_diverged=lambda: recorder.diverged_at is not None,
         stop=watch.stop,
     )
@@ -126,7 +129,8 @@ def _train(
     seconds = checkpoints.seconds
     if recorder.diverged_at is None:
         if cfg.result == "best":
-            weights = torch.load(directory / "checkpoints" / "best.pt", map_location="cpu", weights_only=True)
+            weights = loaded(directory / "checkpoints" / "best.pt")
+            assert weights is not None, "best.pt has been damaged since it was written"
             network.load_state_dict(weights)
         trainer.test(model, data, verbose=False)
     history.join()
@@ -147,8 +151,9 @@ def main(arguments: list[str]) -> None:
     directory, checkpoint = Path(arguments[0]), arguments[1]
     cfg = OmegaConf.load(directory / "config.yaml")
     assert isinstance(cfg, DictConfig)
-    with stop_request() as stop:
-        _train(cfg, build.images(cfg), directory, None, Path(checkpoint) if checkpoint else None, Watch(stop))
+    start = Start(Path(checkpoint) if checkpoint else None)
+    with stop_request() as stop:  # rank 0 alone writes
+        _train(cfg, build.images(cfg), directory, None, start, Watch(stop, Desk(directory)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, Lightning
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ablate.errors import InputError, nearest, reason
-from ablate.training.checkpoints import WholeFiles
+from ablate.training.checkpoints import PlainFiles
 from ablate.training.progress import progress
 
 # Arguments of the Trainer that a run needs as they are, and what to use instead.
@@ -90,7 +90,7 @@ def new_trainer(
             "num_sanity_val_steps": 0,
             "use_distributed_sampler": False,  # the data's own loaders share every batch among the ranks
             # Always, lest Lightning find itself under Slurm and requeue the job by a checkpoint of its own.
-            "plugins": [*plugins, LightningEnvironment(), WholeFiles()],
+            "plugins": [*plugins, LightningEnvironment(), PlainFiles()],
         }
     )
 

@@ -93,7 +93,8 @@ def test_a_claim_of_another_host_counts_while_it_is_kept_alive(tmp_path):
         take(tmp_path / "run")
 
 
-def test_a_claim_of_another_host_that_is_not_kept_alive_is_taken_over(tmp_path):
+def test_a_claim_of_another_host_that_is_not_kept_alive_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.05)
     foreign(tmp_path / "run", seconds_ago=lease.STALE_AFTER + 20)
     assert take(tmp_path / "run") == 8
 
@@ -101,7 +102,7 @@ def test_a_claim_of_another_host_that_is_not_kept_alive_is_taken_over(tmp_path):
 def test_the_holder_keeps_its_claim_alive(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "HEARTBEAT", 0.05)
     with claimed(tmp_path / "run", lambda: None):
-        path = tmp_path / "run" / "claims" / "000001"
+        path = tmp_path / "run" / "claims" / "000001" / "holder"
         os.utime(path, (1, 1))
         deadline = time.monotonic() + 30
         while path.stat().st_mtime == 1 and time.monotonic() < deadline:
@@ -114,11 +115,15 @@ def test_a_holder_that_was_taken_over_learns_of_it(tmp_path, monkeypatch):
     told = threading.Event()
     with claimed(tmp_path / "run", told.set) as claim:
         claim.check()
-        (tmp_path / "run" / "claims" / "000002").write_text("")  # as another host's takeover leaves it
-        assert told.wait(30)
-        with pytest.raises(LostError):
-            claim.check()
-    assert (tmp_path / "run" / "claims" / "000002").read_text() == "", "a lost claim must not touch its successor"
+        monkeypatch.setattr(lease, "STALE_AFTER", -1)  # whatever is touched counts as untouched for long
+        monkeypatch.setattr(lease, "WATCHED", 0)
+        with claimed(tmp_path / "run", lambda: None) as other:
+            assert other.number == 2
+            assert told.wait(30)
+            with pytest.raises(LostError):
+                claim.check()
+    claims = [path.relative_to(tmp_path / "run" / "claims").as_posix() for path in tmp_path.rglob("claims/*/*")]
+    assert claims == ["000002/released"], "a lost claim must not touch its successor"
 
 
 def test_of_many_at_once_one_wins(tmp_path):

@@ -10,6 +10,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ablate.study import cell
 from ablate.training.checkpoints import ASKED_EVERY, Checkpoints
+from ablate.training.desk import Desk
 from ablate.training.interrupt import Interrupted, StopRequest
 from ablate.training.recorder import StepRecorder
 
@@ -76,8 +77,10 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
         every_n_epochs=1,
         every_n_steps=5,
         keep_best=False,
-        may_write=lambda: None,
+        desk=Desk(Path()),
+        data="",
         before_save=lambda trainer: None,
+        rows=dict,
         has_diverged=lambda: False,
         stop=StopRequest(),
     )

@@ -34,11 +34,23 @@ def prepare() -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One cell: its fingerprint, what `python -m ablate` takes for it, where its result lies."""
+    """One cell: its fingerprint, what `python -m ablate` takes for it, where its result lies, and which training's
+    result lay there when it was planned (`record.ended`)."""
 
     fingerprint: str
     overrides: list[str]
     directory: Path
+    before: tuple[Any, Any] = (None, None)
+
+    def wanted(self) -> list[str]:
+        """What is left to do now: where another process has trained the cell anew since the plan, no `rerun`."""
+        found = record.read(self.directory)
+        again = found is not None and found["status"] in record.RESULTS and record.ended(found) != self.before
+        return (
+            [*(text for text in self.overrides if not text.startswith("rerun=")), "rerun=false"]
+            if again
+            else self.overrides
+        )
 
 
 class View(Protocol):
@@ -200,7 +212,7 @@ class _Slot:
             self.connection.close()
             self._start()
         with suppress(OSError):  # dead this moment: nothing will be heard of it
-            self.connection.send(job.overrides)
+            self.connection.send(job.wanted())
         return job
 
     def received(self) -> Any:

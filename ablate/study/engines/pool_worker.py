@@ -91,6 +91,7 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     from ablate.study.composition import Composition
     from ablate.study.failure import described
     from ablate.study.lease import TakenError
+    from ablate.training.desk import is_full
     from ablate.training.interrupt import Interrupted, LostError, OutOfTimeError
     from ablate.training.progress import EpochLines
 
@@ -108,4 +109,6 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     except Interrupted:
         return Outcome("interrupted", "stopped by a signal, its state saved")
     except Exception as error:
+        if is_full(error):  # nothing is wrong with the cell: it goes on once there is room
+            return Outcome("interrupted", str(error))
         return Outcome("failed", described(error))
