@@ -89,6 +89,13 @@ def claims(arguments: list[str]) -> None:
     claims.show(arguments)
 
 
+def simulate(arguments: list[str]) -> None:
+    """How often verdicts are wrong, on simulated sweeps whose truth is known."""
+    from ablate.report import simulate
+
+    simulate.show(arguments)
+
+
 # Commands on a composed configuration, with the words that are their own: all else on the line is Hydra's.
 ON_CONFIGURATION: dict[str, tuple[Callable[[Any, set[str]], None], set[str]]] = {
     "describe": (describe, {"--json", "--table"}),
@@ -101,6 +108,7 @@ ON_ARGUMENTS: dict[str, Callable[[list[str]], int | None]] = {
     "report": report,
     "doctor": doctor,
     "claims": claims,
+    "simulate": simulate,
 }
 
 

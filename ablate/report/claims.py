@@ -12,10 +12,9 @@ to it:
 
 `ratio: seconds`, `params` or `macs` compares costs: how many times the variant's the baseline's is.
 
-worse and better agree where the difference has that sign and is certain: at 5%, after the correction for all of the
-report's comparisons. They disagree where it is certain and has the other sign. A variant of which every run diverged is
-worse; of one that lost some, the rest can only tell that it is worse. A number agrees where it lies within the 95%
-interval, or, where every run costs the same, is what the ratio rounds to.
+worse and better agree where that is the verdict of the comparison's results, and disagree where the verdict is the
+opposite: by today's rules, at 5%, after the correction for everything that the report tests. A number agrees where it
+lies within the 95% interval, or, where every run costs the same, is what the ratio rounds to.
 """
 
 import json
@@ -28,12 +27,18 @@ from typing import Any
 import yaml
 
 from ablate.errors import InputError, nearest
+from ablate.report.findings import guesses
 from ablate.report.numbers import numbered, unit
 from ablate.study import yaml_file
-from ablate.study.statistics import LEVEL, Estimate
+from ablate.study.comparison import Comparison
+from ablate.study.effects import Effect
+from ablate.study.judgement import Test
+from ablate.study.statistics import LEVEL, Difference, Estimate
+from ablate.study.values import again
 
 NEEDED = {"claim", "source", "number", "report", "expected"}
 ONE_OF = ("variant", "effect")
+LOW = "in the worse of two groups"
 AGREES, DISAGREES, UNSURE = "agrees", "disagrees", "can't tell"
 
 
@@ -93,36 +98,50 @@ def answer(claim: dict[str, Any], folder: Path) -> Answer:
         raise InputError(
             f"{path} cannot be read ({error.strerror}): `python -m ablate report … --out {path.parent}`."
         ) from error
-    if "effect" in claim:
-        return _difference(claim, comparison, _effect(claim, comparison, path))
-    variant = _variant(claim["variant"], comparison, path)
-    baseline = next(v for v in comparison["variants"] if v["is_baseline"])
     if "ratio" in claim:
-        return _ratio(claim, comparison, variant, baseline)
-    lost, theirs = _diverged(variant), _diverged(baseline)
-    if lost and lost == len(variant["runs"]) and not theirs:
-        verdict = AGREES if claim["expected"] == "worse" else DISAGREES
-        return Answer(f"diverged in {lost} of {numbered(lost, 'run')}", verdict)
-    found = _difference(claim, comparison, variant["difference"])
-    if not lost and not theirs:
-        return found
-    # The difference is of the finished runs, which flatters whoever lost some: it can only tell against it.
-    is_worse = found.verdict == (AGREES if claim["expected"] == "worse" else DISAGREES)
-    ours = f"{found.ours}; diverged: {lost}, of the baseline {theirs}"
-    return Answer(ours, found.verdict if is_worse and not theirs else UNSURE)
+        variant = _variant(claim["variant"], comparison, path)
+        return _ratio(claim, comparison, variant, next(v for v in comparison["variants"] if v["is_baseline"]))
+    judged = again(comparison)
+    if "effect" in claim:
+        effect = _effect(claim, judged, path)
+        return _verdict(claim, judged, effect.difference, effect.test, effect.verdict, LOW)
+    assignment = _variant(claim["variant"], comparison, path)["assignment"]
+    found = next(v for v in judged.variants if v.assignment == assignment)
+    verdict = found.verdict
+    if verdict == "diverged" and found.p_holm is not None and found.p_holm < LEVEL:
+        verdict = "worse"  # than a baseline that surely diverges less often
+    assert found.test is not None
+    low = "at chance" if guesses(judged, found) and guesses(judged, judged.baseline) else LOW
+    return _verdict(claim, judged, found.difference, found.test, verdict, low)
 
 
-def _difference(claim: dict[str, Any], comparison: dict[str, Any], difference: dict[str, Any] | None) -> Answer:
-    if difference is None or difference["interval"] is None:
-        return Answer("no interval: no two seeds, or none that differ", UNSURE)
-    of, mean = unit(comparison["metric"]), difference["mean"]
-    interval = of.interval(difference["interval"], changes=True)
-    what = "" if comparison["metric"] == "test/acc" else f"`{comparison['metric']}` "
-    ours = f"{what}{of.change(mean)}{of.of_difference} ({interval}), n = {difference['n']}"
-    if difference["p_holm"] is None or difference["p_holm"] >= LEVEL:
-        return Answer(ours, UNSURE)
-    is_better = (mean > 0) == (comparison["goal"] == "maximize")
-    return Answer(ours, AGREES if is_better == (claim["expected"] == "better") else DISAGREES)
+def _verdict(
+    claim: dict[str, Any], comparison: Comparison, difference: Difference | None, test: Test, verdict: str, low: str
+) -> Answer:
+    answers = {claim["expected"]: AGREES, "worse" if claim["expected"] == "better" else "better": DISAGREES}
+    return Answer(_ours(comparison, difference, test, low), answers.get(verdict, UNSURE))
+
+
+def _ours(comparison: Comparison, difference: Difference | None, test: Test, low: str) -> str:
+    """The mean difference, and its interval where that means something, else what became of the seeds."""
+    n, m = test.n
+    if n and test.lost[0] == n:
+        return f"diverged in {n} of {numbered(n, 'run')}"
+    if difference is None:
+        return "no pair of seeds"
+    of = unit(comparison.metric)
+    what = "" if comparison.metric == "test/acc" else f"`{comparison.metric}` "
+    mean = f"{what}{of.change(difference.mean)}{of.of_difference}"
+    if not test.has_interval:
+        fell = [
+            f"{word}: {ours} of {n}, of the baseline {theirs}{'' if n == m else f' of {m}'}"
+            for word, (ours, theirs) in (("diverged", test.lost), (low, test.low))
+            if ours or theirs
+        ]
+        return f"{mean} ({'; '.join(fell)}), n = {difference.n}"
+    if difference.interval is None:
+        return "no interval: no two seeds, or none that differ"
+    return f"{mean} ({of.interval(difference.interval, changes=True)}), n = {difference.n}"
 
 
 def _ratio(
@@ -155,13 +174,8 @@ def _variant(label: str, comparison: dict[str, Any], path: Path) -> dict[str, An
     return found
 
 
-def _effect(claim: dict[str, Any], comparison: dict[str, Any], path: Path) -> dict[str, Any]:
-    for effect in comparison["effects"]:
-        if dict(zip(effect["factors"], effect["values"], strict=True)) == claim["effect"]:
-            found: dict[str, Any] = effect
-            return found
+def _effect(claim: dict[str, Any], comparison: Comparison, path: Path) -> Effect:
+    for effect in comparison.effects:
+        if dict(zip(effect.factors, effect.values, strict=True)) == claim["effect"]:
+            return effect
     raise InputError(f"{path} has no effect {claim['effect']}.")
-
-
-def _diverged(variant: dict[str, Any]) -> int:
-    return sum(run["status"] == "diverged" for run in variant["runs"])

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 
 from ablate.report import figures, gradient_figures
-from ablate.report.answer import answer, circumstances, notes
+from ablate.report.answer import answer
 from ablate.report.closing import count, relative
 from ablate.report.figures import Row
+from ablate.report.notes import circumstances, notes
 from ablate.report.numbers import DASH, Unit, duration, p_value, percent, unit
 from ablate.report.svg import SERIES, Drawing
 from ablate.study.comparison import Comparison
 from ablate.study.effects import Effect
+from ablate.study.judgement import Outcome, Test
 from ablate.study.pair import Pair
 from ablate.study.series import Gradients, curve, gradients
-from ablate.study.statistics import LEVEL, Difference, Estimate
+from ablate.study.statistics import Difference, Estimate
 from ablate.study.variants import Entry, Variant, text
 
 # What a page holds at most, however many runs there are; comparison.json holds everything.
@@ -79,10 +81,10 @@ def contents(comparison: Comparison, pair: Pair | None = None) -> Contents:
 
 def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     """A variant's numbers as words, and the numbers that a column is sorted by."""
-    estimate, difference, better = variant.estimate, variant.difference, variant.outperforming
-    level = comparison.level
+    estimate, difference, better, test = variant.estimate, variant.difference, variant.outperforming, variant.test
     p_flip = difference.p_sign_flip if difference else None
-    detectable = difference.detectable(level) if difference else None
+    detectable = difference.detectable(comparison.level) if difference and test and test.has_interval else None
+    interval = of.interval(difference.interval if difference else None, changes=True)
     ended = len(variant.seeds("finished", "diverged", "failed"))
     return {
         "label": variant.label,
@@ -90,13 +92,14 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "choices": " ".join(f"{key}={text(value)}" for key, value in variant.assignment.items()),
         "n": estimate.n,
         "mean": (estimate.mean, of.value(estimate.mean)),
-        "interval": of.interval(estimate.interval),
+        "interval": _interval(variant, of),
         "difference": (difference.mean if difference else None, of.change(difference.mean if difference else None)),
-        "difference_interval": of.interval(difference.interval if difference else None, changes=True),
+        "difference_interval": interval if test is None or test.has_interval else str(test.outcome),
         "pairs": difference.n if difference else 0,
         "p": (variant.p_holm, p_value(variant.p_holm)),
+        "test": test.name if test else "",
         "p_sign_flip": (p_flip, p_value(p_flip)),
-        "verdict": verdict(variant, comparison.sign),
+        "verdict": variant.verdict,
         "better": (better.share if better else None, percent(better.share if better else None)),
         "better_interval": " to ".join(percent(end) for end in better.interval) if better else DASH,
         "detectable": (detectable, of.value(detectable)),
@@ -104,6 +107,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "macs": _counted(variant.cost("macs")),
         "seconds": (variant.cost("seconds"), duration(variant.cost("seconds"))),
         "flow": ", ".join(f"{name} {n}/{ended}" for name, n in variant.gradient_flow.items()) or DASH,
+        "low": len(variant.low),
         "diverged": len(variant.seeds("diverged")),
         "failed": len(variant.seeds("failed")),
         "confounds": variant.confounds,
@@ -118,35 +122,28 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     }
 
 
-def verdict(variant: Variant, sign: int) -> str:
-    """better or worse than the baseline after correction, or why that cannot be said."""
-    if variant.is_baseline:
-        return "baseline"
-    if variant.difference is None:
-        lost = variant.seeds("diverged")
-        return "diverged" if lost and len(lost) == len(variant.entries) else "no pair yet"
-    if variant.p_holm is None:
-        return "too few seeds" if variant.difference.n < 2 else "no spread"
-    if variant.p_holm >= LEVEL:
-        return "can't tell"
-    return "better" if sign * (variant.difference.mean or 0) > 0 else "worse"
+def _interval(variant: Variant, of: Unit) -> str:
+    """Of the mean; or why Student's interval means nothing."""
+    if variant.seeds("diverged"):
+        return str(Outcome.LOST)
+    return str(Outcome.SPLIT) if variant.is_split else of.interval(variant.estimate.interval)
 
 
 def forest_row(variant: Variant, of: Unit) -> Row:
-    assert variant.difference is not None
-    return Row(
-        variant.label,
-        variant.difference,
-        _said(variant.difference, variant.p_holm, of),
-        variant.p_holm is not None and variant.p_holm < LEVEL,
-    )
+    assert variant.difference is not None and variant.test is not None
+    certain = variant.verdict in ("better", "worse")
+    return _row(variant.label, variant.difference, variant.test, variant.p_holm, certain, of)
 
 
-def _said(difference: Difference, p: float | None, of: Unit) -> str:
+def _row(label: str, difference: Difference, test: Test, p: float | None, certain: bool, of: Unit) -> Row:
+    """Without an interval where Student's means nothing."""
+    if not test.has_interval:
+        said = f"{of.change(difference.mean)} ({test.outcome}) p {p_value(p)}"
+        return Row(label, Estimate((float(np.mean(difference.values)),)), said, certain)
     if difference.interval is None:
-        return f"{of.change(difference.mean)} (n = {difference.n})"
+        return Row(label, difference, f"{of.change(difference.mean)} (n = {difference.n})", certain)
     low, high = (of.change(end) for end in difference.interval)
-    return f"{of.change(difference.mean)} [{low}, {high}] p {p_value(p)}"
+    return Row(label, difference, f"{of.change(difference.mean)} [{low}, {high}] p {p_value(p)}", certain)
 
 
 def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
@@ -223,8 +220,7 @@ def _draw_effects(made: Contents) -> None:
 
 def _effect_row(effect: Effect, of: Unit) -> Row:
     label = " × ".join(f"{key}={text(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
-    certain = effect.p_holm is not None and effect.p_holm < LEVEL
-    return Row(label, effect.difference, _said(effect.difference, effect.p_holm, of), certain)
+    return _row(label, effect.difference, effect.test, effect.p_holm, effect.is_certain, of)
 
 
 def _marginal(comparison: Comparison, fixed: dict[str, Any]) -> Estimate | None:

@@ -20,8 +20,11 @@ HEADS = (
     ("{metric}", "mean over the seeds, 95% interval below"),
     ("difference", "to the baseline, paired by seed, 95% interval below"),
     ("", ""),
-    ("verdict", "after Holm's correction, at 5%"),
-    ("p", "paired t-test, corrected by Holm; below it the exact sign-flip test, not corrected"),
+    ("verdict", "after Holm's correction for everything that is tested, at 5%"),
+    (
+        "p",
+        "paired t-test, corrected by Holm; below it the exact sign-flip test, not corrected, or the test that p is of",
+    ),
     (
         "better on a fresh seed",
         "the share of seeds in which it did better than the baseline; diverged runs count as lost",
@@ -30,7 +33,11 @@ HEADS = (
     ("parameters, multiply-adds", "of the network; of one forward of one image"),
     ("time", "of the training, median"),
     ("gradient flow", "how many runs were judged what"),
-    ("lost", "diverged: the loss stopped being finite, a result but without an accuracy; failed: an error"),
+    (
+        "lost",
+        "diverged: the loss stopped being finite, a result but without an accuracy; low: in the lower of two groups of "
+        "seeds; failed: an error",
+    ),
     ("differs besides", "what is not the same as in the baseline's runs, apart from the choice"),
 )
 
@@ -57,7 +64,7 @@ def render(made: Contents) -> str:
         left=("verdict", "gradient flow", "lost", "differs besides"),
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
         baseline_choices=made.rows[0]["choices"],
-        compared=sum(variant.difference is not None for variant in comparison.variants),
+        tests=comparison.family,
         hidden_rows=len(comparison.variants) - len(made.rows),
         chips=[
             {"series": series, "label": label, "swatch": swatch(series)}

@@ -12,6 +12,7 @@ from ablate.report.contents import Contents
 from ablate.study.comparison import Comparison
 from ablate.study.confounds import mixtures
 from ablate.study.effects import Effect
+from ablate.study.judgement import Test
 from ablate.study.statistics import Difference, Estimate
 from ablate.study.variants import Variant, verdict
 
@@ -46,6 +47,8 @@ def as_json(made: Contents) -> dict[str, Any]:
             "source": comparison.source,
             "metric": comparison.metric,
             "goal": comparison.goal,
+            "chance": comparison.chance,
+            "tests": comparison.family,
             "factors": comparison.factors,
             "baseline": comparison.baseline.assignment,
             "variants": [_variant(variant, comparison) for variant in comparison.variants],
@@ -63,6 +66,9 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
         "assignment": variant.assignment,
         "is_baseline": variant.is_baseline,
         **_estimate(variant.estimate),
+        "verdict": variant.verdict,
+        "test": _test(variant.test, variant.p_holm) if variant.test else None,
+        "low_seeds": sorted(variant.low),
         "difference": _difference(variant.difference, variant.p_holm, comparison.level) if variant.difference else None,
         "paired_seeds": variant.paired_seeds,
         "outperforms": {"share": better.share, "n": better.n, "interval": better.interval} if better else None,
@@ -101,6 +107,21 @@ def _difference(difference: Difference, p_holm: float | None, level: float) -> d
     }
 
 
+def _test(test: Test, p_holm: float | None) -> dict[str, Any]:
+    """Pairs are of the variant, or of the changed value, and of the baseline."""
+    return {
+        "name": test.name,
+        "seeds_are": test.outcome,
+        "n": test.n,
+        "p": test.p,
+        "p_holm": p_holm,
+        "direction": test.direction,
+        "diverged": test.lost,
+        "low": test.low,
+        "p_fisher": test.p_fallen,
+    }
+
+
 def _effect(effect: Effect) -> dict[str, Any]:
     return {
         "factors": effect.factors,
@@ -109,6 +130,10 @@ def _effect(effect: Effect) -> dict[str, Any]:
         "seeds": effect.seeds,
         "contexts": effect.contexts,
         "possible_contexts": effect.possible,
+        "left_out": [{"where": left.where, "diverged": left.diverged, "ended": left.ended} for left in effect.left_out],
+        "missing_runs": effect.missing,
+        "verdict": effect.verdict if len(effect.factors) == 1 else None,
+        "test": _test(effect.test, effect.p_holm),
         **_estimate(effect.difference),
         "p": effect.difference.p,
         "p_holm": effect.p_holm,

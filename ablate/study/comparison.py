@@ -1,19 +1,21 @@
 """Runs as one comparison: variants, paired by seed with the baseline."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ablate.errors import InputError
 from ablate.study.confounds import confounds, outdated
-from ablate.study.effects import Effect, crossed, effects
+from ablate.study.effects import Effect, crossed
+from ablate.study.gaps import Levels
 from ablate.study.origin import Here
 from ablate.study.results import Result, at, defaults, distinct, identity, read, varied
-from ablate.study.statistics import LEVEL, Difference, holm, outperforming, variance_shares
-from ablate.study.variants import Assignment, Entry, Variant, text
+from ablate.study.statistics import LEVEL, variance_shares
+from ablate.study.variants import Assignment, Entry, Variant, levels, text
+from ablate.study.verdicts import guessing, judge
 
 if TYPE_CHECKING:  # planning takes torch, which comparing does not
     from ablate.study.plan import PlannedCell
@@ -25,9 +27,9 @@ class Comparison:
     """Everything that a report says.
 
     goal        maximize or minimize
+    chance      the accuracy of guessing, where the metric is an accuracy
     factors     the choices that vary, each with its values, the baseline's first
     effects     main effects and interactions, where choices are crossed
-    variance    how much of the variance each choice explains, where every combination has a seed in common
     why_baseline  how the baseline was chosen
     """
 
@@ -39,8 +41,7 @@ class Comparison:
     variants: list[Variant]
     why_baseline: str
     effects: list[Effect]
-    variance: list[dict[str, Any]]
-    variance_seeds: list[int]
+    chance: float | None
 
     @property
     def baseline(self) -> Variant:
@@ -51,9 +52,43 @@ class Comparison:
         return -1 if self.goal == "minimize" else 1
 
     @property
+    def family(self) -> int:
+        """How many tests there are, for all of which together p is corrected: variants, main effects, interactions."""
+        tests = [*(variant.test for variant in self.variants), *(effect.test for effect in self.effects)]
+        return sum(test is not None and test.p is not None for test in tests)
+
+    @property
     def level(self) -> float:
-        """The level of one of the comparisons such that all together keep 5%."""
-        return LEVEL / max(1, sum(variant.difference is not None for variant in self.variants))
+        """The level of one of the tests such that all together keep 5%."""
+        return LEVEL / max(1, self.family)
+
+    @cached_property
+    def by_levels(self) -> dict[Levels, Variant]:
+        return {levels(variant.assignment, self.factors): variant for variant in self.variants}
+
+    @cached_property
+    def cells(self) -> dict[Levels, dict[int, float]]:
+        """Each combination's results by seed."""
+        return {where: variant.values for where, variant in self.by_levels.items()}
+
+    @cached_property
+    def variance_seeds(self) -> list[int]:
+        """Those that every combination has, where choices are crossed completely."""
+        return crossed(self.cells, self.factors) if self.effects else []
+
+    @cached_property
+    def variance(self) -> list[dict[str, Any]]:
+        """How much of the variance each choice explains, where every combination has a seed in common."""
+        rows = [(where, seed, self.cells[where][seed]) for where in self.cells for seed in self.variance_seeds]
+        columns = len(self.variance_seeds) + len(self.effects)
+        # More runs than terms, or nothing is left to estimate the noise by; and a design matrix that fits into memory.
+        if len(rows) <= columns + 1 or columns > 400 or len({value for *_, value in rows}) < 2:
+            return []
+        return variance_shares(
+            [value for *_, value in rows],
+            [seed for _, seed, _ in rows],
+            {key: [where[i] for where, *_ in rows] for i, key in enumerate(self.factors)},
+        )
 
     def count(self, *statuses: str) -> int:
         return sum(len(variant.seeds(*statuses)) for variant in self.variants)
@@ -137,6 +172,7 @@ def compare(
     chosen: Mapping[str, str] | None = None,
     question: str | None = None,
     goal: str | None = None,
+    chance: float | None = None,
 ) -> Comparison:
     """Group cells into variants and compare each with the baseline: each factor's first value, or the `chosen` one.
 
@@ -161,7 +197,7 @@ def compare(
         )
         for group in groups.values()
     ]
-    variants.sort(key=lambda variant: (not variant.is_baseline, *_levels(variant.assignment, factors)))
+    variants.sort(key=lambda variant: (not variant.is_baseline, *levels(variant.assignment, factors)))
     _check_metric(variants, metric)
     comparison = Comparison(
         question=question,
@@ -174,11 +210,9 @@ def compare(
         if chosen
         else why_baseline,
         effects=[],
-        variance=[],
-        variance_seeds=[],
+        chance=chance or guessing(variants, metric),
     )
-    _against_baseline(comparison)
-    _factorial(comparison)
+    judge(comparison)
     here = Here(may_read=False)
     for variant in variants:
         variant.outdated = outdated(variant.results, here)
@@ -208,47 +242,6 @@ def _missing(entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def _against_baseline(comparison: Comparison) -> None:
-    baseline, sign = comparison.baseline, comparison.sign
-    theirs = _outcomes(baseline, sign)
-    compared = []
-    for variant in comparison.variants:
-        if variant.is_baseline:
-            continue
-        common = [seed for seed in variant.values if seed in baseline.values]
-        if common:
-            variant.paired_seeds = tuple(common)
-            variant.difference = Difference(tuple(variant.values[seed] - baseline.values[seed] for seed in common))
-            compared.append(variant)
-        ours = _outcomes(variant, sign)
-        ended = [seed for seed in ours if seed in theirs]
-        variant.outperforming = outperforming([ours[seed] for seed in ended], [theirs[seed] for seed in ended])
-    corrected = holm([variant.difference.p if variant.difference else None for variant in compared])
-    for variant, p in zip(compared, corrected, strict=True):
-        variant.p_holm = p
-
-
-def _outcomes(variant: Variant, sign: int) -> dict[int, float]:
-    lost = dict.fromkeys(variant.seeds("diverged"), -math.inf)
-    return {seed: sign * value for seed, value in variant.values.items()} | lost
-
-
-def _factorial(comparison: Comparison) -> None:
-    factors = comparison.factors
-    cells = {_levels(variant.assignment, factors): variant.values for variant in comparison.variants}
-    comparison.effects = effects(factors, cells)
-    comparison.variance_seeds = crossed(cells, factors) if comparison.effects else []
-    rows = [(levels, seed, cells[levels][seed]) for levels in cells for seed in comparison.variance_seeds]
-    columns = len(comparison.variance_seeds) + len(comparison.effects)
-    # More runs than terms, or nothing is left to estimate the noise by; and a design matrix that fits into memory.
-    if len(rows) > columns + 1 and columns <= 400 and len({value for *_, value in rows}) > 1:
-        comparison.variance = variance_shares(
-            [value for *_, value in rows],
-            [seed for _, seed, _ in rows],
-            {key: [levels[i] for levels, *_ in rows] for i, key in enumerate(factors)},
-        )
-
-
 def _check_metric(variants: Sequence[Variant], metric: str) -> None:
     summaries = [r.metrics for v in variants for r in v.results if r.record["status"] == "finished"]
     if summaries and not any(metric in summary for summary in summaries):
@@ -256,13 +249,9 @@ def _check_metric(variants: Sequence[Variant], metric: str) -> None:
         raise InputError(f"--metric {metric}: no run has it. They have {known}.")
 
 
-def _levels(assignment: Assignment, factors: Mapping[str, Sequence[Any]]) -> tuple[int, ...]:
-    return tuple([identity(v) for v in values].index(identity(assignment[key])) for key, values in factors.items())
-
-
 def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[Any]], exactly: bool) -> Entry:
     """A cell of the variant that has the first value of most factors."""
-    entry = min((group[0] for group in groups.values()), key=lambda e: sum(map(bool, _levels(e.assignment, factors))))
+    entry = min((group[0] for group in groups.values()), key=lambda e: sum(map(bool, levels(e.assignment, factors))))
     missing = [key for key, values in factors.items() if identity(entry.assignment[key]) != identity(values[0])]
     if exactly and missing:
         wanted = " ".join(f"{key}={text(values[0])}" for key, values in factors.items())

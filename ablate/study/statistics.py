@@ -129,7 +129,8 @@ def seeds_for_effect(effect: float, level: float) -> int | None:
 
 
 def least_p_sign_flip(n: int) -> float:
-    return min(1.0, 2 / 2**n)
+    """2/2^n where every flip is counted; of EXACT that are drawn, the observed signs make one more."""
+    return min(1.0, 2 / 2**n if 2**n <= EXACT else 2 / (EXACT + 1))
 
 
 def seeds_for_sign_flip(level: float = LEVEL) -> int:
@@ -138,13 +139,14 @@ def seeds_for_sign_flip(level: float = LEVEL) -> int:
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction for testing all of them; None counts as a test that found nothing, and stays None."""
+    """Holm's correction for testing all of them. None is no test: it stays None, and the others pay nothing for it."""
     # By hand, since statsmodels' multipletests collects garbage at each call, a fifth of a second.
-    values = np.array([1.0 if value is None else value for value in p])
+    values = np.array([value for value in p if value is not None])
     order = np.argsort(values)
     corrected = np.empty(len(values))
     corrected[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
-    return [None if before is None else float(after) for before, after in zip(p, corrected, strict=True)]
+    after = iter(corrected.tolist())
+    return [None if before is None else next(after) for before in p]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ablate.study.judgement import Test
 from ablate.study.results import Result, identity
 from ablate.study.statistics import Difference, Estimate, Outperforming
 
@@ -40,7 +41,9 @@ class Variant:
     """One combination of choices with its cells, one per seed, and what they say against the baseline.
 
     difference     to the baseline, over the seeds that both have finished; None for the baseline itself
-    p_holm         the difference's p-value, corrected for all variants that are compared
+    low            its seeds that ended in the lower of two groups, where some variant's seeds fall into two
+    test           which carries the verdict; None for the baseline itself
+    p_holm         the test's p-value, corrected for everything that is tested
     outperforming  over the seeds in which both have ended, diverged ones counted as lost
     outdated       what has changed since runs were trained, with their seeds
     """
@@ -52,6 +55,8 @@ class Variant:
     is_baseline: bool = False
     difference: Difference | None = None
     paired_seeds: tuple[int, ...] = ()
+    low: set[int] = field(default_factory=set)
+    test: Test | None = None
     p_holm: float | None = None
     outperforming: Outperforming | None = None
     confounds: list[str] = field(default_factory=list)
@@ -78,6 +83,16 @@ class Variant:
 
     def seeds(self, *statuses: str) -> list[int]:
         return [entry.seed for entry in self.entries if entry.status in statuses]
+
+    @property
+    def verdict(self) -> str:
+        """baseline, better, worse, or why that cannot be said."""
+        return self.test.verdict(self.p_holm) if self.test else "baseline"
+
+    @property
+    def is_split(self) -> bool:
+        """Whether its own seeds fall into two groups, of which its mean and interval say nothing."""
+        return 0 < len(self.low) < len(self.values)
 
     def cost(self, name: str) -> float | None:
         """The median over the runs of params, macs or seconds."""
@@ -106,3 +121,8 @@ def verdict(result: Result) -> str | None:
 def text(value: Any) -> str:
     """A value as it is typed."""
     return value if isinstance(value, str) else identity(value)
+
+
+def levels(assignment: Assignment, factors: Mapping[str, Sequence[Any]]) -> tuple[int, ...]:
+    """Of each factor the position of its value; 0 is the baseline's."""
+    return tuple([identity(v) for v in values].index(identity(assignment[key])) for key, values in factors.items())

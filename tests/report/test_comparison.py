@@ -7,8 +7,9 @@ import shlex
 import pytest
 
 from ablate.errors import InputError
-from ablate.report.answer import answer, notes
+from ablate.report.answer import answer
 from ablate.report.contents import contents
+from ablate.report.notes import notes
 from ablate.study.comparison import Comparison
 from ablate.study.results import find
 from ablate.study.variants import Variant

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from ablate.errors import InputError
-from ablate.report.answer import notes
+from ablate.report.notes import notes
 from ablate.study.commandline import register_resolvers
 from ablate.study.comparison import Comparison, from_plan
 from ablate.study.pair import pair

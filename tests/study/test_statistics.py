@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.study.effects import crossed, effects
+from ablate.study.effects import Design, crossed, effects
 from ablate.study.statistics import (
     Difference,
     Estimate,
@@ -74,6 +74,12 @@ def test_sign_flips_cannot_say_more_than_their_number_allows():
     assert seeds_for_sign_flip() == 6
 
 
+def test_the_floor_of_drawn_sign_flips_is_that_of_the_draws():
+    sixteen, forty = (Difference(tuple(1 + i / 100 for i in range(n))) for n in (16, 40))
+    assert sixteen.p_sign_flip == sixteen.least_p_sign_flip == 2 / 2**16
+    assert forty.p_sign_flip == forty.least_p_sign_flip == 2 / (2**16 + 1)
+
+
 def test_holm_is_the_published_correction():
     # The example of Wikipedia's "Holm-Bonferroni method".
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -86,8 +92,8 @@ def test_holm_is_that_of_statsmodels():
     assert holm(p.tolist()) == pytest.approx(multipletests(p, method="holm")[1].tolist())
 
 
-def test_holm_counts_tests_that_could_not_be_made():
-    assert holm([0.01, None, None]) == [pytest.approx(0.03), None, None]
+def test_what_could_not_be_tested_costs_the_others_nothing():
+    assert holm([0.01, None, 0.04, None]) == [pytest.approx(0.02), None, pytest.approx(0.04), None]
     assert holm([]) == []
 
 
@@ -168,7 +174,7 @@ def crossed_cells(noise=(0.0, 0.7, -0.4)):
 
 
 def test_effects_are_what_the_cells_were_made_of():
-    first, second, both = effects({"a": [0, 1], "b": ["x", "y"]}, crossed_cells())
+    first, second, both = effects(Design({"a": [0, 1], "b": ["x", "y"]}, crossed_cells()))
     assert (first.factors, first.values, first.baseline) == (("a",), (1,), (0,))
     assert first.difference.mean == pytest.approx(10 - 4 / 2)
     assert second.difference.mean == pytest.approx(1 - 4 / 2)
@@ -185,25 +191,26 @@ def test_a_pair_of_paired_effects_is_the_repeated_measures_anova():
     cells = {(a, b): {s: 3 * a + noise[a, b, s] for s in range(6)} for a in (0, 1) for b in (0, 1)}
     rows = [(a, b, s, y) for (a, b), ys in cells.items() for s, y in ys.items()]
     table = AnovaRM(pd.DataFrame(rows, columns=["a", "b", "s", "y"]), "y", "s", within=["a", "b"]).fit().anova_table
-    found = effects({"a": [0, 1], "b": [0, 1]}, cells)
+    found = effects(Design({"a": [0, 1], "b": [0, 1]}, cells))
     assert [effect.difference.p for effect in found] == pytest.approx(table["Pr > F"].tolist())
 
 
-def test_a_missing_cell_costs_its_own_context_only():
+def test_what_has_no_result_is_left_out_and_said():
     cells = crossed_cells() | {(1, 1): {}}
-    found = {effect.factors: effect for effect in effects({"a": [0, 1], "b": [0, 1]}, cells)}
-    assert found == {}  # nothing is crossed
+    assert effects(Design({"a": [0, 1], "b": [0, 1]}, cells)) == []  # nothing is crossed
     three = {(*levels, c): results for levels, results in crossed_cells().items() for c in (0, 1)}
-    three[(1, 1, 1)] = {0: 57.0}
-    found = {effect.factors: effect for effect in effects({"a": [0, 1], "b": [0, 1], "c": [0, 1]}, three)}
+    three[(1, 1, 1)] = {}
+    found = {effect.factors: effect for effect in effects(Design({"a": [0, 1], "b": [0, 1], "c": [0, 1]}, three))}
     assert (found["a",].contexts, found["a",].possible) == (3, 4)
+    (left,) = found["a",].left_out
+    assert (left.where, left.diverged, left.ended) == ({"b": 1, "c": 1}, (0, 0), (0, 3))
     assert found["a",].difference.mean == pytest.approx((10 + 10 + 6) / 3)
     assert (found["a", "b"].contexts, found["a", "b"].possible) == (1, 2)
 
 
 def test_choices_changed_one_at_a_time_are_not_crossed():
     cells = {levels: results for levels, results in crossed_cells().items() if levels != (1, 1)}
-    assert effects({"a": [0, 1], "b": [0, 1]}, cells) == []
+    assert effects(Design({"a": [0, 1], "b": [0, 1]}, cells)) == []
     assert crossed(cells, {"a": [0, 1], "b": [0, 1]}) == []
     assert crossed(crossed_cells(), {"a": [0, 1], "b": [0, 1]}) == [0, 1, 2]
 

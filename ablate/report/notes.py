@@ -1,0 +1,136 @@
+"""What a reader has to know besides the answer: seeds that are too few or lost, mixed circumstances."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ablate.report.findings import fallen
+from ablate.report.numbers import duration, numbered, p_phrase, unit
+from ablate.study.comparison import Comparison
+from ablate.study.confounds import code, hardware, mixtures
+from ablate.study.judgement import Outcome
+from ablate.study.statistics import LEVEL, least_p_sign_flip, seeds_for_sign_flip
+from ablate.study.variants import Variant, text
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader has to know before believing a number: seeds that are too few, lost runs, mixed circumstances."""
+    said = [*_outdated(comparison), *_lost(comparison), *_unfinished(comparison), *_seeds(comparison)]
+    results = [result for variant in comparison.variants for result in variant.results]
+    for fact, counts in mixtures(results).items():
+        some = list(counts.items())[:3]
+        listed = "; ".join(
+            f"{value if len(value) < 80 else value[:79] + '…'} ({numbered(n, 'run')})" for value, n in some
+        )
+        more = f"; {len(counts) - 3} more" if len(counts) > 3 else ""
+        said.append(f"The runs do not share their {fact}: {listed}{more}.")
+    if comparison.metric == "cost/seconds":
+        said.append("Times compare where nothing else ran beside these runs: one at a time, on an idle machine.")
+    dirty = sum(bool((r.record["provenance"].get("git") or {}).get("dirty")) for r in results)
+    if dirty:
+        said.append(f"{numbered(dirty, 'run')} had uncommitted changes in the code: which, nobody knows.")
+    together = [effect for effect in comparison.effects if len(effect.factors) == 2 and effect.is_certain]
+    if together:
+        effect = max(together, key=lambda effect: abs(effect.difference.mean or 0))
+        a, b = (f"{key}={text(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
+        of = unit(comparison.metric)
+        said.append(
+            f"Choices act together: with {b}, what {a} does is another by {of.change(effect.difference.mean)}"
+            f"{of.of_difference} ({'' if effect.test.has_interval else f'{effect.test.name}, '}"
+            f"{p_phrase(effect.p_holm)} after correction). "
+            "A main effect is then an average of unlike effects."
+        )
+    return said
+
+
+def circumstances(comparison: Comparison) -> str:
+    """How long all runs were trained, and on what: the most frequent machine and code; what differs is in the notes."""
+    results = [result for variant in comparison.variants for result in variant.results]
+    seconds = [result.record["cost"]["seconds"] for result in results if "seconds" in result.record["cost"]]
+    if not seconds:
+        return ""
+    facts = (Counter(fact(r.record["provenance"]) for r in results).most_common(1)[0][0] for fact in (_machine, code))
+    return f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all, on {', code '.join(facts)}"
+
+
+def _machine(provenance: dict[str, Any]) -> str:
+    cores = provenance["hardware"]["cores"]
+    torch = provenance["packages"]["torch"]
+    return f"{hardware(provenance)} ({numbered(cores, 'core')}), torch {torch}"
+
+
+def _outdated(comparison: Comparison) -> list[str]:
+    counts: Counter[str] = Counter()
+    for variant in comparison.variants:
+        counts.update({changed: len(seeds) for changed, seeds in variant.outdated.items()})
+    return [
+        f"Outdated: {changed} since {numbered(n, 'run')} {'was' if n == 1 else 'were'} trained, so what is reported of "
+        f"{'it' if n == 1 else 'them'} is not of what is here now; rerun=true trains again."
+        for changed, n in counts.items()
+    ]
+
+
+def _lost(comparison: Comparison) -> list[str]:
+    said = []
+    if lost := [variant for variant in comparison.variants if variant.seeds("diverged")]:
+        listed = ", ".join(f"{v.label} ({len(v.seeds('diverged'))} of {len(v.entries)})" for v in lost[:6])
+        more = f" and {len(lost) - 6} more variants" if len(lost) > 6 else ""
+        said.append(
+            f"Runs that diverged: {listed}{more}. Means and intervals are of the finished runs and flatter such a "
+            "variant. Its verdict is by ranks, a diverged run below every number, and who lost more seeds is never "
+            "called better."
+        )
+    if split := [variant for variant in comparison.variants if variant.low]:
+        said.append(
+            f"Seeds fall into two groups: {fallen(comparison, split)}. Where only some of a variant's do, its mean is "
+            "a value that no seed has, and Student's interval says nothing: verdicts are by an exact test of the ranks."
+        )
+    return said
+
+
+def _unfinished(comparison: Comparison) -> list[str]:
+    words = {
+        "to do": "not run yet",
+        "running": "running",
+        "interrupted": "interrupted",
+        "failed": "failed",
+        "invalid": "refused as making no sense",
+    }
+    counts = [f"{comparison.count(status)} {word}" for status, word in words.items() if comparison.count(status)]
+    total = sum(len(variant.entries) for variant in comparison.variants)
+    done = comparison.count("finished", "diverged")
+    return [f"{done} of {numbered(total, 'run')} have a result; {', '.join(counts)}."] if counts else []
+
+
+def _seeds(comparison: Comparison) -> list[str]:
+    said = []
+    compared = [variant for variant in comparison.variants if variant.difference]
+    sizes = sorted({len(variant.paired_seeds) for variant in compared})
+    if not sizes:
+        return []
+    if sizes[0] == 1:
+        said.append("A variant with one seed has no interval and no test: nobody knows how far another seed would be.")
+    few = [n for n in sizes if 1 < n < seeds_for_sign_flip()]
+    if few:
+        least = " and ".join(f"{numbered(n, 'seed')} below p = {least_p_sign_flip(n):.4g}" for n in few[-2:])
+        said.append(
+            f"The exact sign-flip test cannot bring {least}, whatever the data; it takes {seeds_for_sign_flip()} "
+            f"seeds to reach {LEVEL}. The verdicts rest on the t-test, for which differences are normally distributed."
+        )
+    if normal := [v.test.n[0] for v in compared if v.test and v.test.outcome is Outcome.NORMAL]:
+        n = min(normal)
+        said.append(
+            f"What strikes {1 - LEVEL ** (1 / n):.0%} of seeds or fewer, {numbered(n, 'seed')} may all have escaped: "
+            "verdicts and intervals are of seeds like these."
+        )
+    unequal = [
+        v for v in compared if set(v.values) != set(v.paired_seeds) or set(comparison.baseline.values) - set(v.values)
+    ]
+    if unequal:
+        said.append(f"Unequal seeds: {_named(unequal)} paired with the baseline on the seeds that both have.")
+    return said
+
+
+def _named(variants: Sequence[Variant]) -> str:
+    more = f" and {len(variants) - 4} more are" if len(variants) > 4 else " are" if len(variants) > 1 else " is"
+    return ", ".join(variant.label for variant in variants[:4]) + more

@@ -1,0 +1,99 @@
+"""Seeds of one variant that fall into two groups, such as those that learn and those that stay at chance.
+
+Neither the mean nor Student's interval says anything of such a variant: the mean is a value that no seed has.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# A gap between two neighbouring seeds so many times the spread within the groups that it leaves. Of normal noise 5% of
+# sweeps of three seeds have one, 1% of those of four, 0.1% or less from eight on.
+GAP_OF_FEW, GAP = 20.0, 10.0
+FEW = 5  # seeds, below which the spread within is known so badly that GAP_OF_FEW is asked
+REACH = 0.25  # of the gap: how far from the lower group a seed of another variant still belongs to it
+RESOLUTION = 1e-3  # of the values: less counts as so much spread, so that seeds which agree exactly are no proof
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """The largest gap between sorted values: those below it, its width, the deviation within the two groups beside it.
+
+    The deviation is None of two values.
+    """
+
+    bottom: float
+    top: float
+    width: float
+    deviation: float | None
+
+    def reaches(self, value: float) -> bool:
+        return self.bottom - REACH * self.width <= value <= self.top + REACH * self.width
+
+
+def is_at_chance(accuracy: float, chance: float) -> bool:
+    """Whether an accuracy is that of guessing: within half of chance, and within a twentieth of what is above it."""
+    return accuracy <= chance + min(0.5 * chance, 0.05 * (1 - chance))
+
+
+def low_seeds(variants: Sequence[Mapping[int, float]], chance: float | None = None) -> list[set[int]]:
+    """Of each variant the seeds that ended in the lower of two groups; empty sets where no variant falls into two.
+
+    variants  results by seed, larger is better
+    chance    the accuracy of guessing, where the results are accuracies
+
+    A variant falls into two groups where some of its seeds are at chance and some are not, or where the largest gap
+    between its sorted results is GAP times the spread within the two groups that the gap leaves: the variant's own
+    spread, or the median of all variants' where that is larger. Where the lower groups of two variants lie in one
+    place, or one is at chance, the seeds of the others that ended there belong to them too.
+    """
+    gaps = [_largest_gap(list(values.values())) for values in variants]
+    spreads = [gap.deviation for gap in gaps if gap and gap.deviation is not None]
+    common = float(np.median(spreads)) if spreads else math.inf
+    split = [
+        gap if gap and _splits(gap, len(values), common) else None for gap, values in zip(gaps, variants, strict=True)
+    ]
+    found = [gap for gap in split if gap]
+    guessed = [
+        {s for s, value in values.items() if chance is not None and is_at_chance(value, chance)} for values in variants
+    ]
+    if not found and not any(0 < len(seeds) < len(values) for seeds, values in zip(guessed, variants, strict=True)):
+        return [set() for _ in variants]
+    # One variant's outlier says nothing of the others.
+    places = [gap for gap in found if _is_at(gap, chance) or any(gap.reaches(g.top) for g in found if g is not gap)]
+    return [
+        seeds | {seed for seed, value in values.items() if any(g.reaches(value) for g in places) or _below(own, value)}
+        for seeds, values, own in zip(guessed, variants, split, strict=True)
+    ]
+
+
+def _is_at(gap: _Gap, chance: float | None) -> bool:
+    return chance is not None and is_at_chance(gap.top, chance)
+
+
+def _below(gap: _Gap | None, value: float) -> bool:
+    return gap is not None and value <= gap.top
+
+
+def _splits(gap: _Gap, seeds: int, common: float) -> bool:
+    if gap.deviation is None:
+        return False
+    least = RESOLUTION * max(abs(gap.bottom), abs(gap.top), abs(gap.top + gap.width))
+    return gap.width > (GAP if seeds >= FEW else GAP_OF_FEW) * max(gap.deviation, common, least)
+
+
+def _largest_gap(values: list[float]) -> _Gap | None:
+    if len(values) < 2:
+        return None
+    ordered = sorted(values)
+    width, i = max((ordered[i + 1] - ordered[i], i) for i in range(len(ordered) - 1))
+    deviation = None
+    if len(ordered) > 2:
+        squares = 0.0
+        for group in (ordered[: i + 1], ordered[i + 1 :]):
+            mean = sum(group) / len(group)
+            squares += sum((value - mean) ** 2 for value in group)
+        deviation = math.sqrt(squares / (len(ordered) - 2))
+    return _Gap(ordered[0], ordered[i], width, deviation)

@@ -1,0 +1,101 @@
+"""What a report says where seeds are lost, split or missing."""
+
+import re
+
+import pytest
+
+from ablate.report.answer import answer
+from ablate.report.contents import contents
+from ablate.report.notes import notes
+from ablate.report.tables import as_json, markdown
+
+BATCH, NONE = {"norm": "batch"}, {"norm": "none"}
+WITH = (0.8632, 0.8575, 0.8602, 0.8599, 0.8599, 0.8527, 0.8507, 0.8477)
+WITHOUT = (0.1, 0.1, 0.1, 0.1, 0.8056, 0.7784, 0.7801, 0.1)
+
+
+def test_survivors_of_diverged_seeds_are_not_called_better(run, compared):
+    for seed in range(6):
+        run(BATCH, seed, WITH[seed], history=False)
+        run(NONE, seed, 0.95 if seed < 2 else None, status="finished" if seed < 2 else "diverged", history=False)
+    (said,) = answer(compared())
+    assert said.startswith("For norm=none these runs can't tell: 4 of its 6 seeds diverged, of the baseline's 0")
+    assert "exact rank test, diverged seeds last, p = " in said
+    made = contents(compared())
+    (row,) = [row for row in made.rows if not row["is_baseline"]]
+    assert (row["verdict"], row["difference_interval"], row["diverged"]) == ("can't tell", "seeds lost", 4)
+    assert any("who lost more seeds is never called better" in note for note in made.notes)
+    assert "better" not in re.sub("never called better", "", markdown(made))
+
+
+def test_seeds_that_never_learn_are_in_the_answer(run, compared):
+    for seed in range(8):
+        run(BATCH, seed, WITH[seed], history=False)
+        run(NONE, seed, WITHOUT[seed], history=False)
+    (said,) = answer(compared())
+    assert said.startswith("norm=none matters: it is worse (−49.85 points in the mean), ")
+    assert "5 of its 8 seeds never learn, of the baseline's 0 (exact rank test, p < 0.001 after" in said
+    row = contents(compared()).rows[1]
+    assert (row["interval"], row["difference_interval"], row["detectable"][1]) == ("seeds split", "seeds split", "–")
+    assert any("norm=none (5 of 8 never learn)" in note for note in notes(compared()))
+    whole = as_json(contents(compared()))["variants"][1]
+    assert whole["low_seeds"] == [0, 1, 2, 3, 7] and whole["verdict"] == "worse"
+    assert (whole["test"]["low"], whole["test"]["name"]) == ([5, 0], "exact rank test")
+
+
+def test_three_seeds_cannot_say_it(run, compared):
+    for seed in range(3):
+        run(BATCH, seed, WITH[seed], history=False)
+        run(NONE, seed, (0.1, 0.1, 0.8)[seed], history=False)
+    (said,) = answer(compared())
+    assert said.startswith("For norm=none these runs can't tell: 2 of its 3 seeds never learn, of the baseline's 0")
+    assert said.endswith("this test cannot bring 3 seeds below p = 0.1.")
+
+
+def test_a_variant_that_always_diverges_is_in_the_answer(run, compared):
+    for seed in range(8):
+        run(BATCH, seed, WITH[seed], history=False)
+        run({"norm": "group"}, seed, WITH[seed] + 0.02 + seed / 1000, history=False)
+        run(NONE, seed, None, status="diverged", history=False)
+    said = answer(compared())
+    assert said[0].startswith("norm=group matters")
+    assert said[-1].startswith("norm=none matters: it is worse, 8 of its 8 seeds diverged, of the baseline's 0 (exact")
+
+
+@pytest.fixture
+def placements(run):
+    """`placements(lost)`: two choices crossed, six seeds; norm=none gains 2 points where it is not lost."""
+
+    def made(status):
+        for placement in ("original", "act_only_pre", "no_act_after_add"):
+            for seed in range(6):
+                own = 0.8 + seed / 100 + (seed * len(placement)) % 7 / 1000
+                run({"placement": placement, "norm": "batch"}, seed, own, history=False)
+                gone = placement == "original" and status
+                changed = {"status": status} if gone else {}
+                if status != "missing" or not gone:
+                    value = None if gone else own + 0.02 + seed / 2000
+                    run({"placement": placement, "norm": "none"}, seed, value, history=False, **changed)
+
+    return made
+
+
+def test_a_combination_that_diverged_leads_and_decides(placements, compared):
+    placements("diverged")
+    norm = next(sentence for sentence in answer(compared()) if "norm" in sentence)
+    assert norm.startswith(
+        "1 of 3 combinations of the other choices cannot be averaged for norm=none instead of batch: "
+        "placement=original (diverged: 6 of 6 with it, 0 of 6 without). "
+    )
+    assert "The other 2 of 3 combinations alone: +2.1" in norm
+    assert "changes test/acc by +2" not in norm
+    assert not any("matters" in sentence and "+2.1" in sentence.split("alone")[0] for sentence in answer(compared()))
+
+
+def test_a_combination_without_results_leads(placements, compared):
+    placements("missing")
+    said = " ".join(answer(compared()))
+    assert "1 of 3 combinations of the other choices cannot be averaged for norm=none instead of batch: " in said
+    assert "placement=original (too few results). " in said
+    assert re.search(r"norm=none instead of batch changes test/acc by \+2\.1\d points", said)
+    assert "averaged over 2 of 3 combinations of the other choices" in said
