@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.design.block import Block
 from ablate.design.network import Network
 
-# Batch norm refuses to train on one image with a 1x1 map.
-_IMAGES = 2
+# A large prime: a tensor whose size it divides holds something of every image. Others, such as a batch norm's
+# statistics, are there once for all of them.
+_IMAGES = 1_000_003
 
 # Blocks of a stage from which on the next is made as the one before it, and costs the same.
 ALIKE = 3
@@ -28,7 +29,7 @@ class Cost:
     params            trainable parameters
     buffers           numbers that are kept but not trained: norm statistics (torch's batch counters left out)
     macs              multiply-adds of convolutions and linear layers in one forward of one image
-    activation_bytes  what one image's forward keeps for the backward, in float32
+    activation_bytes  what one image's forward keeps for the backward, in float32: by how much it grows with each image
     """
 
     shape: tuple[int, ...]
@@ -86,13 +87,14 @@ def _gone_through(module: nn.Module, x: Tensor, kept: dict[int, Tensor]) -> tupl
 
     with FlopCounterMode(display=False) as flops, saved_tensors_hooks(keep, lambda tensor: tensor):
         y = module(x)
+    sizes = [tensor.untyped_storage().nbytes() for tensor in saved]
     return y, Cost(
         shape=tuple(y.shape[1:]),
         blocks=sum(isinstance(part, Block) for part in module.modules()),
         params=sum(p.numel() for p in module.parameters() if p.requires_grad),
         buffers=sum(b.numel() for b in module.buffers() if b.is_floating_point()),
         macs=flops.get_total_flops() // 2 // _IMAGES,
-        activation_bytes=sum(t.untyped_storage().nbytes() for t in saved) // _IMAGES,
+        activation_bytes=sum(size // _IMAGES for size in sizes if size % _IMAGES == 0),
     )
 
 

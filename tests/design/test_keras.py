@@ -63,6 +63,13 @@ def fill(number: int, layer: nn.Conv2d | nn.Linear, pooled: tuple[int, int]) -> 
     layer.bias.data.copy_(uniform(2 * number + 1, [shape[-1]], 0.1))
 
 
+@pytest.mark.parametrize("experiment", ["patterns_resnet34", "patterns_vgg16"])
+def test_adam(experiment: str, compose_cfg: Callable[..., DictConfig]) -> None:
+    """`optimizer="adam"` is keras.optimizers.Adam with its defaults."""
+    adam = compose_cfg(f"experiment={experiment}").optimizer
+    assert (adam.lr, list(adam.betas), adam.eps, adam.weight_decay) == (1e-3, [0.9, 0.999], 1e-7, 0.0)
+
+
 @pytest.mark.parametrize("experiment", FIRST_SCORES)
 def test_scores(experiment: str, compose_cfg: Callable[..., DictConfig]) -> None:
     net = network(compose_cfg(f"experiment={experiment}")).double().eval()
