@@ -64,24 +64,22 @@ def test_a_variant_that_always_diverges_is_in_the_answer(run, compared):
 
 @pytest.fixture
 def placements(run):
-    """`placements(lost)`: two choices crossed, six seeds; norm=none gains 2 points where it is not lost."""
+    """`placements(lost, status)`: norm=none gains 2 points with every placement, six seeds, but where it is lost."""
 
-    def made(status):
+    def made(lost, status):
         for placement in ("original", "act_only_pre", "no_act_after_add"):
             for seed in range(6):
                 own = 0.8 + seed / 100 + (seed * len(placement)) % 7 / 1000
                 run({"placement": placement, "norm": "batch"}, seed, own, history=False)
-                gone = placement == "original" and status
-                changed = {"status": status} if gone else {}
-                if status != "missing" or not gone:
-                    value = None if gone else own + 0.02 + seed / 2000
-                    run({"placement": placement, "norm": "none"}, seed, value, history=False, **changed)
+                value = None if placement == lost else own + 0.02 + seed / 2000
+                ended = status if placement == lost else "finished"
+                run({"placement": placement, "norm": "none"}, seed, value, history=False, status=ended)
 
     return made
 
 
 def test_a_combination_that_diverged_leads_and_decides(placements, compared):
-    placements("diverged")
+    placements("original", "diverged")
     norm = next(sentence for sentence in answer(compared()) if "norm" in sentence)
     assert norm.startswith(
         "1 of 3 combinations of the other choices cannot be averaged for norm=none instead of batch: "
@@ -93,9 +91,9 @@ def test_a_combination_that_diverged_leads_and_decides(placements, compared):
 
 
 def test_a_combination_without_results_leads(placements, compared):
-    placements("missing")
+    placements("no_act_after_add", "failed")
     said = " ".join(answer(compared()))
     assert "1 of 3 combinations of the other choices cannot be averaged for norm=none instead of batch: " in said
-    assert "placement=original (too few results). " in said
+    assert "placement=no_act_after_add (too few results). " in said
     assert re.search(r"norm=none instead of batch changes test/acc by \+2\.1\d points", said)
     assert "averaged over 2 of 3 combinations of the other choices" in said

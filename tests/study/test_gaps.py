@@ -90,3 +90,15 @@ def test_a_combination_that_diverged_is_no_gap():
     (left,) = found.left_out
     assert (left.where, left.diverged, left.ended) == ({"placement": "a"}, (6, 0), (6, 6))
     assert found.test.direction == -1 and found.test.p == pytest.approx(2 / 924)
+
+
+def test_a_combination_of_which_some_seeds_diverged_is_no_gap_either():
+    cells = crossed(np.random.default_rng(5), 0.3)
+    lost = {(1, 4): {0, 3}}
+    cells[1, 4] = {seed: value for seed, value in cells[1, 4].items() if seed not in lost[1, 4]}
+    found = norm_effect(cells, lost=lost)
+    expected = np.mean([cells[1, p][s] - cells[0, p][s] for p in range(4) for s in range(6)])
+    assert found.difference.mean == pytest.approx(expected)
+    assert (found.contexts, found.possible, found.missing, found.test.lost) == (4, 5, 0, (2, 0))
+    (left,) = found.left_out
+    assert (left.where, left.diverged, left.ended) == ({"placement": "e"}, (2, 0), (6, 6))
