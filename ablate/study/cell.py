@@ -120,6 +120,7 @@ def run(
         sources.forget()
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
+    build.check_validations(cfg, data)
     here = origin(values, data)
     with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
         seen, known = known, record.read(directory)

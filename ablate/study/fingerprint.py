@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -33,10 +34,14 @@ ADDED: dict[str, Any] = {
     "schedule.eps": 1e-8,
 }
 
-# Where the same value has come to mean another result: by its path, the values that mean what they always did, and what
-# is hashed beside any other.
-REVISED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "trainer.accumulate_grad_batches": ((1,), "a step's loss and gradient are the mean over its batches"),
+# Where the same values have come to mean another result: what is hashed beside them, and for which.
+REVISED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "a step's loss and gradient are the mean over its batches": lambda values: (
+        _at(values, "trainer.accumulate_grad_batches") not in (None, 1)
+    ),
+    "the best weights are those that were validated": lambda values: (
+        values.get("result") == "best" and _at(values, "trainer.val_check_interval") is not None
+    ),
 }
 
 
@@ -48,7 +53,7 @@ def fingerprint(values: dict[str, Any]) -> str:
     fingerprint, on every machine.
     """
     parts = [f"{key}: {_text(key, json.dumps(values[key]))}" for key in sorted(values) if _counts(key, values[key])]
-    parts += [note for path, (as_before, note) in REVISED.items() if _at(values, path) not in (None, *as_before)]
+    parts += [note for note, is_meant in REVISED.items() if is_meant(values)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

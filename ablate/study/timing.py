@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from ablate.training import build
 from ablate.training.assembly import part
+from ablate.training.epoch import limited
 from ablate.training.module import decayed_groups
 
 TIMED_STEPS = 3
@@ -48,18 +49,9 @@ def timed(values: dict[str, Any]) -> float | None:
 
 
 def steps(values: dict[str, Any], train_size: int, val_size: int) -> float:
-    """How many training steps a run of so many images comes to, its validations counted as what they are of one.
-
-    Of each epoch's batches Lightning takes all, a share (a float) or a number (an int) of them.
-    """
+    """How many training steps a run of so many images comes to, its validations counted as what they are of one."""
     trainer, data = values["trainer"], values["data"]
-    training = _limited(train_size // data["batch_size"], trainer.get("limit_train_batches"))
+    training = limited(train_size // data["batch_size"], trainer.get("limit_train_batches"))
     batches = -(-val_size // data["eval_batch_size"])
-    of_validation = _limited(batches, trainer.get("limit_val_batches")) / max(1, batches) * val_size
+    of_validation = limited(batches, trainer.get("limit_val_batches")) / max(1, batches) * val_size
     return trainer["max_epochs"] * (training + VALIDATION * of_validation / data["batch_size"])
-
-
-def _limited(batches: int, limit: float | None) -> int:
-    if limit is None:
-        return batches
-    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)

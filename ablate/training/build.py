@@ -9,6 +9,7 @@ from ablate.design.network import Network
 from ablate.errors import InputError, reason
 from ablate.training.assembly import network, part
 from ablate.training.data import Images
+from ablate.training.epoch import check_epoch
 from ablate.training.module import Classifier
 from ablate.training.seeds import stream
 from ablate.training.settings import check_validated
@@ -38,6 +39,17 @@ def check_recipe(cfg: DictConfig) -> None:
     """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, and
     for a schedule that goes by a validation which does not take place."""
     part(cfg.init)
+    if _goes_by_validation(cfg):
+        check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
+
+
+def check_validations(cfg: DictConfig, data: Images) -> None:
+    """Raise InputError where the data, which are set up, have too few batches for what goes by a validation."""
+    check_epoch(cfg, data.train_size // data.batch_size, _goes_by_validation(cfg))
+
+
+def _goes_by_validation(cfg: DictConfig) -> bool:
+    """Whether the schedule does. Raises InputError for an optimizer or a schedule that refuses its values."""
     new_optimizer, new_schedule = part(cfg.optimizer), part(cfg.schedule)
     try:
         optimizer = new_optimizer([torch.nn.Parameter(torch.zeros(1))])
@@ -46,8 +58,7 @@ def check_recipe(cfg: DictConfig) -> None:
         raise
     except Exception as error:  # whatever a library's, or a user's own, does with values that it cannot have
         raise InputError(f"optimizer or schedule: {reason(error)}") from error
-    if any("monitor" in scheduler for scheduler in schedulers):
-        check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
+    return any("monitor" in scheduler for scheduler in schedulers)
 
 
 def images(cfg: DictConfig) -> Images:

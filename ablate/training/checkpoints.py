@@ -27,7 +27,8 @@ class Checkpoints(Checkpoint):
 
     A file appears whole or not at all; the last two are kept. Beside Lightning's state (weights, optimizer,
     schedule, place in the data) it holds the random state, the seconds trained, and the best val/acc so far.
-    With `keep_best`, `best.pt` holds the weights of the epoch with the best val/acc, the earliest of equals.
+    Where a validation follows a step, a checkpoint is saved after it: a resumed run would leave it out.
+    With `keep_best`, `best.pt` holds the weights of the validation with the best val/acc, the earliest of equals.
 
     max_seconds  of training from now on; None: no end. An interruption, not the end of the training
     desk         through which files are written and old ones go
@@ -93,7 +94,21 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        if not _is_validated(trainer):
+            self._after_step(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        acc = float(trainer.callback_metrics["val/acc"])
+        if self.keep_best and acc > self.best_acc and not self.has_diverged():
+            self.best_acc = acc
+            if trainer.is_global_zero:
+                weights = classifier_of(pl_module).network.state_dict()
+                self.desk.replace(self.directory / "best.pt", lambda path: torch.save(weights, path))
+        self._after_step(trainer)
+
+    def _after_step(self, trainer: pl.Trainer) -> None:
+        """Save, and stop, where that is due after the batch that has been trained."""
+        if trainer.is_last_batch or (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches:
             return  # the epoch's own end saves; half an accumulated gradient is in no checkpoint
         if self.stop.lost:
             raise LostError(f"{self.directory.parent} has been taken over by another process.")
@@ -108,12 +123,6 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.has_diverged():
             return
-        acc = float(trainer.callback_metrics.get("val/acc", float("-inf")))
-        if self.keep_best and acc > self.best_acc:
-            self.best_acc = acc
-            if trainer.is_global_zero:
-                weights = classifier_of(pl_module).network.state_dict()
-                self.desk.replace(self.directory / "best.pt", lambda path: torch.save(weights, path))
         asked = self._asked_to_stop(trainer)
         epoch = trainer.current_epoch + 1
         if asked or epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
@@ -154,6 +163,15 @@ class Checkpoints(Checkpoint):
         self._saved_step = trainer.global_step
 
 
+def _is_validated(trainer: pl.Trainer) -> bool:
+    """Whether a validation follows the batch that has just been trained, as Lightning decides it."""
+    every = trainer.check_val_every_n_epoch
+    if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):
+        return False
+    loop = trainer.fit_loop
+    return ((loop.total_batch_idx if every is None else loop.batch_idx) + 1) % trainer.val_check_batch == 0
+
+
 class PlainFiles(TorchCheckpointIO):
     """Writes a checkpoint where it is told to, and reads only tensors and plain values: no pickled code is run.
 
@@ -162,6 +180,10 @@ class PlainFiles(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if "://" in str(path) or storage_options is not None:  # a callback of the user's may save elsewhere
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         torch.save(checkpoint, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:

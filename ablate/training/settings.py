@@ -169,19 +169,19 @@ def check_values(cfg: Mapping[str, Any]) -> None:
     """Raise InputError for a value that no run can have."""
     schema.check(cfg)
     if cfg.get("result") == "best":
-        check_validated("result=best", cfg["trainer"])
+        check_validated("result=best", cfg["trainer"], every_epoch=False)
 
 
-def check_validated(choice: str, trainer: Mapping[str, Any]) -> None:
-    """Raise InputError where `choice` needs every epoch validated and `trainer` does not do it."""
+def check_validated(choice: str, trainer: Mapping[str, Any], every_epoch: bool = True) -> None:
+    """Raise InputError where `choice` needs validations, of every epoch or of some, and `trainer` leaves them out."""
     left_out = {
         "limit_val_batches": trainer.get("limit_val_batches") == 0,
-        "check_val_every_n_epoch": trainer.get("check_val_every_n_epoch", 1) != 1,
+        "check_val_every_n_epoch": every_epoch and trainer.get("check_val_every_n_epoch", 1) != 1,
     }
     for name in (name for name, leaves_out in left_out.items() if leaves_out):
         raise InputError(
-            f"{choice} goes by the validation after each epoch and clashes with trainer.{name}={trainer[name]}: leave"
-            " one of the two out."
+            f"{choice} goes by the validation{' after each epoch' * every_epoch} and clashes with"
+            f" trainer.{name}={trainer[name]}: leave one of the two out."
         )
 
 

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, Timer
+from pytorch_lightning.callbacks import Callback, ProgressBar, Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -29,6 +29,11 @@ SET_BY_THE_RUN = {
     "num_nodes": "it starts its processes on one machine; see trainer.devices",
     "num_sanity_val_steps": "the validation after the first epoch comes soon enough",
     "use_distributed_sampler": "the data share every batch among the processes themselves",
+}
+# Arguments that would do something else than they do elsewhere.
+NOT_TAKEN = {
+    "overfit_batches": "every epoch would have other images. For a few that stay the same: data.val_fraction=0.98"
+    " data.batch_size=16 data.shift=0",
 }
 
 
@@ -67,6 +72,9 @@ def new_trainer(
     for name, advice in SET_BY_THE_RUN.items():
         if name in cfg.trainer:
             raise InputError(f"trainer.{name}={cfg.trainer[name]}: the run sets it itself; {advice}.")
+    for name, why in NOT_TAKEN.items():
+        if cfg.trainer.get(name):
+            raise InputError(f"trainer.{name}={cfg.trainer[name]}: {why}.")
     if isinstance(cfg.trainer.get("logger"), bool):
         raise InputError(f"trainer.logger={cfg.trainer.logger}: W&B is switched off by tracking=disabled.")
     given = instantiate(cfg.trainer, _partial_=True, _convert_="all")
@@ -76,17 +84,19 @@ def new_trainer(
             "trainer.plugins: the run starts its processes itself, on one machine, and has a cluster environment of"
             " its own. Leave yours out."
         )
-    _check_clocks(given.keywords)
-    bar = progress(given.keywords.get("enable_progress_bar", True))
+    own = _of_the_user(given, "callbacks", Callback)
+    _check_clocks(own, given.keywords.get("val_check_interval"))
+    shown = progress(given.keywords.get("enable_progress_bar", True))
+    is_bar, has_bar = isinstance(shown, ProgressBar), any(isinstance(callback, ProgressBar) for callback in own)
     return given(
         **{
             "enable_model_summary": False,
             **given.keywords,
             "logger": [*_of_the_user(given, "logger", Logger), *loggers],
-            "callbacks": [*_of_the_user(given, "callbacks", Callback), *callbacks, bar],
+            "callbacks": [*own, *callbacks, *([] if is_bar and has_bar else [shown])],
             "max_time": None,  # the run's own checkpoints see to it
             "default_root_dir": directory,
-            "enable_progress_bar": isinstance(bar, pl.callbacks.ProgressBar),
+            "enable_progress_bar": is_bar or (has_bar and given.keywords.get("enable_progress_bar", True)),
             "num_sanity_val_steps": 0,
             "use_distributed_sampler": False,  # the data's own loaders share every batch among the ranks
             # Always, lest Lightning find itself under Slurm and requeue the job by a checkpoint of its own.
@@ -109,14 +119,13 @@ def max_seconds(trainer: DictConfig) -> float | None:
         raise InputError(f"trainer.max_time={given}: {' '.join(str(error).split())}") from error
 
 
-def _check_clocks(arguments: Mapping[str, Any]) -> None:
+def _check_clocks(callbacks: Sequence[Callback], interval: Any) -> None:
     """Raise InputError for what would end the training, or validate, at a moment that depends on the machine."""
-    if any(isinstance(c, Timer) and c.time_remaining() is not None for c in _listed(arguments.get("callbacks"))):
+    if any(isinstance(callback, Timer) and callback.time_remaining() is not None for callback in callbacks):
         raise InputError(
             "trainer.callbacks: a Timer ends the training at a moment that depends on the machine, as if it were over."
             " Use trainer.max_time, which interrupts it: the same command goes on from there."
         )
-    interval = arguments.get("val_check_interval")
     if interval is not None and not isinstance(interval, int | float):
         raise InputError(
             f"trainer.val_check_interval={interval}: a time, so that validations would come at moments that depend on"

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from ablate.report import plan_table
 from ablate.study import cell, record
@@ -18,13 +19,17 @@ from ablate.study.engines import pool_worker
 from ablate.study.plan import plan
 from ablate.study.sweep import to_run
 from ablate.study.sweep_file import SweepFile
+from ablate.training import build
 from ablate.training.interrupt import Interrupted, StopRequest
+from ablate.training.module import Classifier
 from ablate.training.recorder import StepRecorder
 
 RECIPES = {
     "cosine": ["schedule=cosine", "schedule.warmup.fraction=0.2"],
     "plateau": ["schedule=reduce_on_plateau", "schedule.patience=0", "schedule.warmup.fraction=0.3"],
     "dropout": ["shortcut=dropout", "schedule=one_cycle", "optimizer=adamw"],
+    "validating": ["+trainer.val_check_interval=5", "result=best"],
+    "validating across epochs": ["+trainer.check_val_every_n_epoch=null", "+trainer.val_check_interval=7"],
     "accumulating": ["trainer.accumulate_grad_batches=3", "schedule=multi_step", "result=best"],
 }
 
@@ -50,7 +55,7 @@ def files_equal(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("step", [0, 4, 9, 13])
+@pytest.mark.parametrize("step", [0, 4, 9, 13])  # some of them followed by a validation
 def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(prepared, monkeypatch, recipe, step):
     if recipe == "accumulating":
         step //= 3
@@ -69,6 +74,42 @@ def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(prepared
     assert trained and result["status"] == "finished" and result["resumed"]
     assert result["summary"] == record.read(whole.directory)["summary"]
     files_equal(whole.directory, stopped.directory)
+
+
+def test_a_run_that_dies_while_it_validates_has_that_validation_once_it_is_resumed(prepared, monkeypatch):
+    often = ["trainer.max_epochs=2", "+trainer.val_check_interval=5", "checkpoint.every_n_steps=1"]
+    whole, died = prepared(*often, runs="whole"), prepared(*often, runs="died")
+    cell.run(whole)
+
+    def fails(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        raise RuntimeError("the power fails")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power fails"):
+        patch.setattr(Classifier, "validation_step", fails)
+        cell.run(died)
+    assert max(path.name for path in (died.directory / "checkpoints").iterdir()) == "step-000000004.ckpt"
+    cell.run(died)
+    files_equal(whole.directory, died.directory)
+
+
+@pytest.mark.parametrize("interval", [3, 10])
+def test_the_best_weights_are_those_that_the_metric_was_measured_with(prepared, interval):
+    often = f"+trainer.val_check_interval={interval}"
+    chosen = prepared("result=best", "trainer.max_epochs=4", often, "optimizer.lr=0.2", "trainer.precision=32-true")
+    record, _ = cell.run(chosen)
+    rows = pq.read_table(chosen.directory / "metrics.parquet").to_pylist()
+    measured = [row["value"] for row in rows if row["name"] == "val/acc"]
+    assert len(measured) == 4 * (10 // interval)
+    net, data = build.initialised_network(chosen.cfg), build.images(chosen.cfg)
+    net.load_state_dict(torch.load(chosen.directory / "checkpoints" / "best.pt", weights_only=True))
+    data.setup("fit")
+    for split, expected in (("val", max(measured)), ("test", record["summary"]["test/acc"])):
+        right = []
+        for batch in getattr(data, f"{split}_dataloader")():
+            images, labels = data.on_after_batch_transfer(batch, 0)
+            with torch.no_grad():
+                right.append(net.eval()(images).argmax(1) == labels)
+        assert torch.cat(right).double().mean().item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_run_whose_time_is_over_is_interrupted_and_ends_with_the_numbers_of_an_undisturbed_one(prepared, capsys):

@@ -17,7 +17,8 @@ from ablate.study.commandline import explained, guarded, register_resolvers
 
 REFUSED = {
     "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
-    "+trainer.overfit_batches=2.5": r"invalid value 2\.5 for overfit_batches",
+    "+trainer.overfit_batches=1": r"^trainer\.overfit_batches=1: every epoch would have other images\..*data\.val_frac",
+    "+trainer.limit_predict_batches=2.5": r"invalid value 2\.5 for limit_predict_batches",
     "+trainer.fast_dev_run=true": r"use trainer\.max_epochs=1",
     "+trainer.default_root_dir=there": r"set runs_dir",
     "+trainer.logger=false": r"tracking=disabled",
@@ -25,7 +26,6 @@ REFUSED = {
     "+trainer.plugins=[{_target_:no.such.Plugin}]": r"no\.such\.Plugin",
     "+trainer.num_nodes=2": r"^trainer\.num_nodes=2: the run sets it itself; .*trainer\.devices",
     "result=best +trainer.limit_val_batches=0": r"^result=best .* clashes with trainer\.limit_val_batches=0: leave one",
-    "result=best +trainer.check_val_every_n_epoch=2": r"^result=best .* trainer\.check_val_every_n_epoch=2",
     "schedule=reduce_on_plateau +trainer.limit_val_batches=0.0": r"^schedule=reduce_on_plateau .*_val_batches=0\.0",
     "schedule=reduce_on_plateau +trainer.check_val_every_n_epoch=5": r"^schedule=.* trainer\.check_val_every_n_epoch=5",
     "+trainer.max_time=600": r"^trainer\.max_time=600: write days, hours",
@@ -96,6 +96,40 @@ def test_one_image_a_batch_is_enough_where_no_norm_averages_a_single_number(prep
     prepared("data.batch_size=1", *typed.split())
 
 
+# Whose message, in an epoch of ten batches.
+TOO_LATE = {
+    "result=best +trainer.check_val_every_n_epoch=3 trainer.max_epochs=2": r"before the first validation",
+    "result=best +trainer.max_steps=5": r"^result=best: .* the first validation, after batch 10 of an epoch of 10",
+    "result=best trainer.accumulate_grad_batches=3 +trainer.val_check_interval=4 +trainer.max_steps=1": r"after batch 4",
+    "result=best +trainer.check_val_every_n_epoch=null +trainer.val_check_interval=21 trainer.max_epochs=2": r"batch 21",
+    "schedule=keras_plateau +trainer.val_check_interval=7": r"^The schedule .*_interval=7: of 10 .* number 7 is",
+    "schedule=reduce_on_plateau +trainer.val_check_interval=0.3": r"^The schedule .*=0\.3: of 10 .* number 9 is",
+    "+trainer.val_check_interval=50": r"^trainer\.val_check_interval=50: an epoch has 10 batches",
+    "+trainer.limit_train_batches=0.01": r"^trainer\.limit_train_batches=0\.01: of 10 batches .* none to train on",
+}
+
+
+@pytest.mark.parametrize("overrides", TOO_LATE)
+def test_what_the_number_of_batches_decides_is_refused_before_anything_is_written(prepared, tmp_path, overrides):
+    with pytest.raises(InputError, match=TOO_LATE[overrides]):
+        cell.run(prepared(*overrides.split(" ")))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "result=best trainer.accumulate_grad_batches=3 +trainer.val_check_interval=4 +trainer.max_steps=2",
+        "result=best +trainer.check_val_every_n_epoch=2 trainer.max_epochs=3",
+        "result=best +trainer.check_val_every_n_epoch=null +trainer.val_check_interval=20 trainer.max_epochs=2",
+        "schedule=keras_plateau +trainer.val_check_interval=5 trainer.max_epochs=1",
+    ],
+)
+def test_a_validation_that_comes_at_the_last_moment_will_do(prepared, overrides):
+    record, _ = cell.run(prepared(*overrides.split(" ")))
+    assert record["status"] == "finished"
+
+
 def test_a_users_callbacks_loggers_and_plugins_join_the_runs_own(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(Seen, "steps", [])
     monkeypatch.setitem(sys.modules, "of_the_user", SimpleNamespace(Seen=Seen))
@@ -109,3 +143,32 @@ def test_a_users_callbacks_loggers_and_plugins_join_the_runs_own(prepared, tmp_p
     assert record["status"] == "finished" and record["summary"]["val/acc"] > 0
     assert Seen.steps == [1, 2, 3]
     assert "test/acc" in (tmp_path / "a" / "b" / "metrics.csv").read_text().splitlines()[0]
+
+
+BAR = "+trainer.callbacks=[{_target_:pytorch_lightning.callbacks.TQDMProgressBar}]"
+
+
+@pytest.mark.parametrize("on_a_terminal", [False, True])
+def test_a_users_progress_bar_takes_the_place_of_the_runs_own(prepared, monkeypatch, capsys, on_a_terminal):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: on_a_terminal)
+    chosen = prepared(BAR, "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
+    record, _ = cell.run(chosen)
+    assert record["status"] == "finished"
+    said = capsys.readouterr()
+    assert "Epoch 0: 100%" in said.out + said.err
+    assert ("epoch 1/1" in said.out) == (not on_a_terminal)
+
+
+def test_no_bar_and_a_bar_clash(prepared):
+    with pytest.raises(InputError, match=r"enable_progress_bar=False.*found `TQDMProgressBar`"):
+        prepared(BAR, "+trainer.enable_progress_bar=false")
+
+
+def test_a_users_model_checkpoint_makes_its_folder(prepared, tmp_path):
+    folder = tmp_path / "mine" / "deep"
+    chosen = prepared(
+        "trainer.max_epochs=1",
+        f"+trainer.callbacks=[{{_target_:pytorch_lightning.callbacks.ModelCheckpoint,dirpath:{folder}}}]",
+    )
+    record, _ = cell.run(chosen)
+    assert record["status"] == "finished" and [path.suffix for path in folder.iterdir()] == [".ckpt"]

@@ -91,5 +91,7 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
         trainer = SimpleNamespace(
             is_last_batch=False, accumulate_grad_batches=1, world_size=processes, global_step=step
         )
+        trainer.enable_validation, trainer.check_val_every_n_epoch = False, 1
+        trainer.fit_loop = SimpleNamespace(batch_idx=step - 1)
         checkpoints.on_train_batch_end(trainer, None, None, None, step - 1)
     assert seen == list(asked)
