@@ -127,7 +127,7 @@ def _take_parameters() -> None:
     """The parameters of a W&B agent's run become overrides."""
     from ablate.study import parameters
 
-    sys.argv[1:] = parameters.arguments(sys.argv[1:])
+    sys.argv[1:] = parameters.permitted(parameters.arguments(sys.argv[1:]))
 
 
 def _loaded() -> None:
