@@ -136,7 +136,7 @@ def _take_parameters() -> None:
     from ablate.study import commandline, parameters
 
     commandline.check_arguments(sys.argv[1:])
-    sys.argv[1:] = parameters.arguments(sys.argv[1:])
+    sys.argv[1:] = parameters.permitted(parameters.arguments(sys.argv[1:]))
 
 
 def _loaded() -> None:

@@ -1,7 +1,12 @@
 """What a person is meant to read."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Characters by which text could move a terminal's cursor, set its title or hide what it says: control characters but
+# for the tab and the end of a line, and those that turn the direction of writing.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class InputError(Exception):
@@ -25,3 +30,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
 def reason(error: BaseException) -> str:
     """An error of a library's, which a value has caused, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())} (ABLATE_TRACEBACK=1 shows where.)"
+
+
+def bare(value: object) -> str:
+    """The value as text for a terminal: what may come from a file has its control characters written out."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(value))

@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from ablate.errors import InputError, nearest
+from ablate.errors import InputError, bare, nearest
 from ablate.report.findings import guesses
 from ablate.report.numbers import numbered, unit
 from ablate.study import yaml_file
@@ -62,7 +62,7 @@ def show(arguments: Sequence[str]) -> None:
         cells = (claim["claim"], link, claim["number"], found.ours, f"**{found.verdict}**")
         words = [" ".join(str(cell).replace("|", "\\|").split()) for cell in cells]
         lines.append(f"| {' | '.join(words)} |")
-    print("\n".join(lines))  # all of it or, where a report is missing, nothing
+    print(bare("\n".join(lines)))  # all of it or, where a report is missing, nothing
 
 
 def read(path: Path) -> list[dict[str, Any]]:

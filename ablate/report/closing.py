@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+
+from ablate.report.terminal import plain
 
 
 def count(number: float) -> str:
@@ -35,14 +36,14 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
     rows.append(("trained for", f"{cost['seconds']:.1f} s"))
     for layer, norm in record["gradient_norms"].items():
         size = "not finite" if norm is None else f"{norm:.3g}"
-        rows.append(("gradient norm", f"{size}  [dim]{layer}, last step[/dim]"))
+        rows.append(("gradient norm", f"{size}  [dim]{plain(layer)}, last step[/dim]"))
     if record.get("gradient_flow"):  # none where too little was recorded, or the record is older than the verdict
         ratio = summary["gradient_flow/first_to_last"]
         detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}[/dim]"
-        rows.append(("gradient flow", record["gradient_flow"] + detail))
-    rows.append(("run", escape(str(relative(directory)))))
-    rows += [(label, f"[bold]{escape(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
-    console.print(f"\n[bold]{escape(record['name'])}: {state}[/bold]")
+        rows.append(("gradient flow", plain(record["gradient_flow"]) + detail))
+    rows.append(("run", plain(relative(directory))))
+    rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
+    console.print(f"\n[bold]{plain(record['name'])}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.

@@ -5,10 +5,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
 
 from ablate.report.closing import count
+from ablate.report.terminal import plain
 from ablate.study.composition import Composition
 from ablate.study.description import NETWORK_AXES, description, experiments
 
@@ -42,7 +42,7 @@ def _show_tables(described: dict[str, Any]) -> None:
         console.width = 200
     image = f"{_by(described['image'])} images, {described['classes']} classes"
     stages = _table(
-        f"{escape(' '.join(described['overrides']) or 'defaults')}  [not bold dim]{image}[/]",
+        f"{plain(' '.join(described['overrides']) or 'defaults')}  [not bold dim]{image}[/]",
         show_footer=True,
     )
     stages.add_column("", footer="total")
@@ -84,7 +84,7 @@ def _show_differences(console: Console, differences: list[dict[str, Any]]) -> No
             continue
         params, macs = change["params"], change["macs"]
         if "clash" in change:
-            clashes.append(f"{axis}={default} clashes here: {escape(change['clash'])}")
+            clashes.append(f"{axis}={default} clashes here: {plain(change['clash'])}")
             numbers = ["clash", "clash"]
         else:
             numbers = [_signed(params, f"{abs(params):,}"), _signed(macs, count(abs(macs)))]
@@ -115,7 +115,7 @@ def _table(title: str, show_footer: bool = False) -> Table:
 def _word(value: Any) -> str:
     """A value as it is typed."""
     words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else escape(str(value).replace(", ", ","))
+    return words[value] if value is None or isinstance(value, bool) else plain(str(value).replace(", ", ","))
 
 
 def _signed(change: int, size: str) -> str:

@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-from omegaconf import DictConfig, OmegaConf
+import pyarrow as pa
 
 from ablate.errors import InputError
 from ablate.study import record
-from ablate.study.fingerprint import ADDED
-from ablate.training.assembly import network
-from ablate.training.flow_pictures import Picture, heat_maps, picture
+from ablate.training.flow_pictures import Picture, heat_maps, picture, recorded
 
 
 def write(arguments: list[str]) -> None:
@@ -37,12 +34,11 @@ def _record(run: Path) -> dict[str, Any]:
 
 
 def _picture(run: Path) -> Picture:
-    older = {key: value for key, value in ADDED.items() if "." not in key}  # what the run may be older than
-    cfg = OmegaConf.merge(older, OmegaConf.load(run / "config.yaml"))
-    assert isinstance(cfg, DictConfig)
-    with torch.device("meta"):
-        layers = network(cfg)
-    drawn = picture([run / "gradient_norms.parquet"], layers)
+    file = run / "gradient_norms.parquet"
+    try:
+        drawn = picture([file], recorded(file))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{file} is damaged ({error}): leave it out, or train the run again.") from error
     if not drawn.steps:
         raise InputError(f"{run}: gradient_norms.parquet is empty (gradient_norms.every_n_steps=0).")
     return drawn

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ablate.report.closing import count
+from ablate.report.terminal import plain
 from ablate.study.plan import INVALID, OUTDATED, PlannedCell, named, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
@@ -34,7 +34,7 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
     if not console.is_terminal:
         console.width = 200
     if file.description:
-        console.print(f"\n[bold]{escape(file.name)}[/bold]  {escape(file.description)}")
+        console.print(f"\n[bold]{plain(file.name)}[/bold]  {plain(file.description)}")
     shown = list(cells) if every else list(cells)[:SHOWN]
     console.print()
     console.print(_table(cells, shown))
@@ -43,12 +43,12 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
     for cell in shown:
         if cell.same:
             others = "; ".join(named(other) for other in cell.same)
-            console.print(f"[dim]{escape(cell.name)} stands for the same run as {escape(others)}[/dim]")
+            console.print(f"[dim]{plain(cell.name)} stands for the same run as {plain(others)}[/dim]")
         if cell.reason and cell.status in (INVALID, "failed", "interrupted"):
             colour = COLOURS.get(cell.status, "default")
-            console.print(f"[{colour}]{cell.status}[/] {escape(cell.name)}: {escape(cell.reason)}")
+            console.print(f"[{colour}]{cell.status}[/] {plain(cell.name)}: {plain(cell.reason)}")
     for line in outdated_lines(cells):
-        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {escape(line)}")
+        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
     console.print()
     console.print(_sum(cells))
     difference = _unasked(cells)
@@ -146,7 +146,7 @@ def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
         estimated = "" if cell.status in (OUTDATED, *RESULTS) or cell.seconds is None else "~"
         numbers = ["" if cell.params is None else f"{cell.params:,}", "" if cell.macs is None else count(cell.macs)]
         seconds = estimated + duration(cell.seconds) if cell.status != INVALID else ""
-        values = [escape(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
+        values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
         table.add_row(*values, f"[{colour}]{cell.status}[/]", *numbers, seconds)
     return table
 

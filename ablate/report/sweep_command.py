@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from ablate.errors import InputError
+from ablate.errors import InputError, bare
 from ablate.report import plan_table, sweep_view
 from ablate.study import place
 from ablate.study import sweep as engine
@@ -54,7 +54,7 @@ def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> i
         plan_table.show(file, cells, as_json=False, every=False)
         return WRONG_INPUT
     left = engine.to_run(cells, options.retry_failed, options.rerun_outdated)
-    print(f"{file.name}: {len(cells)} cells, {len(left)} to run.", flush=True)
+    print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
     if threads := plan_table.threads_line(cells):
         print(threads, flush=True)
     code = DONE

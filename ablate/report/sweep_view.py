@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ablate.report.closing import count
 from ablate.report.plan_table import COLOURS, duration, outdated_lines, varying
+from ablate.report.terminal import plain
 from ablate.study.engines.pool import Job
 from ablate.study.engines.pool_worker import Outcome
 from ablate.study.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, word
@@ -46,7 +46,7 @@ class SweepView:
             transient=True,
             disable=not sys.stdout.isatty(),
         )
-        self._whole = self._progress.add_task(f"[bold]{escape(file.name)}", total=len(cells), note="")
+        self._whole = self._progress.add_task(f"[bold]{plain(file.name)}", total=len(cells), note="")
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -59,7 +59,7 @@ class SweepView:
         self._progress.stop()
 
     def started(self, job: Job) -> None:
-        self._tasks[job.fingerprint] = self._progress.add_task(f"  {escape(self._short(job))}", total=None, note="")
+        self._tasks[job.fingerprint] = self._progress.add_task(f"  {plain(self._short(job))}", total=None, note="")
 
     def epoch(self, job: Job, epoch: "Epoch") -> None:
         note = f"{self._metric} {epoch.metrics[self._metric]:.4f}" if self._metric in epoch.metrics else ""
@@ -69,7 +69,7 @@ class SweepView:
         if job.fingerprint in self._tasks:
             self._progress.remove_task(self._tasks.pop(job.fingerprint))
         if outcome.status == "taken":
-            self._console.print(f"[dim]{escape(self._short(job))}: another process is at it, to be looked at again[/]")
+            self._console.print(f"[dim]{plain(self._short(job))}: another process is at it, to be looked at again[/]")
             return
         self._ended[outcome.status] += 1
         done = self._ended.total()
@@ -78,9 +78,9 @@ class SweepView:
         value = _value(cell, self._metric)
         numbers = "" if value is None else f"  {self._metric} {value:.4f}"
         seconds = f"  {duration(cell.seconds)}" if cell.status in RESULTS else ""
-        reason = f"  {escape(cell.reason)}" if cell.reason else ""
+        reason = f"  {plain(cell.reason)}" if cell.reason else ""
         self._console.print(
-            f"[dim]{done}/{len(self._cells)}[/]  {escape(self._short(job))}  "
+            f"[dim]{done}/{len(self._cells)}[/]  {plain(self._short(job))}  "
             f"[{COLOURS.get(cell.status, 'default')}]{cell.status}[/]{numbers}{seconds}{reason}"
         )
         self._progress.update(self._whole, completed=done, note=self._left(done))
@@ -88,7 +88,7 @@ class SweepView:
     def waiting(self, jobs: Sequence[Job]) -> None:
         if not self._waited:
             names = "; ".join(self._short(job) for job in jobs)
-            self._console.print(f"waiting for {len(jobs)} that other processes train: {escape(names)}")
+            self._console.print(f"waiting for {len(jobs)} that other processes train: {plain(names)}")
         self._waited = True
 
     def stopping(self) -> None:
@@ -138,7 +138,7 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
         return value is None, best_first * (value or 0.0)
 
     for cell in sorted(cells, key=place):
-        values = [escape(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
+        values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
         numbers = [_value(cell, name) for name in shown]
         colour = COLOURS.get(cell.status, "default")
         first = f"[{colour}]{cell.status}[/]" if numbers[0] is None else f"{numbers[0]:.4f}"
@@ -152,14 +152,14 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     console.print(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
     for cell in cells:
         if cell.status in (FAILED, INVALID):
-            console.print(f"[red]{cell.status}[/] {escape(cell.name)}: {escape(last(cell.reason))}")
+            console.print(f"[red]{cell.status}[/] {plain(cell.name)}: {plain(last(cell.reason))}")
         if cell.status == FAILED:
-            console.print(f"    [bold]python -m ablate {escape(shlex.join(cell.overrides))}[/]")
+            console.print(f"    [bold]python -m ablate {plain(shlex.join(cell.overrides))}[/]")
     for line in outdated_lines(cells):
-        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {escape(line)}")
+        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
     if counts[FAILED]:
         again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
-        console.print(f"All of them again: [bold]python -m ablate sweep {escape(again)}[/]")
+        console.print(f"All of them again: [bold]python -m ablate sweep {plain(again)}[/]")
     unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
     if unfinished:
         console.print(f"{unfinished} left: the same command goes on from here.")

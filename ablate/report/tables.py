@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ablate.report.closing import relative
 from ablate.report.contents import Contents
+from ablate.report.terminal import plain
 from ablate.study.comparison import Comparison
 from ablate.study.confounds import mixtures
 from ablate.study.effects import Effect
@@ -163,7 +163,7 @@ def show(made: Contents, page: str) -> None:
         console.width = 180
     console.print()
     for i, sentence in enumerate(made.answer):
-        console.print(escape(sentence), style="bold" if i == 0 else None)
+        console.print(plain(sentence), style="bold" if i == 0 else None)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
     most = 40
     heads = (
@@ -185,7 +185,7 @@ def show(made: Contents, page: str) -> None:
         lost = row["diverged"] + row["failed"]
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
-            escape(_name(row)),
+            plain(_name(row)),
             str(row["n"]),
             row["mean"][1],
             change,
@@ -203,8 +203,8 @@ def show(made: Contents, page: str) -> None:
         console.print(f"[dim]and {left} more variants: see the report[/dim]")
     console.print()
     for note in (*made.notes, *([made.made] if made.made else [])):
-        console.print(f"[dim]{escape(note)}[/dim]")
-    console.print(f"report: {escape(page)}", soft_wrap=True)
+        console.print(f"[dim]{plain(note)}[/dim]")
+    console.print(f"report: {plain(page)}", soft_wrap=True)
 
 
 def _cells(of: str) -> list[str]:

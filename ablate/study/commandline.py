@@ -17,7 +17,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.errors import InputError, nearest
+from ablate.errors import InputError, bare, nearest
 from ablate.study.composition import axes, composed
 from ablate.study.failure import described
 from ablate.training.desk import is_full
@@ -52,10 +52,10 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OutOfTimeError as error:
-        print(f"ablate: {error}", file=sys.stderr)
+        print(f"ablate: {bare(error)}", file=sys.stderr)
         return OUT_OF_TIME
     except LostError as error:
-        print(f"ablate: {error}", file=sys.stderr)
+        print(f"ablate: {bare(error)}", file=sys.stderr)
         return FAILED
     except Exception as error:
         if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":  # not logged in, say
@@ -63,14 +63,14 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
             print(f"ablate: W&B: {error}{advice}", file=sys.stderr)
             return WRONG_INPUT
         if is_full(error):
-            print(f"ablate: {error}. Make room: the same command goes on from the last checkpoint.", file=sys.stderr)
+            print(f"ablate: {bare(error)}. Make room: the same command goes on from there.", file=sys.stderr)
             return FAILED
         if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
-            print(described(error), file=sys.stderr)
+            print(bare(described(error)), file=sys.stderr)
             return FAILED
         if os.environ.get("ABLATE_TRACEBACK") == "1":
             traceback.print_exc()
-        print(f"ablate: {explained(error)}", file=sys.stderr)
+        print(f"ablate: {bare(explained(error))}", file=sys.stderr)
         return WRONG_INPUT
 
 

@@ -1,5 +1,6 @@
 """Runs as one comparison: variants, paired by seed with the baseline."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ablate.errors import InputError
+from ablate.errors import InputError, bare
 from ablate.study.confounds import confounds, outdated
 from ablate.study.effects import Effect, crossed
 from ablate.study.gaps import Levels
@@ -16,6 +17,8 @@ from ablate.study.results import Result, at, defaults, distinct, identity, read,
 from ablate.study.statistics import LEVEL, variance_shares
 from ablate.study.variants import Assignment, Entry, Variant, levels, text
 from ablate.study.verdicts import guessing, judge
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # planning takes torch, which comparing does not
     from ablate.study.plan import PlannedCell
@@ -138,17 +141,18 @@ def from_plan(
     for key, found in factors.items():
         if key in file.baseline:
             _move_first(found, file.baseline[key])
+    results = [_result(cell) for cell in cells]
     entries = [
         Entry(
             assignment={key: cell.assignment[key] for key in factors},
             seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
             status=cell.status,
             overrides=tuple(cell.overrides),
-            result=read(cell.directory, cell.record) if cell.record else None,
+            result=result,
             reason=cell.reason,
             same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
         )
-        for cell in cells
+        for cell, result in zip(cells, results, strict=True)
     ]
     return compare(
         entries,
@@ -160,6 +164,16 @@ def from_plan(
         question=file.description or None,
         goal=file.metric.get("goal") if file.metric and file.metric.get("name") == metric else None,
     )
+
+
+def _result(cell: "PlannedCell") -> Result | None:
+    """What the cell has left, or None. Where that is damaged, it is left out with a warning."""
+    try:
+        return read(cell.directory, cell.record) if cell.record else None
+    except InputError as error:
+        log.warning("left out: %s", bare(error))
+        cell.status, cell.reason = "damaged", str(error)
+        return None
 
 
 def compare(

@@ -18,6 +18,18 @@ from ablate.errors import InputError
 from ablate.study.overrides import flattened, override
 from ablate.training import agent
 
+# Where this machine reads and writes, and what else is run.
+KEPT_BACK = (
+    "hydra",
+    "agent",
+    "runs_dir",
+    "rerun",
+    "data.root",
+    "trainer.callbacks",
+    "trainer.plugins",
+    "trainer.logger",
+)
+
 
 def arguments(typed: Sequence[str]) -> list[str]:
     """The command line, with parameters that came as JSON written as Hydra's overrides.
@@ -39,6 +51,53 @@ def arguments(typed: Sequence[str]) -> list[str]:
                 "`command` of the sweep file end in ${args_json}: it hands every value over exactly."
             )
     return written
+
+
+def permitted(typed: Sequence[str]) -> list[str]:
+    """The command line as `arguments` has written it, without `agent.allow=[…]`.
+
+    Raises InputError, under an agent, for a parameter that is no axis and no value of the configuration, or one of
+    `KEPT_BACK`, unless the command itself names it, or a path above it, in `agent.allow`: a server that hands out
+    values is not to choose where this machine writes and which code it runs.
+    """
+    allowed: list[str] = []
+    left = []
+    for argument in typed:
+        found = _read(argument)
+        if found is not None and found.key_or_group == "agent.allow":
+            value = found.value()
+            allowed += [str(name) for name in (value if isinstance(value, list) else [value])]
+        else:
+            left.append(argument)
+    added = {found.key_or_group for text in left if (found := _read(text)) and (found.is_add() or found.is_force_add())}
+    for name, value in flattened(agent.parameters()).items():
+        path = name.lstrip("+~")
+        is_new = name != path or path in added
+        if (is_new or _is_kept_back(path) or _names_code(value)) and not _is_below(path, allowed):
+            raise InputError(
+                f"{name}: a sweep's parameter may be an axis or a value of the configuration, and nothing that says"
+                f" which code is run or where files lie. If you trust the server with it, let the command say"
+                f" agent.allow=[{path}]."
+            )
+    return left
+
+
+def _is_kept_back(path: str) -> bool:
+    words = path.replace("/", ".").split(".")
+    return _is_below(path.replace("/", "."), KEPT_BACK) or "@" in path or any(word.startswith("_") for word in words)
+
+
+def _names_code(value: Any) -> bool:
+    """Whether a mapping in the value has a key such as _target_."""
+    if isinstance(value, list):
+        return any(map(_names_code, value))
+    if isinstance(value, dict):
+        return any(str(key).startswith("_") or _names_code(item) for key, item in value.items())
+    return False
+
+
+def _is_below(path: str, names: Sequence[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in names)
 
 
 def _json(argument: str) -> dict[str, Any]:

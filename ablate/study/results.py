@@ -1,6 +1,7 @@
 """What runs left in their directories, and by which choices they differ."""
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from typing import Any
 
 import yaml
 
-from ablate.errors import InputError
+from ablate.errors import InputError, bare
 from ablate.study import record
 from ablate.study.fingerprint import ADDED, NOT_HASHED
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,24 @@ def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
         known = known or record.read(directory)
         if known is None and not (directory / "run.json").exists():
             return None
-        if known is None:
+        if known is None or not _is_whole(known):
             raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
         # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
         # data.seed follows the seed unless it was typed.
         follows = not any(_key(text) == "data.seed" for text in known["overrides"])
         seed = rf"^{' *' if follows else ''}seed: {known['seed']}\n"
-        text = re.sub(seed, "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
+        text = re.sub(seed, "", (directory / "config.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE)
         config = _parsed(text)
         return Result(directory, _unless_cut_short(directory, known, config.get("trainer") or {}), config)
-    except (yaml.YAMLError, FileNotFoundError) as error:
+    except (yaml.YAMLError, OSError, ValueError) as error:
         raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error
+
+
+def _is_whole(known: dict[str, Any]) -> bool:
+    """Whether a record has what every record has."""
+    kinds = {"fingerprint": str, "choices": dict, "overrides": list, "seed": int, "summary": dict, "cost": dict}
+    has_all = all(isinstance(known.get(key), kind) for key, kind in kinds.items())
+    return has_all and isinstance(known.get("provenance"), dict) and isinstance(known.get("started"), str)
 
 
 def _unless_cut_short(directory: Path, known: dict[str, Any], trainer: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +86,8 @@ def _unless_cut_short(directory: Path, known: dict[str, Any], trainer: dict[str,
         return known
     import pyarrow.parquet as pq
 
-    table = pq.read_table(directory / "metrics.parquet", columns=["step", "epoch"]).to_pydict()
+    with pq.ParquetFile(directory / "metrics.parquet") as file:
+        table = file.read(columns=["step", "epoch"]).to_pydict()
     done = max(table["epoch"], default=-1) + 1 >= trainer["max_epochs"]
     if done or max(table["step"], default=-1) + 1 == trainer.get("max_steps", -1):
         return known
@@ -86,12 +97,12 @@ def _unless_cut_short(directory: Path, known: dict[str, Any], trainer: dict[str,
 def find(paths: Iterable[Path]) -> list[Result]:
     """The runs at `paths`, each a run's directory or a folder of them, the earliest first.
 
-    Raises InputError where there is none.
+    What is damaged is left out, with a warning. Raises InputError where there is none.
     """
     found: dict[Path, Result] = {}
     for path in paths:
         own = read(path)
-        inside = [] if own else [read(child) for child in _folders(path)]
+        inside = [] if own else [_read_if_whole(child) for child in _folders(path)]
         results = [result for result in (own, *inside) if result]
         if not results:
             raise InputError(
@@ -99,6 +110,14 @@ def find(paths: Iterable[Path]) -> list[Result]:
             )
         found |= {result.directory.resolve(): result for result in results}
     return sorted(found.values(), key=lambda result: (result.record["started"], result.fingerprint))
+
+
+def _read_if_whole(directory: Path) -> Result | None:
+    try:
+        return read(directory)
+    except InputError as error:
+        log.warning("left out: %s", bare(error))
+        return None
 
 
 def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
@@ -193,8 +212,12 @@ def _order(value: Any) -> tuple[Any, ...]:
 @cache
 def _key(override: str) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    return str(OverridesParser.create().parse_override(override).key_or_group)
+    try:
+        return str(OverridesParser.create().parse_override(override).key_or_group)
+    except HydraException as error:
+        raise InputError(f"{override!r} is no override: {error}") from error
 
 
 @cache

@@ -1,7 +1,9 @@
 """Curves and gradient norms of runs, read in bounded time however long the runs were."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ablate.errors import bare
 from ablate.study.results import Result
+
+log = logging.getLogger(__name__)
 
 POINTS = 120  # of a curve
 COLUMNS, ROWS = 48, 40  # of a gradient map: progress of the training, depth
@@ -58,7 +63,7 @@ def curve(results: Sequence[Result], name: str) -> Curve | None:
         status = result.record["status"]
         if len(finished) + len(lost) == RUNS:
             break
-        if status in ("finished", "diverged") and len(points := _points(result.directory, name)):
+        if status in ("finished", "diverged") and len(points := _points_if_whole(result.directory, name)):
             (finished if status == "finished" else lost).append(points)
     if not finished and not lost:
         return None
@@ -80,7 +85,7 @@ def gradients(results: Sequence[Result]) -> Gradients | None:
     read: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for result in results:
         path = result.directory / "gradient_norms.parquet"
-        if len(read) < GRADIENT_RUNS and path.exists() and (found := _gradients(path)) is not None:
+        if len(read) < GRADIENT_RUNS and path.exists() and (found := _gradients_if_whole(path)) is not None:
             read.append(found)
     if not read:
         return None
@@ -90,12 +95,39 @@ def gradients(results: Sequence[Result]) -> Gradients | None:
     return Gradients(_mean(maps, 0), depths, profiles.mean(0), profiles.min(0), profiles.max(0), runs=len(read))
 
 
+# What reading a file raises that is damaged, or that somebody else has written.
+_DAMAGED = (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError)
+
+
+def _points_if_whole(directory: Path, name: str) -> np.ndarray:
+    try:
+        return _points(directory, name)
+    except _DAMAGED as error:
+        _warn(directory / "metrics.parquet", str(error))
+        return np.empty((0, 2))
+
+
+def _gradients_if_whole(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    try:
+        return _gradients(path)
+    except _DAMAGED as error:
+        _warn(path, str(error))
+        return None
+
+
+@cache
+def _warn(path: Path, error: str) -> None:
+    """Once for each file."""
+    log.warning("%s is damaged and left out of the drawings: %s", bare(path), bare(error))
+
+
 def _points(directory: Path, name: str) -> np.ndarray:
     """(epoch, value) rows, by epoch; finite values only."""
     path = directory / "metrics.parquet"
     if not path.exists():
         return np.empty((0, 2))
-    table = pq.read_table(path, columns=["epoch", "name", "value"])
+    with pq.ParquetFile(path) as file:  # read_table would guess columns from folders named such as epoch=20
+        table = file.read(columns=["epoch", "name", "value"])
     table = table.filter(pc.equal(table["name"].cast(pa.string()), name)).sort_by("epoch")
     rows = np.column_stack([table["epoch"].to_numpy(), table["value"].to_numpy()]).reshape(-1, 2)
     return rows[np.isfinite(rows[:, 1])]

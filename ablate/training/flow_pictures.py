@@ -1,11 +1,12 @@
 """Pictures of how the gradient runs through a network while it trains."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,6 +28,33 @@ DECADES = 12  # that the colours span below the largest value; what is smaller, 
 FLOOR = 1e-30  # what a gradient of exactly 0 counts as in a mean
 
 
+# The last word of a norm layer's name.
+_NORM = re.compile(r"(^|\.)norm[^.]*$")
+
+
+class Layers(Protocol):
+    """What is known of a network's layers, as `GradientNorms` has it."""
+
+    @property
+    def layers(self) -> list[str]: ...
+    @property
+    def depths(self) -> list[float]: ...
+    @property
+    def sizes(self) -> list[int]: ...
+    @property
+    def has_weight(self) -> list[bool]: ...
+
+
+@dataclass(frozen=True)
+class RecordedLayers:
+    """The layers of a run that is over."""
+
+    layers: list[str]
+    depths: list[float]
+    sizes: list[int]
+    has_weight: list[bool]
+
+
 @dataclass(frozen=True)
 class Picture:
     """Every layer's gradient over a whole run, in as many columns of equal length.
@@ -36,7 +64,7 @@ class Picture:
     steps   how many the columns span, from 0
     """
 
-    layers: GradientNorms
+    layers: Layers
     norms: np.ndarray
     steps: int
 
@@ -52,9 +80,33 @@ class Picture:
         return f"step {first}" if first == last else f"steps {first} to {last}"
 
 
-def picture(files: Sequence[Path], network: nn.Module) -> Picture:
-    """What gradient_norms.parquet, or its parts, hold of `network`. Never more than a row group is in memory."""
-    layers = GradientNorms(network)
+def recorded(file: Path) -> RecordedLayers:
+    """The layers in a gradient_norms.parquet, from the image to the head. No network is built for it: a configuration
+    may name any code. Never more than a row group is in memory.
+
+    Raises what pyarrow raises where the file is damaged, KeyError where it is something else.
+    """
+    depths: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    with pq.ParquetFile(file, page_checksum_verification=True) as reader:
+        for group in range(reader.num_row_groups):
+            table = reader.read_row_group(group, columns=["layer", "depth", "norm", "rms"])
+            names, norms, rms = table["layer"].to_pylist(), table["norm"].to_numpy(), table["rms"].to_numpy()
+            depths.update(zip(names, table["depth"].to_pylist(), strict=True))
+            for row in np.flatnonzero(np.isfinite(norms) & np.isfinite(rms) & (rms > 0)).tolist():
+                if names[row] not in sizes:
+                    sizes[names[row]] = max(1, round(float(norms[row] / rms[row]) ** 2))
+    layers = sorted(depths, key=depths.__getitem__)
+    return RecordedLayers(
+        layers,
+        [depths[name] for name in layers],
+        [sizes.get(name, 1) for name in layers],  # of one whose gradient was always 0, nothing is known
+        [_NORM.search(name) is None for name in layers],
+    )
+
+
+def picture(files: Sequence[Path], layers: Layers) -> Picture:
+    """What gradient_norms.parquet, or its parts, hold of `layers`. Never more than a row group is in memory."""
     position = {name: i for i, name in enumerate(layers.layers)}
     readers = [pq.ParquetFile(file) for file in files]
     groups = [(reader, group) for reader in readers for group in range(reader.num_row_groups)]
@@ -185,7 +237,7 @@ class FlowPictures(Callback):
     def __init__(
         self, history: RunHistory, wandb_run: Any, network: nn.Module, write_history: Callable[[pl.Trainer], None]
     ) -> None:
-        self.history, self.wandb_run, self.network = history, wandb_run, network
+        self.history, self.wandb_run, self.layers = history, wandb_run, GradientNorms(network)
         self.write_history = write_history
         self._seconds, self._drawn = 1.0, monotonic()  # of the last drawing, and when it was over
 
@@ -197,7 +249,7 @@ class FlowPictures(Callback):
     def draw(self, files: Sequence[Path], step: int) -> None:
         """Draw what `files` hold; nothing where they hold nothing. `step`: how far the training is."""
         start = monotonic()
-        p = picture(files, self.network)
+        p = picture(files, self.layers)
         if p.steps:
             paths = draw(p, self.history.directory / "gradient_flow", self.history.desk)
             if self.wandb_run is not None:

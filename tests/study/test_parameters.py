@@ -9,7 +9,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 from wandb.sdk.lib.config_util import save_config_file_from_dict
 
 from ablate.errors import InputError
-from ablate.study.parameters import arguments
+from ablate.study.parameters import arguments, permitted
 
 AWKWARD = yaml.safe_load("""
 shortcut: none
@@ -126,3 +126,35 @@ def test_none_is_not_a_word(typed):
 def test_json_that_is_cut_off_is_refused():
     with pytest.raises(InputError, match="args_json"):
         arguments(['{"seed": 1'])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hydra.run.dir": "/tmp"},
+        {"hydra": {"callbacks": {"x": {"_target_": "os.system"}}}},
+        {"hydra/launcher": "basic"},
+        {"+trainer.callbacks": [{"_target_": "os.system"}]},
+        {"runs_dir": "/etc"},
+        {"data.root": "/etc"},
+        {"norm": {"_target_": "joblib.load", "filename": "x"}},
+        {"norm._target_": "joblib.load"},
+        {"optimizer": [{"a": {"_target_": "os.system"}}]},
+        {"agent.allow": ["hydra"]},
+    ],
+)
+def test_a_server_does_not_choose_what_is_run_or_where(handed_over, parameters):
+    typed = handed_over(parameters, "args_json")
+    with pytest.raises(InputError, match=r"agent\.allow"):
+        permitted(typed)
+    (name,) = {name.lstrip("+").replace("/", ".").split(".")[0] for name in parameters}
+    both = [*typed, f"agent.allow=[{name}]"]
+    if "/" not in next(iter(parameters)) and name != "agent":
+        assert permitted(both) == typed, "allowed by the command, and the word itself is gone"
+
+
+def test_what_is_added_by_the_form_of_the_arguments_is_refused_too(handed_over):
+    with pytest.raises(InputError, match="nothing that says"):
+        permitted(handed_over({"trainer.profiler_": 1}, "args_append_hydra"))
+    assert permitted(typed := handed_over({"optimizer.lr": 1, "shortcut": "none"}, "args_json")) == typed
+    assert permitted(["runs_dir=/etc"]) == ["runs_dir=/etc"], "what a person types is theirs"

@@ -180,7 +180,7 @@ def test_a_pictures_columns_are_geometric_means(plain, tmp_path, every):
     history.save()
     log_rms(history, measured, steps[100:], rms[100:])
     history.join()
-    drawn = picture([tmp_path / "gradient_norms.parquet"], net)
+    drawn = picture([tmp_path / "gradient_norms.parquet"], GradientNorms(net))
     assert drawn.rms.shape == (len(measured.layers), COLUMNS) and drawn.steps == steps[-1] + 1
     assert np.isfinite(drawn.rms).all()
     if every == 1:
@@ -188,7 +188,7 @@ def test_a_pictures_columns_are_geometric_means(plain, tmp_path, every):
         np.testing.assert_allclose(np.delete(drawn.rms, 3, 0), np.delete(expected, 3, 0), atol=1e-6)
         np.testing.assert_allclose(drawn.rms[3, 1], math.log10(rms[3, 3] * rms[4, 3]) / 2, rtol=1e-5)
     assert drawn.label(1) == ("steps 3 to 5" if every == 1 else "steps 21 to 41")
-    parts = picture(history.parts_of("gradient_norms"), net)
+    parts = picture(history.parts_of("gradient_norms"), GradientNorms(net))
     np.testing.assert_array_equal(parts.norms, drawn.norms)
     assert len(heat_maps({"one": drawn, "two": parts}, norms=True).axes) > 4
 
@@ -213,7 +213,7 @@ def test_a_finished_run_has_its_pictures(prepared):
     files = sorted(path.name for path in (chosen.directory / "gradient_flow").iterdir())
     assert files == ["heat_map.png", "norms_by_step.png", "profile.png"]
     assert all((chosen.directory / "gradient_flow" / name).read_bytes()[:4] == b"\x89PNG" for name in files)
-    drawn = picture([chosen.directory / "gradient_norms.parquet"], network(chosen.cfg))
+    drawn = picture([chosen.directory / "gradient_norms.parquet"], GradientNorms(network(chosen.cfg)))
     rows = pq.read_table(chosen.directory / "gradient_norms.parquet").to_pylist()
     for row in rows:
         where = drawn.layers.layers.index(row["layer"]), row["step"]
