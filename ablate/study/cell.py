@@ -91,8 +91,8 @@ def run(
     stop      asked by signals; without one, the run listens itself
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
 
-    Raises InputError for a record of other data, TakenError where another process trains it, and what the training
-    raises, after recording it.
+    Raises InputError for a record of other data, or without the login that tracking=online needs; TakenError where
+    another process trains it; and what the training raises, after recording it.
     """
     directory, cfg = cell.directory, cell.cfg
     data = build.images(cfg)
@@ -105,6 +105,8 @@ def run(
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
     checksum = data.checksum()
+    if cell.tracking_mode == "online":
+        tracking.check_login()
     with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
         known = record.read(directory)
         if known:
