@@ -53,6 +53,7 @@ def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> i
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)
         return WRONG_INPUT
+    valid = [cell for cell in cells if cell.status != INVALID]
     left = engine.to_run(cells, options.retry_failed, options.rerun_outdated)
     print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
     if threads := plan_table.threads_line(cells):
@@ -69,7 +70,7 @@ def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> i
     except KeyboardInterrupt:
         code = 130
     sweep_view.show_result(file, cells, arguments)
-    return code or (DONE if all(cell.status in (*RESULTS, INVALID) for cell in cells) else FAILURE)
+    return code or (DONE if all(cell.status in RESULTS for cell in valid) else FAILURE)
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

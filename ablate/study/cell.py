@@ -105,8 +105,8 @@ def run(
     stop      asked by signals; without one, the run listens itself
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
 
-    Raises InputError for a record of other code or data, TakenError where another process trains it, and what the
-    training raises, after recording it.
+    Raises InputError for a record of other code or data, or without the login that tracking=online needs; TakenError
+    where another process trains it; and what the training raises, after recording it.
     """
     directory, cfg = cell.directory, cell.cfg
     data = build.images(cfg)
@@ -122,6 +122,8 @@ def run(
     data.setup("fit")  # what is wrong with the data is said before anything is written
     build.check_validations(cfg, data)
     here = origin(values, data)
+    if cell.tracking_mode == "online":
+        tracking.check_login()
     with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
         seen, known = known, record.read(directory)
         intact.sweep_up(claim, known)
@@ -248,7 +250,7 @@ def _run_claimed(
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt) or is_full(error):
             run["status"] = "interrupted"
-        elif isinstance(error, OutOfTimeError) or isinstance(error, InputError):
+        elif isinstance(error, OutOfTimeError | InputError):  # once that is put right, it goes on
             run |= {"status": "interrupted", "reason": str(error)}
         else:
             run |= {"status": "failed", "error": described(error)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ablate.errors import InputError
 from ablate.study import record
@@ -71,9 +71,15 @@ def to_run(cells: Sequence[PlannedCell], retry_failed: bool, rerun_outdated: boo
 
 
 def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
-    """Run the cells and look again at what came of each. Raises Stopped, all state saved, on SIGINT or SIGTERM."""
+    """Run the cells and look again at what came of each.
+
+    Raises Stopped, all state saved, when a signal stops it, and InputError, before the first cell, where W&B is to hear
+    of the runs and nobody is logged in.
+    """
     if not cells:
         return
+    if not request.elsewhere:
+        _check_login(cells)
     try:
         if request.in_pool:
             _in_pool(cells, request.launcher, view)
@@ -83,6 +89,21 @@ def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
         for cell in cells:
             if cell.status not in (FAILED, INVALID):  # which the view has heard, and a directory may not tell
                 cell.look()
+
+
+def _check_login(cells: Sequence[PlannedCell]) -> None:
+    """Once for all cells: W&B's refusal would be theirs, one after the other."""
+    may_be = [c for c in cells if c.values and "online" in (c.values["tracking"]["mode"], os.environ.get("WANDB_MODE"))]
+    if not may_be:
+        return
+    from ablate.training import tracking  # W&B takes a second to import
+
+    def is_online(cell: PlannedCell) -> bool:
+        chosen = any(text.startswith(("tracking=", "tracking.mode=")) for text in cell.overrides)
+        return tracking.mode(OmegaConf.create(cell.values)["tracking"], chosen) == "online"
+
+    if any(is_online(cell) for cell in may_be):
+        tracking.check_login()
 
 
 def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> None:

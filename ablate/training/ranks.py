@@ -28,7 +28,8 @@ def first_of(directory: Path, devices: int, resume_from: Path | None) -> Iterato
     the tasks of the `srun` that has started a sweep: it is out of the environment for the block.
     """
     inherited = {name: os.environ.pop(name) for name in INHERITED if name in os.environ}
-    rank_zero_only.rank = 0  # Lightning took it from the environment when it was imported
+    # Lightning took it from the environment when it was imported.
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
     try:
         with _others(directory, devices, resume_from) if devices > 1 else nullcontext():
             yield

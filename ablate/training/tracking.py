@@ -9,6 +9,7 @@ from typing import Any, cast
 import wandb
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.errors import InputError
 from ablate.training import agent
 
 # W&B's name for a job that was killed is a non-zero exit; these are ours.
@@ -35,6 +36,23 @@ def short(name: str, ending: str) -> str:
     return f"{start.rpartition(' ')[0] or start} … {ending}"
 
 
+def check_login() -> None:
+    """Log in to W&B's server with the key that is stored here; in a terminal W&B asks for one where none is.
+
+    Raises InputError where the server knows nobody by it, or does not answer. An agent has logged in itself.
+    """
+    if agent.present():
+        return
+    try:
+        wandb.login(verify=True)
+    except wandb.Error as error:
+        raise _refused(error) from error
+
+
+def _refused(error: wandb.Error) -> InputError:
+    return InputError(f"W&B: {' '.join(str(error).split())} Or set tracking=offline.")
+
+
 def run_id(mode: str, known: dict[str, Any] | None) -> str | None:
     """The id of the W&B run: that of an interrupted run's record, or a new one; None where an agent names it."""
     if known and known["wandb"]["id"]:
@@ -57,6 +75,8 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
     Under an agent the run is the one that the agent names, whatever `run_id`, and in its project. W&B itself then lays
     the sweep's parameters over the configuration, by name, and the server goes by them: a grid counts as done what it
     finds there. A parameter such as `shortcut: none` takes the place of the axis's part, which stands under `resolved`.
+
+    Raises InputError where W&B refuses to open the run.
     """
     if mode == "disabled":
         yield None
@@ -68,22 +88,25 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
     tracking, by_agent = cfg.tracking, agent.present()
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     covered = {name: config[name] for name, value in agent.parameters().items() if _covers(value, config.get(name))}
-    run = wandb.init(
-        mode=mode,
-        dir=directory,
-        id=None if by_agent else run_id,
-        resume="allow",
-        name=tracking.name or short(name, directory.name),
-        project=None if by_agent else tracking.project,
-        entity=None if by_agent else tracking.entity,
-        group=tracking.group,
-        tags=list(tracking.tags),
-        job_type=tracking.job_type,
-        config=config | ({"resolved": covered} if covered else {}),
-        # The closing table says where the run lies and how to upload it; W&B's own summary would list every layer.
-        settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off"),
-        reinit="finish_previous",
-    )
+    try:
+        run = wandb.init(
+            mode=mode,
+            dir=directory,
+            id=None if by_agent else run_id,
+            resume="allow",
+            name=tracking.name or short(name, directory.name),
+            project=None if by_agent else tracking.project,
+            entity=None if by_agent else tracking.entity,
+            group=tracking.group,
+            tags=list(tracking.tags),
+            job_type=tracking.job_type,
+            config=config | ({"resolved": covered} if covered else {}),
+            # The closing table says where the run lies and how to upload it; W&B's own summary would list every layer.
+            settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off"),
+            reinit="finish_previous",
+        )
+    except wandb.Error as error:
+        raise _refused(error) from error
     for axis, names in {
         "trainer/global_step": ("train/loss_step", "lr", "grad_norm/*", "gradient_flow/*"),
         "epoch": ("train/loss", "train/acc", "train/acc_top5", "val/*", "test/*"),
