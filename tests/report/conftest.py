@@ -28,6 +28,9 @@ PROVENANCE = {
     "git": {"commit": "0123456789abcdef", "dirty": False},
     "hardware": {"host": "a", "platform": "Linux", "cpu": "CPU A", "cores": 2, "gpus": []},
     "data_checksum": "d1",
+    "data_root": "data",
+    "data_files": {"places": ["a file"], "listing": None},
+    "code": {"a_lab/nets.py": "0123456789abcdef"},
 }
 
 

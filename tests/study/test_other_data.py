@@ -40,7 +40,9 @@ def on(prepared, folders):
 
 
 def refused(chosen: cell.Cell, folders: dict[str, Path], checksum: str) -> None:
-    with pytest.raises(InputError, match=f"{checksum} in {folders['first']}.*{folders['other']} has .*rerun=true"):
+    with pytest.raises(
+        InputError, match=f"data in {folders['other']} changed .*{checksum} in {folders['first']}.*rerun=true"
+    ):
         cell.run(chosen)
 
 
@@ -52,6 +54,36 @@ def test_a_result_is_of_its_own_data(on, folders):
     again, trained = cell.run(on("other", "rerun=true"))
     assert trained and again["provenance"]["data_checksum"] != record["provenance"]["data_checksum"]
     assert again["provenance"]["data_root"] == str(folders["other"])
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_changed_pictures_in_the_same_place_are_noticed(on, folders, older):
+    record, _ = cell.run(on("first"))
+    if older:  # versions that had the checksum only
+        for key in ("code", "data_files"):
+            del record["provenance"][key]
+        cell.record.write(on("first").directory, record)
+    (folders["first"] / "train" / "left" / "0.png").touch()
+    assert cell.run(on("first")) == (record, False)
+    shutil.copy(folders["first"] / "train" / "left" / "0.png", folders["first"] / "train" / "left" / "more.png")
+    with pytest.raises(InputError, match=f"data in {folders['first']} changed .*rerun=true"):
+        cell.run(on("first"))
+
+
+def test_a_picture_of_the_same_name_and_size_is_noticed(on, folders):
+    picture = folders["first"] / "val" / "left" / "0.bmp"
+    Image.new("RGB", (8, 8)).save(picture)
+    cell.run(on("first"))
+    size = picture.stat().st_size
+    Image.new("RGB", (8, 8), "white").save(picture)
+    assert picture.stat().st_size == size
+    with pytest.raises(InputError, match=r"contents of the data's files .* changed .*rerun=true"):
+        cell.run(on("first"))
+    again, trained = cell.run(on("first", "rerun=true"))
+    assert trained and cell.run(on("first")) == (again, False)
+    shutil.rmtree(folders["copy"])
+    shutil.copytree(folders["first"], folders["copy"])
+    assert cell.run(on("copy")) == (again, False)
 
 
 def test_a_run_goes_on_with_its_own_data(on, folders, monkeypatch):

@@ -52,7 +52,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check_types(source: sources.Source, channels: int, size: int) -> None:
-    for images, labels in (source[:2], source[2:]):
+    for images, labels in (source[:2], source[2:4]):
         assert images.dtype == torch.uint8 and images.shape[1:] == (channels, size, size)
         assert labels.dtype == torch.int64 and labels.shape == (len(images),)
         assert images.is_contiguous()
@@ -91,7 +91,7 @@ def test_idx_files_equal_torchvisions_reading(tmp_path: Path, zipped: bool, insi
     write_idx(tmp_path / "given" / inside, zipped=zipped)
     source = sources.fashion_mnist(str(tmp_path / "given"))
     check_types(source, 1, 28)
-    for train, (images, labels) in ((True, source[:2]), (False, source[2:])):
+    for train, (images, labels) in ((True, source[:2]), (False, source[2:4])):
         reference = datasets.FashionMNIST(str(tmp_path / "plain"), train=train)
         assert torch.equal(images[:, 0], reference.data)
         assert torch.equal(labels, reference.targets)
