@@ -23,8 +23,8 @@ from ablate.study.lease import DAMAGED, REPLACED, Claim, TakenError, claimed, ho
 from ablate.study.origin import Here, absolute, difference, is_silent, origin
 from ablate.study.place import results_in
 from ablate.study.provenance import provenance
-from ablate.training import agent, build, sources, tracking
-from ablate.training.checkpoints import checkpoints
+from ablate.training import agent, build, offline, sources, tracking
+from ablate.training.checkpoints import checkpoints, step_of
 from ablate.training.data import ImageFolder, Images
 from ablate.training.desk import Desk, is_full
 from ablate.training.files import listing
@@ -220,6 +220,9 @@ def _run_claimed(
         "resumed": known is not None,
     }
     record.write(directory, run, desk)  # the W&B run's id with it, lest the next try make another
+    step = missing = step_of(begin.checkpoint) if begin.checkpoint else 0
+    if known and run["wandb"]["id"]:
+        missing = offline.cut(directory, run["wandb"]["id"], step, desk)
     try:
         with (
             _log_file(directory),
@@ -230,6 +233,7 @@ def _run_claimed(
             if wandb_run is not None:
                 url = wandb_run.url if mode == "online" else None
                 run["wandb"] |= {"id": wandb_run.id, "url": url, "sweep": wandb_run.sweep_id}
+                offline.replay(wandb_run, begin.metrics(directory), missing, step, cfg.trainer.log_every_n_steps)
             record.write(directory, run, desk)
             outcome = train(cfg, data, directory, wandb_run, begin, watch)
             run |= {

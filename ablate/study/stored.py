@@ -21,7 +21,7 @@ def report(cell: Cell, record: dict[str, Any]) -> str | None:
         return None
     name = cell.composition.name
     with tracking.wandb_run(cell.cfg, directory=cell.directory, mode=mode, run_id=None, name=name) as run:
-        for values in logged(cell.directory):
+        for values in logged([cell.directory / "metrics.parquet"]):
             run.log(values)
         verdict = {"gradient_flow/verdict": record["gradient_flow"]} if record.get("gradient_flow") else {}
         run.summary.update(record["summary"] | verdict | tracking.closing_summary(record))

@@ -168,8 +168,8 @@ def _is_validated(trainer: pl.Trainer) -> bool:
     every = trainer.check_val_every_n_epoch
     if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):
         return False
-    loop = trainer.fit_loop
-    return ((loop.total_batch_idx if every is None else loop.batch_idx) + 1) % trainer.val_check_batch == 0
+    loop, due = trainer.fit_loop, trainer.val_check_batch
+    return due is not None and ((loop.total_batch_idx if every is None else loop.batch_idx) + 1) % due == 0
 
 
 class PlainFiles(TorchCheckpointIO):

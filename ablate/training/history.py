@@ -249,9 +249,9 @@ def last_steps(path: Path, count: int) -> pa.Table:
     return table.filter(pc.greater_equal(table["step"], int(steps[-count:][0]))) if len(steps) else table
 
 
-def logged(directory: Path) -> Iterator[dict[str, float]]:
-    """A finished run's metrics by step, as W&B is given them: by name, with `epoch` and `trainer/global_step`."""
-    table = read(directory / "metrics.parquet")
+def logged(files: Iterable[Path]) -> Iterator[dict[str, float]]:
+    """A run's metrics by step, as W&B is given them: by name, with `epoch` and `trainer/global_step`."""
+    table = pa.concat_tables(read(file) for file in files)
     rows = sorted(table.to_pylist(), key=lambda row: (row["step"], row["epoch"]))
     for (step, epoch), group in groupby(rows, key=lambda row: (row["step"], row["epoch"])):
         yield {row["name"]: row["value"] for row in group} | {"epoch": epoch, "trainer/global_step": step}

@@ -29,6 +29,12 @@ class Start:
     joined: bool = False
     damage: list[str] = field(default_factory=list)
 
+    def metrics(self, directory: Path) -> list[Path]:
+        """The files that hold the metrics of the steps before it."""
+        history = RunHistory(directory)
+        files = [history.joined("metrics")] if self.joined else history.parts_of("metrics")
+        return [path for path in files if rows_in(path) is not None]
+
 
 def start(directory: Path, data: str | None, keeps_best: bool) -> Start:
     """Where the run in `directory` begins.
