@@ -55,7 +55,7 @@ def _end(data: bytes, step: int) -> tuple[int, int]:
 
     end, starts = _HEADER, {-1: _HEADER}  # where the rows of a step begin
     for record, after in _records(data):
-        entry = wandb_internal_pb2.Record.FromString(record)
+        entry = wandb_internal_pb2.Record.FromString(record)  # type: ignore[attr-defined]
         kind = entry.WhichOneof("record_type")
         if kind == "history":
             row = {item.key or ".".join(item.nested_key): item.value_json for item in entry.history.item}
