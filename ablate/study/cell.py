@@ -248,9 +248,7 @@ def _run_claimed(
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt) or is_full(error):
             run["status"] = "interrupted"
-        elif isinstance(error, OutOfTimeError):
-            run |= {"status": "interrupted", "reason": str(error)}
-        elif isinstance(error, InputError):  # once that is put right, the same command goes on
+        elif isinstance(error, OutOfTimeError | InputError):  # once the latter is put right, the same command goes on
             run |= {"status": "interrupted", "reason": str(error)}
         else:
             run |= {"status": "failed", "error": described(error)}
