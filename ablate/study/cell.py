@@ -254,7 +254,7 @@ def _run_claimed(
     except BaseException as error:
         if isinstance(error, Interrupted | KeyboardInterrupt) or is_full(error):
             run["status"] = "interrupted"
-        elif isinstance(error, OutOfTimeError | InputError):  # once that is put right, it goes on
+        elif isinstance(error, OutOfTimeError | InputError):  # once the latter is put right, the same command goes on
             run |= {"status": "interrupted", "reason": str(error)}
         else:
             run |= {"status": "failed", "error": described(error)}
