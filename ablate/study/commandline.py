@@ -113,6 +113,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
             raise InputError(f"{shown}: this is not UTF-8.")
         if nesting(argument) > DEEPEST:
             raise InputError(f"{shown}…: {nesting(argument)} nested brackets; at most {DEEPEST} are read.")
+        if re.match(r"[+~]*@", argument):
+            raise InputError(f"{argument}: an axis or a key is expected before the @.")
         if re.search(r"\d{1000}", argument):
             raise InputError(f"{shown}…: a number of more than a thousand digits is none of this configuration's.")
 

@@ -81,6 +81,7 @@ TABLE: dict[str, Rule] = {
     "optimizer.fused": Choice((True, False, None, "auto")),
     "schedule.warmup.fraction": _OF_ONE,
     "schedule.warmup.start": _OF_ONE,
+    "trainer.accelerator": Word(),
     "trainer.max_epochs": Number(1, 10**9, whole=True),
     "trainer.accumulate_grad_batches": Number(1, 10**6, whole=True),
     "trainer.log_every_n_steps": _COUNT,

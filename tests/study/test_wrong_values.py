@@ -9,11 +9,14 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
+from wandb.errors import UsageError
+from wandb.sdk.wandb_settings import Settings
 
 from ablate.errors import InputError
 from ablate.report import sweep_command
 from ablate.study import cell
 from ablate.study.commandline import explained, guarded, register_resolvers
+from ablate.training.tracking import short
 
 REFUSED = {
     "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
@@ -57,6 +60,38 @@ REFUSED = {
     "data.image_size=-8": r"data\.image_size=-8: it must not be below 1",
     "data.num_classes=0": r"data\.num_classes=0: it must not be below 1",
     "data.mean=[grey]": r"a list of numbers is expected",
+    "~schedule": r"^schedule is missing",
+    "~checkpoint": r"^checkpoint is missing",
+    "~trainer.devices": r"^trainer\.devices is missing",
+    "~stem.stride": r"^stem\.stride is missing: ablate\.design\.stem\.conv_stem needs it",
+    "seed=18446744073709551616": r"^seed=18446744073709551616",
+    "threads=1.5": r"^threads=1\.5: a whole number",
+    "threads=100000": r"^threads=100000: it must not be above 1024",
+    "trainer.accelerator={a:1}": r"^trainer\.accelerator=",
+    "trainer.accumulate_grad_batches=auto": r"^trainer\.accumulate_grad_batches=auto: a whole number",
+    "+trainer.limit_train_batches=0": r"^trainer\.limit_train_batches=0: .* from 1 up",
+    "+trainer.callbacks=5": r"^trainer\.callbacks: 5 is no Callback",
+    "optimizer=adam optimizer.betas=[0.9]": r"^optimizer\.betas=\[0\.9\]: a list of 2",
+    "optimizer.lr=inf": r"^optimizer\.lr=inf: a finite number",
+    "data.std=[0.0]": r"^data\.std=\[0\.0\]: .* above 0",
+    "data.source.split_seed=5000000000": r"^data\.source\.split_seed=5000000000: it must not be above",
+    "data=image_folder data.num_workers=-1": r"^data\.num_workers=-1: it must not be negative",
+    "block._target_=": r"^block\._target_=''",
+    "block._target_=no.such": r"^block\._target_=no\.such: there is nothing of that name",
+    "norm._target_=torch.nn.GroupNorm ~norm.momentum": r"^No network can be built .*num_channels",
+    "+shortcut.join.pp=1": r"^shortcut\.join\.pp=1: ablate\.design\.shortcut\.Sum does not take it",
+    "+data.foo=1": r"^data\.foo=1: ablate\.training\.data\.InMemoryImages does not take it\..* channels_last\.$",
+    "model.stages=[1000000,1,1]": r"1,000,002 blocks",
+    "model.widths=[4,8,100000000]": r"GiB",
+    "norm=[batch,none]": r"norm: \{values: \[batch, none\]\}",
+    "+lr=0.1": r"^lr: nothing reads this key\. Did you mean optimizer\.lr\?",
+    "+resume=x": r"^resume: nothing reads this key",
+    "+model.depth=3": r"^model\.depth: .*Did you mean block\.depth\?",
+    "+experiment=he2015_resnet20": r"Write experiment=he2015_resnet20, without the plus",
+    "runs_dir=/josé": r"""Write 'runs_dir="/josé"'\.""",
+    "runs_dir=/dev/null": r"^runs_dir=/dev/null: /dev/null is no folder",
+    "tracking.project=a/b": r"^tracking\.project=a/b: it must not contain /",
+    "tracking.tags=['']": r"^tracking\.tags=\[''\]: '': 1 to 64",
     "tracking.mode=sometimes": r"choose one of offline, online, disabled",
 }
 
@@ -80,6 +115,42 @@ def test_an_axis_that_is_null_in_a_sweep_file_is_refused_with_one_message(tmp_pa
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("ablate: An axis takes the name of an option: null,")
     assert [path.name for path in tmp_path.iterdir()] == ["null.yaml"]
+
+
+def test_a_misspelt_wandb_mode_is_refused(prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "Offline")
+    with pytest.raises(InputError, match="WANDB_MODE=Offline.*Did you mean offline"):
+        prepared()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_words_as_they_were_typed(prepared):
+    chosen = prepared("tracking.name=1_1_1", "tracking.group=5", "tracking.tags=[1,a]")
+    assert (chosen.cfg.tracking.name, chosen.cfg.tracking.group, chosen.cfg.tracking.tags) == ("1_1_1", "5", ["1", "a"])
+
+
+def test_a_key_to_which_an_interpolation_refers_is_read(prepared):
+    assert prepared("+width=4", "model.widths=[4,8,${width}]").cfg.model.widths == [4, 8, 4]
+
+
+@pytest.mark.parametrize("tag", ["a", "", "x" * 64, "x" * 65])
+@pytest.mark.parametrize("project", ["ours", "my/team", "a:b", "x" * 128, "x" * 129])
+def test_what_wandb_refuses_is_refused(prepared, tag, project):
+    def refuses(make) -> bool:
+        try:
+            make()
+        except (InputError, ValueError, UsageError):
+            return True
+        return False
+
+    theirs = refuses(lambda: Settings(run_tags=[tag], project=project))
+    assert refuses(lambda: prepared(f"tracking.tags=['{tag}']", f"tracking.project='{project}'")) == theirs
+
+
+def test_a_generated_name_is_short_enough_for_wandb_and_no_others():
+    long = " ".join(f"some.key={number}" for number in range(40))
+    assert len(short(long, "0123456789ab")) <= 128 and short(long, "0123456789ab").endswith("0123456789ab")
+    assert short("norm=none", "0123456789ab") == "norm=none"
 
 
 class Seen(Callback):
