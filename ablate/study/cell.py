@@ -15,11 +15,12 @@ from pytorch_lightning.callbacks import Callback
 from ablate.design.cost import Cost
 from ablate.errors import InputError
 from ablate.study import intact, record
+from ablate.study.beginning import beginning
 from ablate.study.checks import Checks
 from ablate.study.composition import Composition, plain
 from ablate.study.failure import described
 from ablate.study.fingerprint import fingerprint
-from ablate.study.lease import DAMAGED, REPLACED, Claim, TakenError, claimed, holder
+from ablate.study.lease import REPLACED, Claim, TakenError, claimed, holder
 from ablate.study.origin import Here, absolute, difference, is_silent, origin
 from ablate.study.place import results_in
 from ablate.study.provenance import provenance
@@ -31,7 +32,7 @@ from ablate.training.files import listing
 from ablate.training.history import RunHistory
 from ablate.training.interrupt import Interrupted, OutOfTimeError, StopRequest, stop_request
 from ablate.training.progress import progress
-from ablate.training.resume import Start, start
+from ablate.training.resume import Start
 from ablate.training.run import Watch, train
 from ablate.training.settings import check_values, resolve_auto, threads_unsaid
 
@@ -112,7 +113,7 @@ def run(
     data = build.images(cfg)
     known = record.read(directory)
     values = cell.values
-    if known and known["status"] in record.RESULTS and not cfg.rerun and _is_left_alone(directory, known):
+    if known and known["status"] in record.RESULTS and not cfg.rerun and intact.is_left_alone(directory, known):
         _check_unchanged(directory, known, _changed(known["provenance"], values, data))
         return known, False
 
@@ -141,42 +142,11 @@ def run(
                     log.warning("%s: config.yaml is damaged or missing, and written anew.", directory)
                     _write_configs(cell, directory, claim.desk)
                 return known, False
-        known, begin = _begin(cell, claim, known, here["data_checksum"])
+        known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known["provenance"])):
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # with what code it began nobody knows
         watch = Watch(stop, claim.desk, here["data_checksum"], progress)
         return _run_claimed(cell, claim, known, data, here, begin, watch), True
-
-
-def _is_left_alone(directory: Path, known: dict[str, Any]) -> bool:
-    """Whether nothing has to be done about a result: it is whole, and nothing lies about."""
-    return (
-        not intact.leftovers(directory, known)
-        and not intact.misplaced(directory)
-        and not intact.damage(directory, known)
-    )
-
-
-def _begin(
-    cell: Cell, claim: Claim, known: dict[str, Any] | None, checksum: str
-) -> tuple[dict[str, Any] | None, Start]:
-    """The record that the run goes on with, and where it begins. What is damaged is said; where nothing of it can be
-    used, it is set aside, and the run begins anew."""
-    directory = claim.directory
-    found = start(directory, None if known else checksum, cell.cfg.result == "best")
-    damage = list(found.damage)
-    if known is None and (directory / "run.json").exists():
-        damage.append("run.json is damaged")
-    if known and known["status"] in record.RESULTS:
-        damage += intact.faults(directory, known)
-    if not damage:
-        return known, found
-    what = f"{directory}: {'; '.join(damage)}."
-    if found.checkpoint is not None:
-        log.warning("%s It goes on from %s.", what, found.checkpoint.name)
-        return known, found
-    log.warning("%s Trained anew; what was there lies in %s.", what, intact.set_aside(claim, known, DAMAGED))
-    return None, Start()
 
 
 def run_when_free(cell: Cell) -> tuple[dict[str, Any], bool]:

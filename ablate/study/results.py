@@ -97,13 +97,18 @@ def _unless_cut_short(directory: Path, known: dict[str, Any], trainer: dict[str,
 def find(paths: Iterable[Path]) -> list[Result]:
     """The runs at `paths`, each a run's directory or a folder of them, the earliest first.
 
-    What is damaged is left out, with a warning. Raises InputError where there is none.
+    What is damaged is left out, with a warning. Raises InputError where nothing else is there.
     """
     found: dict[Path, Result] = {}
     for path in paths:
         own = read(path)
-        inside = [] if own else [_read_if_whole(child) for child in _folders(path)]
+        damaged: list[InputError] = []
+        inside = [] if own else [_read_if_whole(child, damaged) for child in _folders(path)]
         results = [result for result in (own, *inside) if result]
+        if not results and damaged:
+            raise damaged[0]
+        for error in damaged:
+            log.warning("left out: %s", bare(error))
         if not results:
             raise InputError(
                 f"{path}: there is no run. A run's directory holds run.json; --help shows what can be given."
@@ -112,11 +117,11 @@ def find(paths: Iterable[Path]) -> list[Result]:
     return sorted(found.values(), key=lambda result: (result.record["started"], result.fingerprint))
 
 
-def _read_if_whole(directory: Path) -> Result | None:
+def _read_if_whole(directory: Path, damaged: list[InputError]) -> Result | None:
     try:
         return read(directory)
     except InputError as error:
-        log.warning("left out: %s", bare(error))
+        damaged.append(error)
         return None
 
 

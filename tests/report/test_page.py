@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from ablate.errors import InputError
-from ablate.report.command import report
+from ablate.report.command import MARKER, report
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs the packages chromium and chromium-driver")
@@ -211,6 +211,8 @@ def test_markdown_and_latex_escape_what_runs_are_called(page):
 def test_figures_of_an_earlier_report_go(page, capsys):
     left_over = page.parent / "figures" / "old.svg"
     left_over.write_text("<svg/>")
+    with (page.parent / MARKER).open("a") as made:
+        made.write("figures/old.svg\n")
     report([str(page.parent.parent / "runs"), "--out", str(page.parent), "--json"])
     assert not left_over.exists()
     assert json.loads(capsys.readouterr().out) == json.loads((page.parent / "comparison.json").read_text())
