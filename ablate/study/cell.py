@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback
 
 from ablate.design.cost import Cost
 from ablate.errors import InputError
+from ablate.streams import LastingLog
 from ablate.study import record
 from ablate.study.checks import Checks
 from ablate.study.composition import Composition
@@ -240,7 +241,7 @@ def _set_aside(directory: Path, known: dict[str, Any]) -> None:
 @contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
     """Everything that is logged during the block goes to run.log as well."""
-    handler = logging.FileHandler(directory / "run.log")
+    handler = LastingLog(directory / "run.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

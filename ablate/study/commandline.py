@@ -37,16 +37,10 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
     try:
         code = task(*arguments)
         return code if isinstance(code, int) else DONE
-    except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except LostError as error:
         print(f"ablate: {error}", file=sys.stderr)
         return FAILED
     except Exception as error:
-        if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":  # not logged in, say
-            print(f"ablate: W&B: {error} Or set tracking=offline.", file=sys.stderr)
-            return WRONG_INPUT
         if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
             print(described(error), file=sys.stderr)
             return FAILED

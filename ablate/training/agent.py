@@ -22,5 +22,5 @@ def parameters() -> dict[str, Any]:
     file = os.environ.get("WANDB_SWEEP_PARAM_PATH")
     if not present() or file is None:
         return {}
-    entries = yaml.safe_load(Path(file).read_text())
+    entries = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     return {name: entry["value"] for name, entry in entries.items() if name != "wandb_version"}
