@@ -5,8 +5,10 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
+from ablate import streams
 from ablate.report.bench import NAMES as COMPARISONS
 
 
@@ -131,6 +133,16 @@ def _no_such_word(command: str, word: str, known: set[str]) -> None:
     )
 
 
+def _check_folder() -> None:
+    """Raise InputError in a folder that has been removed: paths are relative to it."""
+    from ablate.errors import InputError
+
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise InputError("The current folder has been removed: change to another.") from error
+
+
 def _take_parameters() -> None:
     """The parameters of a W&B agent's run become overrides."""
     from ablate.study import commandline, parameters
@@ -158,9 +170,10 @@ def _composition(cfg: Any) -> Any:
 def main() -> None:
     """Run what the arguments ask for.
 
-    Exit codes: 0 done (a diverged run is done), 1 something failed, 2 the input was wrong, 130 or 143
-    interrupted.
+    Exit codes: 0 done (a diverged run is done), 1 something failed, 2 the input was wrong, 129, 130 or
+    143 interrupted.
     """
+    streams.hold()
     gc.disable()  # imports free next to nothing: collecting during them is a third of the start
     import hydra
 
@@ -168,7 +181,7 @@ def main() -> None:
     from ablate.study.composition import CONF
 
     commandline.register_resolvers()
-    if wrong := commandline.guarded(_take_parameters):
+    if wrong := commandline.guarded(_check_folder) or commandline.guarded(_take_parameters):
         sys.exit(wrong)
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ON_ARGUMENTS:

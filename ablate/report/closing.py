@@ -84,5 +84,5 @@ def relative(path: Path) -> Path:
     """As seen from here, where it lies below."""
     try:
         return path.relative_to(Path.cwd())
-    except ValueError:
+    except (ValueError, FileNotFoundError):  # elsewhere, or the current folder is gone
         return path

@@ -9,7 +9,7 @@ from typing import Any
 def machine() -> str:
     """This boot of this machine, and the container within it: where process numbers mean the same."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return platform.node()
@@ -28,7 +28,7 @@ def started(pid: int) -> str | None:
     """When a process of this machine started, which tells it from a later one of that number; `dead` for one that
     has ended and whose parent has not asked yet; None where that cannot be seen."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
     return "dead" if fields[0] in "ZX" else fields[19]

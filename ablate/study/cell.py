@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 
 from ablate.design.cost import Cost
 from ablate.errors import InputError
+from ablate.streams import LastingLog
 from ablate.study import intact, record
 from ablate.study.beginning import beginning
 from ablate.study.checks import Checks
@@ -277,7 +278,7 @@ def _check_unchanged(directory: Path, known: dict[str, Any], changed: str | None
 @contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
     """Everything that is logged during the block goes to run.log as well."""
-    handler = logging.FileHandler(directory / "run.log")
+    handler = LastingLog(directory / "run.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

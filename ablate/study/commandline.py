@@ -48,9 +48,6 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
     try:
         code = task(*arguments)
         return code if isinstance(code, int) else DONE
-    except BrokenPipeError:  # whoever read the output, as `head` does, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except OutOfTimeError as error:
         print(f"ablate: {bare(error)}", file=sys.stderr)
         return OUT_OF_TIME
@@ -58,10 +55,6 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
         print(f"ablate: {bare(error)}", file=sys.stderr)
         return FAILED
     except Exception as error:
-        if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":  # not logged in, say
-            advice = " Or set tracking=offline." if re.search("log.?in|API key", str(error)) else ""
-            print(f"ablate: W&B: {error}{advice}", file=sys.stderr)
-            return WRONG_INPUT
         if is_full(error):
             print(f"ablate: {bare(error)}. Make room: the same command goes on from there.", file=sys.stderr)
             return FAILED

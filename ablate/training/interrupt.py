@@ -1,7 +1,7 @@
 """Stopping in order: a signal asks, the training loop stops at a place from which it can go on."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,14 +24,20 @@ class LostError(Exception):
 
 # A batch system's word that it will take the machine away: a person or a script sends the others.
 NOTICES = (signal.SIGUSR1, signal.SIGUSR2)
-SIGNALS = (signal.SIGINT, signal.SIGTERM, *NOTICES)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *NOTICES)
+
+
+def taken(signals: Sequence[signal.Signals]) -> list[signal.Signals]:
+    """Those of `signals` to listen to: under `nohup` a closed terminal is to be nothing."""
+    return [one for one in signals if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN]
 
 
 class StopRequest:
-    """Whether one of `SIGNALS` has arrived: Ctrl-C, a polite kill, a batch system's notice.
+    """Whether one of `SIGNALS` has arrived: Ctrl-C, a polite kill, a terminal that was closed, a batch system's notice.
 
-    The second Ctrl-C, or SIGTERM, ends the process at once. A notice stands whatever follows it (Slurm sends SIGTERM
-    too, before or after), since it decides whether the job is started again.
+    The second Ctrl-C, or SIGTERM, ends the process at once. SIGHUP never does: kernel, shell and systemd may each send
+    it. A notice stands whatever follows it (Slurm sends SIGTERM too, before or after), since it decides whether the job
+    is started again.
 
     `lose` is called by whoever notices that the run belongs to another process now.
     """
@@ -44,15 +50,15 @@ class StopRequest:
         self.lost = True
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
-        if signum in NOTICES or self.signum is None:
+        if signum in NOTICES or self.signum in (None, signal.SIGHUP):
             self.signum = signum
-        elif self.signum not in NOTICES:
+        elif signum != signal.SIGHUP and self.signum not in NOTICES:
             signal.signal(signum, signal.SIG_DFL)
             signal.raise_signal(signum)
 
     def listen(self) -> None:
         """Take the signals. Again after Lightning, which puts its own handler on SIGTERM."""
-        for signum in SIGNALS:
+        for signum in taken(SIGNALS):
             signal.signal(signum, self.handle)
 
 

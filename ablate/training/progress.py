@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 def progress(bar: bool) -> Callback:
     """Lightning's rich progress bar on a terminal, if a `bar` is wanted; else one line per epoch."""
-    return Bar(refresh_rate=10, leave=False) if bar and sys.stdout.isatty() else EpochLines()
+    return Bar(refresh_rate=10, leave=False) if bar and sys.stdout and sys.stdout.isatty() else EpochLines()
 
 
 class Bar(RichProgressBar):

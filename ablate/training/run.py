@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from ablate import streams
 from ablate.training import build
 from ablate.training.checkpoints import Checkpoints, step_of
 from ablate.training.data import Images
@@ -148,6 +149,7 @@ def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start
 
 def main(arguments: list[str]) -> None:
     """A rank other than 0: `DIRECTORY [CHECKPOINT]`, the run's directory and where rank 0 goes on from."""
+    streams.hold()
     directory, checkpoint = Path(arguments[0]), arguments[1]
     cfg = OmegaConf.load(directory / "config.yaml")
     assert isinstance(cfg, DictConfig)

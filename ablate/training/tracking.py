@@ -1,5 +1,6 @@
 """Weights & Biases, one W&B run per run."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,9 @@ def check_login() -> None:
 
 
 def _refused(error: wandb.Error) -> InputError:
-    return InputError(f"W&B: {' '.join(str(error).split())} Or set tracking=offline.")
+    text = " ".join(str(error).split())
+    advice = " Or set tracking=offline." if re.search("log.?in|API key", text, re.IGNORECASE) else ""
+    return InputError(f"W&B: {text}{advice}")
 
 
 def run_id(mode: str, known: dict[str, Any] | None) -> str | None:

@@ -16,6 +16,10 @@ from ablate.training.recorder import StepRecorder
         ([signal.SIGTERM, signal.SIGUSR2], signal.SIGUSR2),
         ([signal.SIGUSR2, signal.SIGTERM, signal.SIGTERM], signal.SIGUSR2),
         ([signal.SIGUSR1], signal.SIGUSR1),
+        ([signal.SIGHUP, signal.SIGHUP], signal.SIGHUP),  # from the kernel and from the shell
+        ([signal.SIGTERM, signal.SIGHUP], signal.SIGTERM),  # systemd, of a session that ends
+        ([signal.SIGHUP, signal.SIGTERM], signal.SIGTERM),
+        ([signal.SIGUSR2, signal.SIGHUP], signal.SIGUSR2),
     ],
 )
 def test_a_notice_stands_beside_sigterm(arriving, counts):
@@ -55,3 +59,17 @@ def test_whoever_listened_before_gets_the_signal_once_the_run_is_recorded(prepar
 def test_ctrl_c_is_not_handed_on():
     with pytest.raises(Interrupted), stop_request():
         raise Interrupted(signal.SIGINT)
+
+
+def test_under_nohup_a_closed_terminal_is_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_request() as request:
+            signal.raise_signal(signal.SIGHUP)
+            assert request.signum is None
+        signal.signal(signal.SIGHUP, before)
+        with stop_request() as request:
+            signal.raise_signal(signal.SIGHUP)
+            assert request.signum == signal.SIGHUP
+    finally:
+        signal.signal(signal.SIGHUP, before)

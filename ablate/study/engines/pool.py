@@ -17,10 +17,13 @@ from typing import Any, Protocol
 from ablate.study import record
 from ablate.study.engines.pool_worker import Outcome, serve
 from ablate.study.lease import holder
+from ablate.training.interrupt import taken
 
 # A worker that dies takes its cell with it once; the second time it is the cell's fault.
 TRIES = 2
 ASK_AGAIN = 2.0  # seconds from one look at cells that other processes train to the next
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Workers are forked from a process that has imported what they need and done nothing else.
 _FORKED = multiprocessing.get_context("forkserver")
@@ -93,7 +96,7 @@ class Pool:
     def run(self, jobs: Sequence[Job], view: View) -> None:
         """Run every job, and tell the view what came of each.
 
-        A worker that dies is replaced. A cell that another process trains is waited for. On SIGINT or SIGTERM the
+        A worker that dies is replaced. A cell that another process trains is waited for. On one of SIGNALS the
         runs save and end, then Stopped is raised; on a second one the workers are killed.
         """
         self._queue, self.view = list(jobs), view
@@ -168,7 +171,7 @@ class Pool:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        before = {signum: signal.signal(signum, self._stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+        before = {signum: signal.signal(signum, self._stop) for signum in taken(SIGNALS)}
         try:
             yield
         finally:
@@ -176,6 +179,8 @@ class Pool:
                 signal.signal(signum, handler)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
+        if signum == signal.SIGHUP and self.signum is not None:
+            return  # comes twice where a terminal is closed
         again, self.signum = self.signum is not None, signum
         if not again:
             self.view.stopping()

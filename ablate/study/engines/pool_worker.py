@@ -47,10 +47,12 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
 
     import torch
 
+    from ablate import streams
     from ablate.study import commandline
     from ablate.training import tracking
     from ablate.training.interrupt import StopRequest
 
+    streams.hold()
     if threads is not None:
         torch.set_num_threads(threads)
     commandline.register_resolvers()
