@@ -23,7 +23,7 @@ def report(arguments: Sequence[str]) -> None:
     made = _made(options)
     write(made, options.out)
     if options.json:
-        print((options.out / "comparison.json").read_text(), end="")
+        print((options.out / "comparison.json").read_text(encoding="utf-8"), end="")
     else:
         tables.show(made, str(options.out / "index.html"))
     if options.wandb:
@@ -40,12 +40,14 @@ def write(made: Contents, folder: Path) -> None:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for old in (folder / "figures").glob("*.svg"):
             old.unlink()
-        (folder / "index.html").write_text(page.render(made))
-        (folder / "comparison.json").write_text(json.dumps(tables.as_json(made), indent=1, allow_nan=False) + "\n")
-        (folder / "table.md").write_text(tables.markdown(made))
-        (folder / "table.tex").write_text(tables.latex(made))
+        (folder / "index.html").write_text(page.render(made), encoding="utf-8")
+        (folder / "comparison.json").write_text(
+            json.dumps(tables.as_json(made), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
+        (folder / "table.md").write_text(tables.markdown(made), encoding="utf-8")
+        (folder / "table.tex").write_text(tables.latex(made), encoding="utf-8")
         for name, drawing in made.figures.items():
-            (folder / "figures" / f"{name}.svg").write_text(str(drawing))
+            (folder / "figures" / f"{name}.svg").write_text(str(drawing), encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written ({error.strerror}).") from error
 

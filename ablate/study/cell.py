@@ -244,7 +244,7 @@ def _set_aside(directory: Path, known: dict[str, Any]) -> None:
 @contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
     """Everything that is logged during the block goes to run.log as well."""
-    handler = logging.FileHandler(directory / "run.log")
+    handler = logging.FileHandler(directory / "run.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

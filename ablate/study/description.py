@@ -91,7 +91,7 @@ def _image(cfg: DictConfig) -> list[int]:
 
 
 def _first_sentence(file: Path) -> str:
-    lines = file.read_text().splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     comment = " ".join(line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @package"))
     return re.split(r"(?<!\bal)\.(?:\s|$)", comment)[0]
 

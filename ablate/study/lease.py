@@ -93,7 +93,7 @@ def holder(directory: Path) -> dict[str, Any] | None:
 def _read(path: Path) -> dict[str, Any]:
     """A claim's text. Empty where it is being written this moment, or its disk was full: then only its age counts."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError:
         return {}
 
@@ -116,7 +116,7 @@ def _take(directory: Path) -> Claim:
         descriptor = os.open(_path(folder, number), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError as error:
         raise TakenError(f"{directory} has just been claimed by another process: wait for it.") from error
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     if _newest(folder) != number:  # we were slow, and this number has been used and gone by
         _path(folder, number).unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def _release(claim: Claim) -> None:
     """Give the claim back. The file stays: numbers are used once, lest two takers of different ages meet."""
     folder = _folder(claim.directory)
     unfinished = folder / f"{claim.number}.tmp"
-    unfinished.write_text(json.dumps({"released": True}))
+    unfinished.write_text(json.dumps({"released": True}), encoding="utf-8")
     if _newest(folder) == claim.number:
         unfinished.replace(_path(folder, claim.number))
     else:
@@ -183,7 +183,7 @@ def _age(path: Path) -> float:
 def _machine() -> str:
     """This boot of this machine, and the container within it: where process numbers mean the same."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return platform.node()
@@ -201,7 +201,7 @@ def _started(pid: int) -> str | None:
     """When a process of this machine started, which tells it from a later one of that number; `dead` for one that
     has ended and whose parent has not asked yet; None where that cannot be seen."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
     return "dead" if fields[0] in "ZX" else fields[19]

@@ -14,7 +14,7 @@ RESULTS = ("finished", "diverged")
 def read(directory: Path) -> dict[str, Any] | None:
     """The record in a run's directory, or None where there is none."""
     try:
-        return json.loads((directory / "run.json").read_text())
+        return json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):  # the latter where a disk lost what was written
         return None
 
@@ -23,7 +23,7 @@ def write(directory: Path, record: dict[str, Any]) -> None:
     """Replace the record: readers see the old one or the new one, whole. Numbers that JSON lacks become null."""
     text = json.dumps(_json(record), indent=2, allow_nan=False)
     unfinished = directory / "run.json.tmp"
-    with unfinished.open("w") as file:
+    with unfinished.open("w", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())

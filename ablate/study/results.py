@@ -63,7 +63,7 @@ def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
         # data.seed follows the seed unless it was typed.
         follows = not any(_key(text) == "data.seed" for text in known["overrides"])
         seed = rf"^{' *' if follows else ''}seed: {known['seed']}\n"
-        text = re.sub(seed, "", (directory / "config.yaml").read_text(), flags=re.MULTILINE)
+        text = re.sub(seed, "", (directory / "config.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE)
         config = _parsed(text)
         return Result(directory, _unless_cut_short(directory, known, config.get("trainer") or {}), config)
     except (yaml.YAMLError, FileNotFoundError) as error:

@@ -159,7 +159,7 @@ def _has_bf16(on_gpu: bool) -> bool:
 
         return torch.cuda.is_bf16_supported(including_emulation=False)
     try:
-        cpuinfo = Path("/proc/cpuinfo").read_text()
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
     return re.search(r"\b(avx512_bf16|amx_tile)\b", cpuinfo) is not None

@@ -116,7 +116,7 @@ def keys() -> list[str]:
         for key, item in value.items() if isinstance(value, dict) else ():
             yield from leaves(item, f"{path}.{key}")
 
-    found = {axis: None for axis in axes(composed([]))}
+    found = dict.fromkeys(axes(composed([])))
     for options in ([], ["optimizer=adam", "schedule=one_cycle", "data=image_folder", "head=vgg", "shortcut=dropout"]):
         for key, value in plain(composed(options), resolve=False).items():
             found |= dict.fromkeys(leaves(value, key))

@@ -119,7 +119,7 @@ def test_an_axis_that_is_null_in_a_sweep_file_is_refused_with_one_message(tmp_pa
 
 def test_a_misspelt_wandb_mode_is_refused(prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "Offline")
-    with pytest.raises(InputError, match="WANDB_MODE=Offline.*Did you mean offline"):
+    with pytest.raises(InputError, match=r"WANDB_MODE=Offline.*Did you mean offline"):
         prepared()
     assert list(tmp_path.iterdir()) == []
 

@@ -144,7 +144,7 @@ def peak_bytes(on_gpu: bool) -> int:
     """What this process has had resident at most so far, or torch allocated on the GPU."""
     if on_gpu:
         return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status").read_text()  # not getrusage, whose peak may be the parent's
+    status = Path("/proc/self/status").read_text(encoding="utf-8")  # not getrusage, whose peak may be the parent's
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 

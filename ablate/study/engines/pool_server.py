@@ -14,7 +14,7 @@ os.setpgid(0, 0)  # signals to the sweep's process group are for the sweep, whic
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the sweep and all workers have; those listen themselves
 
 gc.disable()  # as in ablate.__main__
-import matplotlib.backends.backend_agg  # noqa: E402
+import matplotlib.backends.backend_agg  # noqa: E402, F401
 import matplotlib.figure  # noqa: E402, F401
 import sklearn.datasets  # noqa: E402, F401
 from wandb.apis import public  # noqa: E402, F401
