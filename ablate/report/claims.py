@@ -93,7 +93,7 @@ def answer(claim: dict[str, Any], folder: Path) -> Answer:
     """What the comparison that a claim names says to it. Raises InputError where it has no such variant or effect."""
     path = folder / claim["report"] / "comparison.json"
     try:
-        comparison = json.loads(path.read_text())
+        comparison = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}): `python -m ablate report … --out {path.parent}`."

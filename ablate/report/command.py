@@ -29,7 +29,7 @@ def report(arguments: Sequence[str]) -> None:
     made = _made(options)
     write(made, options.out)
     if options.json:
-        print((options.out / "comparison.json").read_text(), end="")
+        print((options.out / "comparison.json").read_text(encoding="utf-8"), end="")
     else:
         tables.show(made, str(options.out / "index.html"))
     if options.wandb:

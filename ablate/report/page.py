@@ -45,13 +45,13 @@ HEADS = (
 def render(made: Contents) -> str:
     """The page. Whatever comes from runs is escaped by the template; drawings escape their own text."""
     comparison, figures = made.comparison, made.figures
-    script = (HERE / "page.js").read_text()
+    script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     maps = [(series, name) for series in made.drawn if (name := f"gradients_{series}") in figures]
     template = _environment().get_template("page.html")
     return template.render(
         title=f"{comparison.metric}: {made.answer[0]}"[:120],
-        style=Markup((HERE / "page.css").read_text()),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
         made=made,

@@ -156,7 +156,7 @@ def _take(directory: Path) -> Claim:
     try:
         prepared.mkdir()
         (prepared / f"desk-{drawn}").mkdir()
-        (prepared / "holder").write_text(json.dumps(me))
+        (prepared / "holder").write_text(json.dumps(me), encoding="utf-8")
         prepared.rename(path)
     except OSError as error:
         shutil.rmtree(prepared, ignore_errors=True)

@@ -82,7 +82,7 @@ def sweep_file(folder: Path, networks: int, rates: int, seeds: int) -> Path:
     choices = NETWORKS | {"placement": placements, "optimizer.lr": [round(0.002 * (n + 1), 3) for n in range(rates)]}
     parameters = {key: {"values": values} for key, values in (choices | {"seed": list(range(seeds))}).items()}
     file = folder / "sweep.yaml"
-    file.write_text(yaml.safe_dump({"method": "grid", "parameters": parameters}, sort_keys=False))
+    file.write_text(yaml.safe_dump({"method": "grid", "parameters": parameters}, sort_keys=False), encoding="utf-8")
     return file
 
 
@@ -97,7 +97,9 @@ def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
         cell.directory.mkdir(parents=True)
         for name in SERIES:
             (cell.directory / name).hardlink_to(trained / name)
-        (cell.directory / "config.yaml").write_text(yaml.dump(cell.values, Dumper=yaml.CSafeDumper, sort_keys=False))
+        (cell.directory / "config.yaml").write_text(
+            yaml.dump(cell.values, Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8"
+        )
         record.write(
             cell.directory,
             known

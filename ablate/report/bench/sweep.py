@@ -71,7 +71,7 @@ def own(folder: str) -> list[str]:
 
 def written(folder: Path) -> Path:
     file = folder / "sixteen.yaml"
-    file.write_text(yaml.safe_dump(CELLS, sort_keys=False))
+    file.write_text(yaml.safe_dump(CELLS, sort_keys=False), encoding="utf-8")
     return file
 
 
