@@ -39,11 +39,14 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
         rows.append(("gradient norm", f"{size}  [dim]{plain(layer)}, last step[/dim]"))
     if record.get("gradient_flow"):  # none where too little was recorded, or the record is older than the verdict
         ratio = summary["gradient_flow/first_to_last"]
-        detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}[/dim]"
+        typical = summary.get("gradient_flow/size")  # which older records lack
+        large = "" if typical is None else f", size: {typical:.2g}"
+        detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}{large}[/dim]"
         rows.append(("gradient flow", plain(record["gradient_flow"]) + detail))
     rows.append(("run", plain(relative(directory))))
     rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
-    console.print(f"\n[bold]{plain(record['name'])}: {state}[/bold]")
+    console.print(f"
+[bold]{plain(record['name'])}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.

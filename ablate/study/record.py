@@ -19,7 +19,16 @@ def read(directory: Path) -> dict[str, Any] | None:
         found = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("status"), str) else None
+    if not isinstance(found, dict) or not isinstance(found.get("status"), str):
+        return None
+    if found.get("gradient_flow") == "healthy":  # what older versions called it
+        found["gradient_flow"] = "even"
+    return found
+
+
+def metrics(record: dict[str, Any]) -> dict[str, Any]:
+    """The summary, and what the run cost as cost/params, cost/macs and cost/seconds."""
+    return record["summary"] | {f"cost/{name}": number for name, number in record["cost"].items()}
 
 
 def write(directory: Path, record: dict[str, Any], desk: Desk | None = None) -> None:

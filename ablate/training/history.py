@@ -237,6 +237,18 @@ def _groups(path: Path) -> Iterator[pa.Table]:
             yield file.read_row_group(group)
 
 
+def first_steps(path: Path, count: int) -> pa.Table:
+    """The rows of a gradient_norms.parquet's first `count` recorded steps; no more is read than that takes."""
+    file = pq.ParquetFile(path)
+    table, steps = file.schema_arrow.empty_table(), np.array([], dtype=np.int64)
+    for group in range(file.num_row_groups):
+        table = pa.concat_tables([table, file.read_row_group(group)])
+        steps = np.unique(table["step"].to_numpy())
+        if len(steps) > count:  # one more: the last step of what has been read may go on in the next row group
+            break
+    return table.filter(pc.less_equal(table["step"], int(steps[:count][-1]))) if len(steps) else table
+
+
 def last_steps(path: Path, count: int) -> pa.Table:
     """The rows of a gradient_norms.parquet's last `count` recorded steps; no more is read than that takes."""
     file = pq.ParquetFile(path)

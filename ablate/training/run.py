@@ -142,7 +142,7 @@ def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start
         outcome.summary, outcome.grad_norms = history.last_values(), history.outer_norms()
         outcome.flow = flow_of(directory / "gradient_norms.parquet", network)
         if outcome.flow is not None:
-            for name in ("first_to_last", "decay_per_layer"):
+            for name in ("first_to_last", "decay_per_layer", "size"):
                 outcome.summary[f"gradient_flow/{name}"] = getattr(outcome.flow, name)
     return outcome
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ablate.study import cell
+from ablate.study import record as run_record
 from ablate.training import build
 from ablate.training.assembly import network
 from ablate.training.flow_pictures import COLUMNS, FlowPictures, heat_maps, picture
@@ -27,10 +28,10 @@ from ablate.training.recorder import READABLE, series
         (7.8e-5, "vanishing"),
         (1.8e-6, "vanishing"),
         (0.0, "vanishing"),
-        (0.11, "healthy"),
-        (0.61, "healthy"),
-        (7.7, "healthy"),
-        (33.1, "healthy"),
+        (0.11, "even"),
+        (0.61, "even"),
+        (7.7, "even"),
+        (33.1, "even"),
         (540, "exploding"),
         (5690, "exploding"),
     ],
@@ -61,6 +62,59 @@ def test_not_finite_comes_before_zero_and_zero_before_the_ratio(medians, verdict
     assert math.isnan(flow.decay_per_layer) == math.isinf(max(medians))
 
 
+@pytest.mark.parametrize(
+    ("last", "first", "head", "verdict", "size"),
+    [
+        (0.3, 0.3, 0.1, "even", 0.3),
+        (5.0, 0.1, 20.0, "exploding", 5.0),  # weights 1.5 times too large
+        (1e-3, 4e3, 1e-3, "exploding", 4e3),
+        (0.3, 0.3, 1e-3, "exploding", 0.3),
+        (0.3, 0.3, 0.0, "even", 0.3),
+        (0.3, 0.3, math.nan, "even", 0.3),
+    ],
+)
+def test_an_even_gradient_is_asked_for_its_size(last, first, head, verdict, size):
+    flow = judged(np.full((9, 5), last), np.full(9, head), np.full((4, 5), first))
+    assert (flow.verdict, flow.size, flow.first_to_last) == (verdict, pytest.approx(size), 1)
+
+
+def test_one_wild_step_and_one_wild_layer_are_no_size():
+    rms = np.full((9, 5), 1e-2)
+    rms[0], rms[:, 2] = 1e6, 50.0
+    assert judged(rms, None, rms[:4]).verdict == "even"
+
+
+def test_too_large_weights_make_it_explode_and_are_warned_of(prepared, monkeypatch):
+    initialised = build.initialised_network
+
+    def enlarged(cfg):
+        net = initialised(cfg)
+        with torch.no_grad():
+            for module in net.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    module.weight *= 3
+        return net
+
+    monkeypatch.setattr(build, "initialised_network", enlarged)
+    quiet = ("optimizer.lr=1e-9", "schedule=constant", "trainer.precision=32-true", "trainer.max_epochs=3")
+    chosen = prepared(*quiet, "norm=none", "model.stages=[3,3,3]")
+    record, _ = cell.run(chosen)
+    assert record["status"] == "finished" and record["summary"]["train/loss_step"] > 1e3
+    assert record["gradient_flow"] == "exploding" and 0.1 < record["summary"]["gradient_flow/first_to_last"] < 10
+    table = pq.read_table(chosen.directory / "gradient_norms.parquet").to_pandas()
+    convs = table[table.layer.astype(str).str.match(r"stage.*conv")]
+    windows = [convs[convs.step < 10], convs]
+    expected = max(window.groupby("layer", observed=True).rms.median().median() for window in windows)
+    assert record["summary"]["gradient_flow/size"] == pytest.approx(expected, rel=1e-5) and expected > 100
+    (line,) = [text for text in (chosen.directory / "run.log").read_text().splitlines() if "the gradient is" in text]
+    assert "exploding at step 19: it is even over depth, but as large as" in line
+
+
+def test_the_word_of_older_records_is_read(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"status": "finished", "gradient_flow": "healthy"}))
+    assert run_record.read(tmp_path)["gradient_flow"] == "even"
+
+
 def test_decay_is_the_slope_per_convolution():
     flow = judged(np.tile(10.0 ** np.arange(-5, 0), (3, 1)))
     assert flow.decay_per_layer == pytest.approx(1) and flow.first_to_last == pytest.approx(1e-4)
@@ -84,7 +138,7 @@ def damped(net: nn.Module, factor: float) -> None:
         block.register_forward_hook(scale)
 
 
-@pytest.mark.parametrize(("factor", "verdict"), [(1e-2, "vanishing"), (1, "healthy"), (1e2, "exploding")])
+@pytest.mark.parametrize(("factor", "verdict"), [(1e-2, "vanishing"), (1, "even"), (1e2, "exploding")])
 def test_a_run_says_it_in_one_word_and_warns_while_it_lasts(prepared, monkeypatch, factor, verdict):
     initialised = build.initialised_network
 
@@ -109,7 +163,7 @@ def test_a_run_says_it_in_one_word_and_warns_while_it_lasts(prepared, monkeypatc
         verdict, np.sign(summary["gradient_flow/decay_per_layer"])
     )
     log = (chosen.directory / "run.log").read_text()
-    if verdict == "healthy":
+    if verdict == "even":
         assert "gradient" not in log
     else:
         assert log.count(f"the gradient is {verdict} at step 19") == log.count("the gradient is") == 1
@@ -143,10 +197,10 @@ def test_the_first_steps_alone_and_an_outlier_raise_no_alarm(plain, caplog):
     net, measured = plain
     first = measured.layers.index("stage1.block1.conv1")
     warning = EarlyWarning(net, measured)
-    wild = np.sqrt(np.tile(measured.sizes, (LEAST - 1, 1)))
+    wild = 1e-2 * np.sqrt(np.tile(measured.sizes, (LEAST - 1, 1)))
     wild[:, first] *= 1e4
     warning.see(list(range(LEAST - 1)), wild)
-    calm = np.sqrt(np.tile(measured.sizes, (LEAST + 5, 1)))
+    calm = 1e-2 * np.sqrt(np.tile(measured.sizes, (LEAST + 5, 1)))
     calm[0, first] *= 1e5
     warning.see(list(range(LEAST - 1, 2 * LEAST + 4)), calm)
     assert caplog.messages == []
