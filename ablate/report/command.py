@@ -12,6 +12,7 @@ from ablate.errors import InputError
 from ablate.report import page, tables
 from ablate.report.contents import Contents, contents
 from ablate.study.comparison import Comparison, from_plan, from_results
+from ablate.study.goal import GOALS
 from ablate.study.pair import pair
 from ablate.study.results import find
 
@@ -90,24 +91,26 @@ def _made(options: argparse.Namespace) -> Contents:
         if len(paths) > 1 or options.compare:
             raise InputError(f"{files[0]}: a sweep file is reported alone, and --compare takes runs.")
         folder = [f"hydra.searchpath=[file://{options.config_dir.absolute()}]"] if options.config_dir else []
-        return contents(_of_file(files[0], [*folder, *overrides], options.metric, chosen))
+        return contents(_of_file(files[0], [*folder, *overrides], options.metric, chosen, options.goal))
     if overrides:
         raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
     results = find(paths or [RUNS])
     source = " ".join(map(str, paths or [RUNS]))
     if options.compare:
         first, second = options.compare
-        two = pair(results, first, second, options.metric)
+        two = pair(results, first, second, options.metric, options.goal)
         return contents(two.comparison, two)
-    return contents(from_results(results, source, options.metric, chosen))
+    return contents(from_results(results, source, options.metric, chosen, options.goal))
 
 
-def _of_file(path: Path, overrides: Sequence[str], metric: str, chosen: Mapping[str, str]) -> Comparison:
+def _of_file(
+    path: Path, overrides: Sequence[str], metric: str, chosen: Mapping[str, str], goal: str | None
+) -> Comparison:
     from ablate.study.sweep import Request, planned
     from ablate.study.sweep_file import SweepFile
 
     file = SweepFile.read(path)
-    return from_plan(planned(file, Request.of(overrides), check_data=False), file, metric, chosen)
+    return from_plan(planned(file, Request.of(overrides), check_data=False), file, metric, chosen, goal)
 
 
 def _pair(typed: str) -> tuple[str, str]:
@@ -129,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
     )
     parser.add_argument("--metric", default="test/acc", help="what to compare (%(default)s)")
+    parser.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
     parser.add_argument(
         "--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)"
     )

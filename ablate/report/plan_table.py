@@ -9,8 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.errors import nearest
 from ablate.report.closing import count
 from ablate.report.terminal import plain
+from ablate.study.goal import KNOWN, MAXIMIZE
 from ablate.study.plan import INVALID, OUTDATED, PlannedCell, named, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
@@ -54,6 +56,8 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
     difference = _unasked(cells)
     if difference:
         console.print(f"[yellow]{difference}[/yellow]")
+    for line in metric_lines(file, cells):
+        console.print(f"[yellow]{plain(line)}[/yellow]")
     if threads := threads_line(cells):
         console.print(threads)
 
@@ -72,6 +76,24 @@ def outdated_lines(cells: Sequence[PlannedCell]) -> list[str]:
     return [*lines, again] if lines else []
 
 
+def metric_lines(file: SweepFile, cells: Sequence[PlannedCell]) -> list[str]:
+    """What to know of the file's metric: that no run will have it, or that W&B's server would turn it round."""
+    if file.metric is None:
+        return []
+    name, lines = file.metric_name, []
+    few = max((cell.values["data"]["num_classes"] for cell in cells if cell.values), default=6) <= 5
+    if name not in KNOWN:
+        meant = nearest(name, list(KNOWN))
+        lines.append(f"metric {name}: no run has it, unless a callback of yours logs it.{meant}")
+    elif name.endswith("/acc_top5") and few:
+        lines.append(f"metric {name}: no run has it, as there are no more than five classes. Use {name[:-5]}.")
+    if file.metric.get("goal") is None and file.goal == MAXIMIZE:
+        lines.append(
+            f"metric {name}: more is better, but without a goal W&B's server minimises: write goal: {MAXIMIZE}."
+        )
+    return lines
+
+
 def threads_line(cells: Sequence[PlannedCell]) -> str | None:
     """What a sweep that does not say `threads` should know: whose results are not its cells', and what lies idle."""
     cores = len(os.sched_getaffinity(0))
@@ -88,11 +110,12 @@ def threads_line(cells: Sequence[PlannedCell]) -> str | None:
 
 
 def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
-    """The plan as plain values: `name`, `description`, `metric`, `cells`, and `counts` by status."""
+    """The plan as plain values: `name`, `description`, `metric`, `notes` on it, `cells`, and `counts` by status."""
     return {
         "name": file.name,
         "description": file.description,
         "metric": dict(file.metric) if file.metric else None,
+        "notes": metric_lines(file, cells),
         "counts": Counter(cell.status for cell in cells),
         "seconds_left": _seconds_left(cells),
         "cells": [

@@ -56,8 +56,9 @@ def sweep(arguments: list[str], planned: Callable[[], None] = lambda: None) -> i
     valid = [cell for cell in cells if cell.status != INVALID]
     left = engine.to_run(cells, options.retry_failed, options.rerun_outdated)
     print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
-    if threads := plan_table.threads_line(cells):
-        print(threads, flush=True)
+    for line in (*plan_table.metric_lines(file, cells), plan_table.threads_line(cells)):
+        if line:
+            print(bare(line), flush=True)
     code = DONE
     if left:
         place.make(left[0].directory.parent)

@@ -17,8 +17,9 @@ from ablate.report.plan_table import COLOURS, duration, outdated_lines, varying
 from ablate.report.terminal import plain
 from ablate.study.engines.pool import Job
 from ablate.study.engines.pool_worker import Outcome
+from ablate.study.goal import MAXIMIZE
 from ablate.study.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, word
-from ablate.study.record import RESULTS
+from ablate.study.record import RESULTS, metrics
 from ablate.study.sweep_file import SweepFile
 
 if TYPE_CHECKING:  # what shows a training's progress takes Lightning, which a plan does not
@@ -30,7 +31,7 @@ class SweepView:
 
     def __init__(self, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
         self._cells = {cell.fingerprint: cell for cell in cells}
-        self._metric = metric_of(file)
+        self._metric = file.metric_name
         self._varying = varying(cells)
         self._ended: Counter[str] = Counter()
         self._console = Console(highlight=False, soft_wrap=True)
@@ -104,14 +105,6 @@ class SweepView:
         return " ".join(f"{name}={word(assignment[name])}" for name in names if name in assignment)
 
 
-def _maximised(file: SweepFile) -> bool:
-    return file.metric is None or file.metric.get("goal") == "maximize"
-
-
-def metric_of(file: SweepFile) -> str:
-    return str((file.metric or {}).get("name") or "val/acc")
-
-
 def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequence[str]) -> None:
     """The cells in order of the sweep's metric, the best first; then what failed, and how to run that again.
 
@@ -120,8 +113,8 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 200
-    metric = metric_of(file)
-    best_first = -1 if _maximised(file) else 1
+    metric = file.metric_name
+    best_first = -1 if file.goal == MAXIMIZE else 1
     names = varying(cells)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in names:
@@ -170,5 +163,5 @@ def last(text: str | None) -> str:
 
 
 def _value(cell: PlannedCell, metric: str) -> float | None:
-    summary: Mapping[str, float | None] = cell.record["summary"] if cell.record and cell.status in RESULTS else {}
-    return summary.get(metric)
+    known: Mapping[str, float | None] = metrics(cell.record) if cell.record and cell.status in RESULTS else {}
+    return known.get(metric)

@@ -12,6 +12,7 @@ from ablate.errors import InputError, bare
 from ablate.study.confounds import confounds, outdated
 from ablate.study.effects import Effect, crossed
 from ablate.study.gaps import Levels
+from ablate.study.goal import MINIMIZE, goal_of
 from ablate.study.origin import Here
 from ablate.study.results import Result, at, defaults, distinct, identity, read, varied
 from ablate.study.statistics import LEVEL, variance_shares
@@ -52,7 +53,7 @@ class Comparison:
 
     @property
     def sign(self) -> int:
-        return -1 if self.goal == "minimize" else 1
+        return -1 if self.goal == MINIMIZE else 1
 
     @property
     def family(self) -> int:
@@ -98,7 +99,11 @@ class Comparison:
 
 
 def from_results(
-    results: Sequence[Result], source: str, metric: str = "test/acc", chosen: Mapping[str, str] | None = None
+    results: Sequence[Result],
+    source: str,
+    metric: str = "test/acc",
+    chosen: Mapping[str, str] | None = None,
+    goal: str | None = None,
 ) -> Comparison:
     """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults."""
     factors = varied(results)
@@ -128,11 +133,15 @@ def from_results(
             )
         )
     entries += _missing(entries)
-    return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why)
+    return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why, goal=goal)
 
 
 def from_plan(
-    cells: Sequence["PlannedCell"], file: "SweepFile", metric: str = "test/acc", chosen: Mapping[str, str] | None = None
+    cells: Sequence["PlannedCell"],
+    file: "SweepFile",
+    metric: str = "test/acc",
+    chosen: Mapping[str, str] | None = None,
+    goal: str | None = None,
 ) -> Comparison:
     """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
     keys = dict.fromkeys(key for cell in cells for key in cell.assignment if key != "seed")
@@ -162,7 +171,7 @@ def from_plan(
         chosen=chosen,
         why_baseline="the first value of every parameter",
         question=file.description or None,
-        goal=file.metric.get("goal") if file.metric and file.metric.get("name") == metric else None,
+        goal=goal or (file.goal if file.metric_name == metric else None),
     )
 
 
@@ -190,7 +199,7 @@ def compare(
 ) -> Comparison:
     """Group cells into variants and compare each with the baseline: each factor's first value, or the `chosen` one.
 
-    Raises InputError where no variant has the chosen values, or no run has the metric.
+    Raises InputError where no variant has the chosen values, no run has the metric, or nobody knows its goal.
     """
     factors = {key: list(values) for key, values in factors.items()}
     for key, typed in (chosen or {}).items():
@@ -217,7 +226,7 @@ def compare(
         question=question,
         source=source,
         metric=metric,
-        goal=goal or ("minimize" if metric.endswith("loss") or metric.startswith("cost/") else "maximize"),
+        goal=goal_of(metric, goal),
         factors=factors,
         variants=variants,
         why_baseline=f"chosen by --baseline {' '.join(f'{k}={v}' for k, v in chosen.items())}"

@@ -25,7 +25,7 @@ class Pair:
     metrics: list[tuple[str, Estimate, Estimate]]
 
 
-def pair(results: Sequence[Result], first: str, second: str, metric: str) -> Pair:
+def pair(results: Sequence[Result], first: str, second: str, metric: str, goal: str | None = None) -> Pair:
     """Compare `first`, the baseline, with `second`: each a run's directory or fingerprint, or values such as
     norm=none,shortcut=projection.
 
@@ -40,7 +40,7 @@ def pair(results: Sequence[Result], first: str, second: str, metric: str) -> Pai
             for name, (run,) in zip(names, sides, strict=True)
         ]
     else:
-        variants = [_variant(results, name, metric) for name in (first, second)]
+        variants = [_variant(results, name, metric, goal) for name in (first, second)]
         sides = [variant.results for variant in variants]
         a, b = (variant.assignment for variant in variants)
         apart = [key for key in a if identity(a[key]) != identity(b[key])]
@@ -56,7 +56,7 @@ def pair(results: Sequence[Result], first: str, second: str, metric: str) -> Pai
         raise InputError(f"--compare {first} {second}: {(first, second)[bool(sides[0])]} has not been run.")
     factors = {key: [names[0][key], names[1][key]] for key in names[0]}
     comparison = compare(
-        entries, factors, source=f"{first} and {second}", metric=metric, why_baseline="the first of the two"
+        entries, factors, source=f"{first} and {second}", metric=metric, why_baseline="the first of the two", goal=goal
     )
     for variant in comparison.variants:
         variant.label = " ".join(f"{key}={text(value)}" for key, value in variant.assignment.items())
@@ -73,10 +73,10 @@ def _run(results: Sequence[Result], name: str) -> Result | None:
     return found
 
 
-def _variant(results: Sequence[Result], name: str, metric: str) -> Variant:
+def _variant(results: Sequence[Result], name: str, metric: str, goal: str | None) -> Variant:
     if "=" not in name:
         raise InputError(f"--compare {name}: two runs, or two variants such as norm=none,shortcut=projection.")
-    variants = from_results(results, "", metric).variants
+    variants = from_results(results, "", metric, goal=goal).variants
     for part in name.split(","):
         key, _, value = part.partition("=")
         if key not in variants[0].assignment:

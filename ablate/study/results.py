@@ -43,7 +43,7 @@ class Result:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The summary, and what the run cost as cost/params, cost/macs and cost/seconds."""
-        return self.record["summary"] | {f"cost/{name}": number for name, number in self.record["cost"].items()}
+        return record.metrics(self.record)
 
     def value(self, key: str) -> Any:
         """The option of an axis, or the configuration's value at a dotted key; None where there is neither."""

@@ -12,6 +12,7 @@ from typing import Any
 from ablate.errors import InputError, nearest
 from ablate.study import yaml_file
 from ablate.study.distributions import check_parameter, draw
+from ablate.study.goal import goal_of
 from ablate.study.overrides import flattened
 
 _KEYS = (
@@ -37,7 +38,7 @@ class SweepFile:
     """A sweep file as it was read and found sound.
 
     description  the question, and what its sources found
-    metric       {name, goal}, or None; without a goal W&B minimises
+    metric       {name, goal}, or None; without a goal W&B minimises, and `goal` here is that of the metric
     method       grid or random
     parameters   dotted name -> its values in order, the baseline first; a distribution as W&B writes it
     run_cap      the most cells, or None
@@ -61,6 +62,8 @@ class SweepFile:
         metric = content.get("metric")
         if metric is not None and not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
             raise InputError(f"{path}: metric: {metric}: write metric: {{name: val/acc, goal: maximize}}.")
+        if metric is not None:
+            _check_goal(path, metric)
         _check_method(path, content)
         method = content["method"]
         if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
@@ -90,6 +93,16 @@ class SweepFile:
             parameters=parameters,
             run_cap=run_cap,
         )
+
+    @property
+    def metric_name(self) -> str:
+        """What the sweep goes by."""
+        return self.metric["name"] if self.metric else "val/acc"
+
+    @property
+    def goal(self) -> str:
+        """maximize or minimize."""
+        return goal_of(self.metric_name, (self.metric or {}).get("goal"))
 
     @property
     def baseline(self) -> dict[str, Any]:
@@ -156,6 +169,13 @@ def _check_twice(path: Path, parameters: Mapping[str, Any]) -> None:
             if key in said:
                 raise InputError(f"{path}: {key} is set twice, by {said[key]} and by {name}: keep one.")
             said[key] = name
+
+
+def _check_goal(path: Path, metric: Mapping[str, Any]) -> None:
+    try:
+        goal_of(metric["name"], metric.get("goal"))
+    except InputError as error:
+        raise InputError(f"{path}: metric: {error}") from error
 
 
 def _parameters(

@@ -1,0 +1,40 @@
+"""Which way is up: whether more of a metric is better, or less."""
+
+from ablate.errors import InputError, nearest
+
+MAXIMIZE, MINIMIZE = "maximize", "minimize"
+GOALS = (MAXIMIZE, MINIMIZE)
+
+# Every metric that a run has, but for what the user's callbacks log; None where neither more nor less is better.
+KNOWN: dict[str, str | None] = {
+    f"{split}/{name}": goal
+    for split in ("train", "val", "test")
+    for name, goal in (("loss", MINIMIZE), ("acc", MAXIMIZE), ("acc_top5", MAXIMIZE))
+} | {
+    "train/loss_step": MINIMIZE,
+    **{f"cost/{name}": MINIMIZE for name in ("params", "macs", "seconds")},
+    **dict.fromkeys(("lr", "gradient_flow/first_to_last", "gradient_flow/decay_per_layer", "gradient_flow/size")),
+}
+
+
+def goal_of(metric: str, given: str | None = None) -> str:
+    """maximize or minimize: the `given` one, else that of the table.
+
+    Raises InputError for a goal that is neither, and where the table has none.
+    """
+    if given is not None:
+        if given not in GOALS:
+            raise InputError(f"The goal of {metric} is {given}: write {MAXIMIZE} or {MINIMIZE}.{_meant(given)}")
+        return given
+    known = KNOWN.get(metric)
+    if known is None:
+        unknown = "" if metric in KNOWN else nearest(metric, list(KNOWN))
+        raise InputError(
+            f"{metric}: is more of it better, or less?{unknown} Add --goal {MAXIMIZE} or --goal {MINIMIZE} to a report,"
+            f" `metric: {{name: {metric}, goal: {MAXIMIZE}}}` to a sweep file."
+        )
+    return known
+
+
+def _meant(given: object) -> str:
+    return nearest(str(given).lower(), list(GOALS))
