@@ -45,8 +45,7 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
         rows.append(("gradient flow", plain(record["gradient_flow"]) + detail))
     rows.append(("run", plain(relative(directory))))
     rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
-    console.print(f"
-[bold]{plain(record['name'])}: {state}[/bold]")
+    console.print(f"\n[bold]{plain(record['name'])}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.
