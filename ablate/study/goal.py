@@ -6,14 +6,13 @@ MAXIMIZE, MINIMIZE = "maximize", "minimize"
 GOALS = (MAXIMIZE, MINIMIZE)
 
 # Every metric that a run has, but for what the user's callbacks log; None where neither more nor less is better.
+_NEITHER = ("lr", "gradient_flow/first_to_last", "gradient_flow/decay_per_layer", "gradient_flow/size")
 KNOWN: dict[str, str | None] = {
-    f"{split}/{name}": goal
-    for split in ("train", "val", "test")
-    for name, goal in (("loss", MINIMIZE), ("acc", MAXIMIZE), ("acc_top5", MAXIMIZE))
-} | {
+    **{f"{split}/{name}": MAXIMIZE for split in ("train", "val", "test") for name in ("acc", "acc_top5")},
+    **{f"{split}/loss": MINIMIZE for split in ("train", "val", "test")},
     "train/loss_step": MINIMIZE,
     **{f"cost/{name}": MINIMIZE for name in ("params", "macs", "seconds")},
-    **dict.fromkeys(("lr", "gradient_flow/first_to_last", "gradient_flow/decay_per_layer", "gradient_flow/size")),
+    **{name: None for name in _NEITHER},
 }
 
 
