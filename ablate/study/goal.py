@@ -12,7 +12,7 @@ KNOWN: dict[str, str | None] = {
     **{f"{split}/loss": MINIMIZE for split in ("train", "val", "test")},
     "train/loss_step": MINIMIZE,
     **{f"cost/{name}": MINIMIZE for name in ("params", "macs", "seconds")},
-    **{name: None for name in _NEITHER},
+    **dict.fromkeys(_NEITHER),
 }
 
 
