@@ -60,7 +60,7 @@ REFUSED = {
     "data.image_size=-8": r"data\.image_size=-8: it must not be below 1",
     "data.num_classes=0": r"data\.num_classes=0: it must not be below 1",
     "data.mean=[grey]": r"a list of numbers is expected",
-    "~schedule": r"^schedule is missing",
+    "~init": r"^init is missing",
     "~checkpoint": r"^checkpoint is missing",
     "~trainer.devices": r"^trainer\.devices is missing",
     "~stem.stride": r"^stem\.stride is missing: ablate\.design\.stem\.conv_stem needs it",
@@ -130,7 +130,7 @@ def test_names_are_words_as_they_were_typed(prepared):
 
 
 def test_a_key_to_which_an_interpolation_refers_is_read(prepared):
-    assert prepared("+width=4", "model.widths=[4,8,${width}]").cfg.model.widths == [4, 8, 4]
+    assert prepared("+width=9", "model.widths=[4,8,${width}]").cfg.model.widths == [4, 8, 9]
 
 
 @pytest.mark.parametrize("tag", ["a", "", "x" * 64, "x" * 65])
