@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from ablate.errors import InputError
-from ablate.report import answer, plan_table
+from ablate.report import plan_table
+from ablate.report.notes import notes
 from ablate.study import cell, record
 from ablate.study.comparison import from_results
 from ablate.study.engines.pool import Job, Pool
@@ -264,12 +265,12 @@ def test_records_of_before_are_taken_as_they_are(lab, monkeypatch):
 def test_a_report_warns_of_what_is_outdated(lab):
     cell.run(lab.cell())
     fresh = from_results(find([lab.folder / "runs"]), "runs")
-    assert fresh.baseline.confounds == [] and not any("utdated" in note for note in answer.notes(fresh))
+    assert fresh.baseline.confounds == [] and not any("utdated" in note for note in notes(fresh))
     forget_modules()
     edit_forward(lab)
     compared = from_results(find([lab.folder / "runs"]), "runs")
     assert compared.baseline.confounds == ["outdated, seed 0: their_lab/nets.py changed since"]
-    assert any(note.startswith("Outdated: their_lab/nets.py changed since 1 run") for note in answer.notes(compared))
+    assert any(note.startswith("Outdated: their_lab/nets.py changed since 1 run") for note in notes(compared))
 
 
 def write_idx(folder: Path, first: int) -> None:

@@ -139,7 +139,8 @@ class Pool:
     def _ended_elsewhere(self, job: Job) -> str | None:
         """The status of a result that another sweep has made since this one began, as two with rerun=true do."""
         known = record.read(job.directory) or {}
-        return known["status"] if known.get("status") in record.RESULTS and known["ended"] > self._began else None
+        ended = known.get("status") in record.RESULTS and str(known.get("ended") or "") > self._began
+        return str(known["status"]) if ended else None
 
     def _hear(self, slot: "_Slot", job: Job, message: Any) -> None:
         """What a worker says of its job; None is what a dead one says."""
