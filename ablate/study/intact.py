@@ -13,6 +13,7 @@ from ablate.study.lease import DAMAGED, Claim
 # In a run's directory: what is a file, and what a folder.
 FILES = ("run.json", "config.yaml", "metrics.parquet", "gradient_norms.parquet", "run.log")
 FOLDERS = ("checkpoints", "parts", "gradient_flow", "wandb", ".hydra")
+FLAT = ("checkpoints", "parts", "gradient_flow", ".hydra")  # folders of files only
 HISTORY = ("metrics.parquet", "gradient_norms.parquet")
 
 
@@ -71,6 +72,13 @@ def misplaced(directory: Path) -> list[Path]:
     return [
         *(path for name in FILES if (path := directory / name).is_dir()),
         *(path for name in FOLDERS if (path := directory / name).exists() and not path.is_dir()),
+        *(
+            path
+            for name in FLAT
+            if (directory / name).is_dir()
+            for path in (directory / name).iterdir()
+            if path.is_dir()
+        ),
     ]
 
 

@@ -197,6 +197,7 @@ def _end(path: Path, directory: Path) -> None:
 def _rescue(path: Path, directory: Path) -> None:
     """Keep what the holder of a claim was setting aside when it ended."""
     for leaving in path.glob(f"desk-*/{ASIDE}/*") if path.is_dir() else ():
+        (directory.parent / REPLACED).mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # its holder, awake, was faster
             put(leaving, directory.parent / REPLACED / leaving.name)
 

@@ -89,7 +89,8 @@ class Desk:
             for made in (waiting.parent, waiting):  # one by one, lest a desk that is gone be made again
                 made.mkdir(exist_ok=True)
             for path in paths:
-                path.rename(waiting / path.name)
+                put(path, waiting / path.name)
+            folder.parent.mkdir(exist_ok=True)
             return put(waiting, folder)
 
     @contextmanager
@@ -102,13 +103,13 @@ class Desk:
 
 
 def put(folder: Path, target: Path) -> Path:
-    """Move a folder to `target`, or to target-2, target-3, … where that exists; return where it is now."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Move a file or folder to `target`, or to target-2, target-3, … where that exists; return where it is now."""
     number = 1
     while True:
         free = target if number == 1 else target.with_name(f"{target.name}-{number}")
         try:
-            return folder.rename(free)
+            if not os.path.lexists(free):
+                return folder.rename(free)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
