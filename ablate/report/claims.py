@@ -19,7 +19,6 @@ lies within the 95% interval, or, where every run costs the same, is what the ra
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,11 +49,8 @@ class Answer:
     verdict: str
 
 
-def show(arguments: Sequence[str]) -> None:
-    """`FILE.yaml`: its claims and their answers as a markdown table. Raises InputError."""
-    if len(arguments) != 1:
-        raise InputError("python -m ablate claims FILE.yaml: give one file of claims.")
-    path = Path(arguments[0])
+def show(path: Path) -> None:
+    """The claims of a file and their answers as a markdown table. Raises InputError."""
     lines = ["| claim | source | its number | ours, 95% CI | |", "|---|---|---|---|---|"]
     for claim in read(path):
         found = answer(claim, path.parent)

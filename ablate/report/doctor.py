@@ -1,6 +1,5 @@
-"""`python -m ablate doctor`: what of the stored runs is whole, what goes on, what is lost."""
+"""What of the stored runs is whole, what can be resumed, what is lost: as a list."""
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,25 +10,17 @@ from rich.console import Console
 from ablate.report.terminal import plain
 from ablate.study.examination import LOST, RESUMABLE, RUNNING, WHOLE, Finding, examined
 
-DONE, FAILURE = 0, 1
 COLOURS = {WHOLE: "green", RUNNING: "cyan", RESUMABLE: "yellow", LOST: "red"}
 
 
-def doctor(arguments: Sequence[str]) -> int:
-    """List the runs. Returns the exit code: 1 where something is lost and has not been set aside. Raises InputError."""
-    parser = argparse.ArgumentParser(prog="ablate doctor", description="What of the stored runs is whole.")
-    parser.add_argument("runs", nargs="*", type=Path, help="run directories and folders of them (runs)")
-    parser.add_argument(
-        "--repair", action="store_true", help="tidy up, and set aside what is lost, so that the same command trains it"
-    )
-    parser.add_argument("--json", action="store_true", help="print the list as JSON")
-    options = parser.parse_args(arguments)
-    found = examined(options.runs or [Path("runs")], options.repair)
-    if options.json:
+def show(folders: Sequence[Path], repair: bool, as_json: bool = False) -> bool:
+    """List the runs in `folders`. Returns whether something is lost that has not been set aside. Raises InputError."""
+    found = examined(folders, repair)
+    if as_json:
         print(json.dumps([_data(finding) for finding in found], indent=1))
     else:
         _show(found)
-    return FAILURE if any(finding.state == LOST and not finding.repaired for finding in found) else DONE
+    return any(finding.state == LOST and not finding.repaired for finding in found)
 
 
 def _data(finding: Finding) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Finished runs' gradient flow, side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,17 @@ from ablate.study import record
 from ablate.training.flow_pictures import Picture, heat_maps, picture, recorded
 
 
-def write(arguments: list[str]) -> None:
-    """`RUN … FILE.png`: one file with the heat maps of all runs, which share colours and an axis of depth.
+def write(runs: Sequence[Path], out: Path) -> None:
+    """One picture file with the heat maps of all `runs`, which share colours and an axis of depth.
 
     Raises InputError for what is no run's directory, or has no gradient norms, and for a file in no folder.
     """
-    *runs, out = arguments or [""]
-    if not runs or not out.endswith(".png"):
-        raise InputError(f"python -m ablate flow {' '.join(arguments)}: give directories of runs and then FILE.png.")
-    if not Path(out).parent.is_dir():
-        raise InputError(f"{out}: there is no folder {Path(out).parent}: make it first.")
-    records = [_record(Path(run)) for run in runs]
-    pictures = {title: _picture(Path(run)) for title, run in zip(_titles(records), runs, strict=True)}
+    if out.suffix != ".png":
+        raise InputError(f"flow {' '.join(map(str, [*runs, out]))}: give directories of runs and then FILE.png.")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: there is no folder {out.parent}: make it first.")
+    records = [_record(run) for run in runs]
+    pictures = {title: _picture(run) for title, run in zip(_titles(records), runs, strict=True)}
     heat_maps(pictures, norms=False).savefig(out, dpi=80, pil_kwargs={"optimize": True})
     print(out)
 

@@ -1,6 +1,5 @@
 """`python -m ablate simulate`: what verdicts promise, and what holds under which noise, as a table."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,27 +22,28 @@ HEADS = {
 }
 
 
-def show(arguments: Sequence[str]) -> None:
+def show(words: Sequence[str], sweeps: int, as_json: bool = False) -> None:
     """Print two tables in markdown, of equal designs and of one that differs, each line as soon as it is known.
+
+    words   only the rows whose name holds one of these; without any, all
 
     Raises InputError for a word that no row has, and for less than one sweep.
     """
-    options = _parser().parse_args(arguments)
-    if options.sweeps < 1:
-        raise InputError(f"--sweeps {options.sweeps}: one sweep at least.")
-    for word in options.noise:
+    if sweeps < 1:
+        raise InputError(f"--sweeps {sweeps}: one sweep at least.")
+    for word in words:
         if not any(word in name for name in (*EQUAL, *ONE_DIFFERS)):
             raise InputError(f"simulate {word}: no row has that. Rows: {'; '.join((*EQUAL, *ONE_DIFFERS))}.")
-    chosen = [name for name in (*EQUAL, *ONE_DIFFERS) if any(word in name for word in options.noise or [""])]
-    if options.json:
-        print(json.dumps([asdict(row) for row in simulate(options.sweeps, chosen)], indent=1))
+    chosen = [name for name in (*EQUAL, *ONE_DIFFERS) if any(word in name for word in words or [""])]
+    if as_json:
+        print(json.dumps([asdict(row) for row in simulate(sweeps, chosen)], indent=1))
         return
     for kind, names in (("equal", EQUAL), ("differs", ONE_DIFFERS)):
         wanted = [name for name in chosen if name in names]
         if wanted:
             print(_line(HEADS[kind]))
             print(_line(["---", "---", *["---:"] * (len(HEADS[kind]) - 2)]))
-        for row in simulate(options.sweeps, wanted):
+        for row in simulate(sweeps, wanted):
             print(_line(_cells(row)), flush=True)
         if wanted:
             print()
@@ -58,11 +58,3 @@ def _cells(row: Row) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ablate simulate", description=__doc__)
-    parser.add_argument("noise", nargs="*", help="only the rows whose name holds one of these words")
-    parser.add_argument("--sweeps", type=int, default=1000, metavar="N", help="simulated for each row (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="all numbers instead of the tables")
-    return parser

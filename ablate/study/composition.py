@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -16,13 +15,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ablate.errors import InputError, WrongNameError
+from ablate.paths import CONF
 from ablate.study.fingerprint import NOT_HASHED
 from ablate.training.rules import is_too_long
 from ablate.training.schema import WORDS, check_keys
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-# In a wheel the configuration lies inside the package, in a checkout beside it.
-CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 
 
 @dataclass(frozen=True)

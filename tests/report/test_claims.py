@@ -9,8 +9,8 @@ from scipy import stats
 
 from ablate.errors import InputError
 from ablate.report import claims
-from ablate.report.command import write
 from ablate.report.contents import contents
+from ablate.report.folder import write
 
 CLAIM = {"claim": "Norm helps.", "source": "A paper", "number": "a lot", "report": "norm", "variant": "norm=none"}
 WITH = [0.90, 0.91, 0.89, 0.92]
@@ -130,12 +130,12 @@ def test_wrong_claims_are_refused(report, tmp_path, change, said):
     report(WITHOUT)
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM | change]))
     with pytest.raises(InputError, match=said):
-        claims.show([str(tmp_path / "claims.yaml")])
+        claims.show(tmp_path / "claims.yaml")
 
 
 def test_the_table(report, tmp_path, capsys):
     report(WITHOUT)
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM | {"expected": "worse"}]))
-    claims.show([str(tmp_path / "claims.yaml")])
+    claims.show(tmp_path / "claims.yaml")
     *_, row = capsys.readouterr().out.splitlines()
     assert row.startswith("| Norm helps. | [A paper](") and row.endswith("| **agrees** |")

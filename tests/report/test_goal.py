@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ablate.__main__ import called
 from ablate.errors import InputError
-from ablate.report import claims, sweep_command
-from ablate.report.command import report
+from ablate.report import claims
 from ablate.report.sweep_view import show_result
 from ablate.study import cell, goal
 from ablate.study.commandline import guarded, register_resolvers
@@ -70,7 +70,7 @@ def test_a_metric_that_nobody_knows_needs_a_goal_and_is_remarked_on(capsys):
     with pytest.raises(InputError, match=r"^file\.yaml: metric: val_acc: is more.*Did you mean val/acc\?.*goal: max"):
         sweep_file({"name": "val_acc"})
     sweep_file({"name": "val_acc", "goal": "maximize"}, seeds=1)
-    assert guarded(sweep_command.plan, ["file.yaml", *TYPED]) == 0
+    assert guarded(called, "plan", ["file.yaml", *TYPED]) == 0
     assert "metric val_acc: no run has it, unless a callback of yours logs it. Did you mean val/acc?" in (
         capsys.readouterr().out
     )
@@ -89,7 +89,7 @@ def test_a_metric_that_nobody_knows_needs_a_goal_and_is_remarked_on(capsys):
 def test_a_plan_says_what_a_server_would_make_of_the_metric(capsys, metric, says):
     sweep_file(metric, seeds=1)
     classes = ["data=cifar10", "data.num_classes=5"] if metric and "top5" in metric["name"] else []
-    sweep_command.plan(["file.yaml", *TYPED, *classes])
+    called("plan", ["file.yaml", *TYPED, *classes])
     assert [line.startswith(says) for line in capsys.readouterr().out.splitlines() if line.startswith("metric")] == (
         [True] if says else []
     )
@@ -125,7 +125,7 @@ def test_sweep_report_and_claims_agree_on_which_way_is_up(simulate, tmp_path, ca
     rates = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:3] in ("0.1", "0.2")]
     assert rates[0] == ("0.2" if verdict == "better" else "0.1") and rates == sorted(rates, reverse=rates[0] == "0.2")
 
-    report(["file.yaml", *typed, "--metric", metric, "--out", "rep"])
+    called("report", ["file.yaml", *typed, "--metric", metric, "--out", "rep"])
     known = json.loads(Path("rep/comparison.json").read_text())
     assert known["goal"] == file.goal and f" {verdict} " in Path("rep/table.md").read_text()
     claim = {"claim": "c", "source": "s", "number": "n", "report": "rep", "variant": "optimizer.lr=0.2"}
@@ -133,8 +133,8 @@ def test_sweep_report_and_claims_agree_on_which_way_is_up(simulate, tmp_path, ca
 
     runs = ["runs", "--metric", metric, "--baseline", "optimizer.lr=0.1", "--out", "rep", "--json"]
     if given:
-        report([*runs, "--goal", given])
-    assert guarded(report, runs) == (2 if metric not in goal.KNOWN or metric == "lr" else 0)
+        called("report", [*runs, "--goal", given])
+    assert guarded(called, "report", runs) == (2 if metric not in goal.KNOWN or metric == "lr" else 0)
 
 
 def test_an_old_reports_misspelt_goal_is_refused_where_a_claim_is_held_against_it():

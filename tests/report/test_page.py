@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ablate.__main__ import called
 from ablate.errors import InputError
-from ablate.report.command import MARKER, report
+from ablate.report.folder import MARKER
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs the packages chromium and chromium-driver")
@@ -62,7 +63,7 @@ def page(tmp_path_factory, simulate):
                     **outcome,
                     **error,
                 )
-    report([str(folder / "runs"), "--out", str(folder / "report")])
+    called("report", [str(folder / "runs"), "--out", str(folder / "report")])
     return folder / "report" / "index.html"
 
 
@@ -213,7 +214,7 @@ def test_figures_of_an_earlier_report_go(page, capsys):
     left_over.write_text("<svg/>")
     with (page.parent / MARKER).open("a") as made:
         made.write("figures/old.svg\n")
-    report([str(page.parent.parent / "runs"), "--out", str(page.parent), "--json"])
+    called("report", [str(page.parent.parent / "runs"), "--out", str(page.parent), "--json"])
     assert not left_over.exists()
     assert json.loads(capsys.readouterr().out) == json.loads((page.parent / "comparison.json").read_text())
 
@@ -232,7 +233,7 @@ def test_wrong_input_is_said(run, tmp_path, monkeypatch, arguments, said):
     run({"norm": "none"}, 0, 0.8, history=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=said):
-        report(arguments)
+        called("report", arguments)
 
 
 def test_the_command_prints_the_answer_and_the_table(run, tmp_path):
@@ -267,7 +268,7 @@ def test_the_command_prints_the_answer_and_the_table(run, tmp_path):
 def test_a_page_is_bounded_however_many_variants(run, tmp_path, capsys):
     for i in range(230):
         run({"optimizer.lr": 0.05 + i / 1000}, 0, 0.5 + i / 1000, history=i < 20, epochs=2, steps=4, layers=4)
-    report([str(tmp_path / "runs"), "--out", str(tmp_path / "report")])
+    called("report", [str(tmp_path / "runs"), "--out", str(tmp_path / "report")])
     page = (tmp_path / "report" / "index.html").read_text()
     assert page.count('id="variant-') == 200
     assert "the other 30 are in comparison.json" in page

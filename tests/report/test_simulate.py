@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from ablate.__main__ import called
 from ablate.errors import InputError
-from ablate.report import simulate
 from ablate.study import simulation
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "statistics.md").read_text()
 
 
 def printed(arguments, capsys):
-    simulate.show(arguments)
+    called("simulate", arguments)
     return capsys.readouterr().out
 
 
@@ -43,4 +43,4 @@ def test_every_noise_is_in_the_document():
 @pytest.mark.parametrize(("arguments", "said"), [(["cauchy"], "no row has that"), (["--sweeps", "0"], "at least")])
 def test_wrong_words_are_refused(arguments, said):
     with pytest.raises(InputError, match=said):
-        simulate.show(arguments)
+        called("simulate", arguments)

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ablate.__main__ import called
 from ablate.errors import InputError
-from ablate.report import closing, command, flow, tables
-from ablate.report.command import MARKER
+from ablate.report import closing, tables
+from ablate.report.contents import contents
+from ablate.report.folder import MARKER
 from ablate.report.terminal import plain
 from ablate.study import cell, record
 from ablate.study.comparison import from_results
@@ -30,7 +32,7 @@ def two(run):
 
 def reported(tmp_path: Path, *arguments: str) -> dict:
     """comparison.json of a report of everything in `runs`."""
-    command.report([*(arguments or [str(tmp_path / "runs")]), "--out", str(tmp_path / "report")])
+    called("report", [*(arguments or [str(tmp_path / "runs")]), "--out", str(tmp_path / "report")])
     return json.loads((tmp_path / "report" / "comparison.json").read_text())
 
 
@@ -140,7 +142,7 @@ def test_what_comes_from_files_reaches_the_terminal_escaped(run, tmp_path, capsy
     results = find([tmp_path / "runs"])
     for result in results:
         result.record["choices"]["norm"] += EVIL
-    tables.show(command.contents(from_results(results, EVIL)), EVIL)
+    tables.show(contents(from_results(results, EVIL)), EVIL)
     known = results[0].record | {"gradient_flow": EVIL, "gradient_norms": {EVIL: 1.0}, "name": EVIL}
     known["summary"] = known["summary"] | {"gradient_flow/first_to_last": None}
     closing.show(known, tmp_path, trained=False)
@@ -161,9 +163,9 @@ def test_flow_and_report_instantiate_nothing(prepared, tmp_path, target):
     for part in ("norm", "block", "stem", "shortcut", "model"):
         config[part] = {"_target_": target, first: f"touch {trace}"}
     (chosen.directory / "config.yaml").write_text(yaml.safe_dump(config))
-    flow.write([str(chosen.directory), str(tmp_path / "out.png")])
+    called("flow", [str(chosen.directory), str(tmp_path / "out.png")])
     assert (tmp_path / "out.png").stat().st_size > 10_000
-    command.report([str(chosen.directory), "--out", str(tmp_path / "report")])
+    called("report", [str(chosen.directory), "--out", str(tmp_path / "report")])
     assert not trace.exists()
 
 

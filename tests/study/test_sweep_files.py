@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from ablate.__main__ import called
 from ablate.errors import InputError
-from ablate.report import sweep_command
 from ablate.study.commandline import guarded, register_resolvers
 from ablate.study.plan import plan
 from ablate.study.sweep_file import SweepFile
@@ -76,6 +76,6 @@ def test_a_folder_of_options_may_have_any_name(tmp_path, monkeypatch, capsys, fo
     (tmp_path / folder / "activation").mkdir(parents=True)
     (tmp_path / folder / "activation" / "mine.yaml").write_text("{_target_: torch.nn.ELU, _partial_: true}")
     (tmp_path / "sweep.yaml").write_text(f"{GRID}  activation: {{value: mine}}\n")
-    assert guarded(sweep_command.plan, ["sweep.yaml", "--config-dir", folder, "trainer=cpu", "--json"]) == 0
+    assert guarded(called, "plan", ["sweep.yaml", "--config-dir", folder, "trainer=cpu", "--json"]) == 0
     assert '"to do": 2' in capsys.readouterr().out
-    assert guarded(sweep_command.plan, ["sweep.yaml", "--config-dir", "nowhere"]) == 2
+    assert guarded(called, "plan", ["sweep.yaml", "--config-dir", "nowhere"]) == 2

@@ -12,8 +12,8 @@ from pytorch_lightning import Callback
 from wandb.errors import UsageError
 from wandb.sdk.wandb_settings import Settings
 
+from ablate.__main__ import called
 from ablate.errors import InputError
-from ablate.report import sweep_command
 from ablate.study import cell
 from ablate.study.commandline import explained, guarded, register_resolvers
 from ablate.training.tracking import short
@@ -106,12 +106,12 @@ def test_refused_before_anything_is_written(prepared, tmp_path, overrides):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [sweep_command.plan, sweep_command.sweep])
+@pytest.mark.parametrize("command", ["plan", "sweep"])
 def test_an_axis_that_is_null_in_a_sweep_file_is_refused_with_one_message(tmp_path, monkeypatch, capsys, command):
     register_resolvers()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "null.yaml").write_text("{method: grid, parameters: {seed: {value: 0}, norm: {values: [none, null]}}}")
-    assert guarded(command, ["null.yaml", "tracking=disabled"]) == 2
+    assert guarded(called, command, ["null.yaml", "tracking=disabled"]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("ablate: An axis takes the name of an option: null,")
     assert [path.name for path in tmp_path.iterdir()] == ["null.yaml"]

@@ -8,12 +8,14 @@ import gc
 import os
 import signal
 
+from ablate.garbage import collect_rarely
+
 # Waiting threads that spin slow down all other workers. Read when torch is imported.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.setpgid(0, 0)  # signals to the sweep's process group are for the sweep, which tells its workers
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the sweep and all workers have; those listen themselves
 
-gc.disable()  # as in ablate.__main__
+collect_rarely()
 import matplotlib.backends.backend_agg  # noqa: E402, F401
 import matplotlib.figure  # noqa: E402, F401
 import sklearn.datasets  # noqa: E402, F401
@@ -21,5 +23,4 @@ from wandb.apis import public  # noqa: E402, F401
 
 from ablate.study import cell, commandline  # noqa: E402, F401
 
-gc.freeze()
-gc.enable()
+gc.freeze()  # to look through it would copy the memory that workers share

@@ -1,0 +1,29 @@
+"""List every cell of a sweep file: done, to do, invalid and why, and what it costs. Nothing is trained.
+
+ablate plan sweeps/quick.yaml
+"""
+
+import argparse
+
+from ablate.commands import of_sweep_file
+from ablate.report import plan_table
+from ablate.study import commandline
+from ablate.study import sweep as engine
+from ablate.study.estimate import estimate
+from ablate.study.origin import Here
+from ablate.study.plan import INVALID
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    of_sweep_file.add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--all", action="store_true", help=f"show more than {plan_table.SHOWN} cells")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the cells of a sweep file. Returns the exit code: 2 where none of them is valid."""
+    file, request = of_sweep_file.read(options)
+    cells = engine.planned(file, request, check_data=False, here=Here())
+    estimate(cells, measure=not request.elsewhere)
+    plan_table.show(file, cells, as_json=options.json, every=options.all)
+    return commandline.WRONG_INPUT if all(cell.status == INVALID for cell in cells) else commandline.DONE

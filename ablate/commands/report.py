@@ -1,0 +1,101 @@
+"""Compare runs: which choice mattered, and how sure that is. Writes a page, tables and figures.
+
+ablate report sweeps/quick.yaml
+ablate report runs --baseline norm=batch
+"""
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ablate.commands import of_sweep_file
+from ablate.errors import InputError
+from ablate.report import tables
+from ablate.report.contents import Contents, contents
+from ablate.report.folder import write
+from ablate.study.comparison import Comparison, from_plan, from_results
+from ablate.study.goal import GOALS
+from ablate.study.pair import pair
+from ablate.study.results import find
+
+RUNS = Path("runs")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="FILE or RUNS",
+        help="a sweep file, and what it was run with, or run directories and folders of them (runs)",
+    )
+    parser.add_argument(
+        "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
+    )
+    parser.add_argument("--metric", default="test/acc", help="what to compare (%(default)s)")
+    parser.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
+    parser.add_argument(
+        "--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)"
+    )
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="only two of them: runs, or variants such as norm=none"
+    )
+    parser.add_argument("--config-dir", "-cd", type=Path, help="the folder of your own options that the sweep ran with")
+    parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
+    parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read the runs, and write the page and its companions. Raises InputError."""
+    made = _made(options)
+    write(made, options.out)
+    if options.json:
+        print((options.out / "comparison.json").read_text(encoding="utf-8"), end="")
+    else:
+        tables.show(made, str(options.out / "index.html"))
+    if options.wandb:
+        from ablate.report import wandb_report
+
+        print("\n".join(wandb_report.publish(made)), file=sys.stderr)
+    if options.open:
+        webbrowser.open((options.out / "index.html").absolute().as_uri())
+
+
+def _made(options: argparse.Namespace) -> Contents:
+    chosen = dict(_pair(typed) for group in options.baseline for typed in group)
+    paths = [Path(what) for what in options.what if "=" not in what or Path(what).exists()]
+    overrides = [what for what in options.what if Path(what) not in paths]
+    files = [path for path in paths if path.is_file() or path.suffix in (".yaml", ".yml")]
+    if files:
+        if len(paths) > 1 or options.compare:
+            raise InputError(f"{files[0]}: a sweep file is reported alone, and --compare takes runs.")
+        folder = of_sweep_file.folder(options.config_dir)
+        return contents(_of_file(files[0], [*folder, *overrides], options.metric, chosen, options.goal))
+    if overrides:
+        raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
+    results = find(paths or [RUNS])
+    source = " ".join(map(str, paths or [RUNS]))
+    if options.compare:
+        first, second = options.compare
+        two = pair(results, first, second, options.metric, options.goal)
+        return contents(two.comparison, two)
+    return contents(from_results(results, source, options.metric, chosen, options.goal))
+
+
+def _of_file(
+    path: Path, overrides: Sequence[str], metric: str, chosen: Mapping[str, str], goal: str | None
+) -> Comparison:
+    from ablate.study.sweep import Request, planned
+    from ablate.study.sweep_file import SweepFile
+
+    file = SweepFile.read(path)
+    return from_plan(planned(file, Request.of(overrides), check_data=False), file, metric, chosen, goal)
+
+
+def _pair(typed: str) -> tuple[str, str]:
+    key, equals, value = typed.partition("=")
+    if not equals:
+        raise InputError(f"--baseline {typed}: key=value is expected, such as norm=batch.")
+    return key, value

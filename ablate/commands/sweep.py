@@ -1,0 +1,58 @@
+"""Run the cells of a sweep file that have no result yet. The same command goes on after an interruption.
+
+ablate sweep sweeps/quick.yaml
+"""
+
+import argparse
+import sys
+from contextlib import nullcontext
+
+from ablate.commands import of_sweep_file
+from ablate.errors import bare
+from ablate.report import plan_table, sweep_view
+from ablate.study import place
+from ablate.study import sweep as engine
+from ablate.study.commandline import DONE, FAILED, WRONG_INPUT
+from ablate.study.engines import pool
+from ablate.study.origin import Here
+from ablate.study.plan import INVALID
+from ablate.study.record import RESULTS
+from ablate.training.interrupt import Interrupted
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    of_sweep_file.add_arguments(parser)
+    parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
+    parser.add_argument(
+        "--rerun-outdated", action="store_true", help="train the cells again whose code or data changed, and no others"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what is left to do. Returns the exit code: 1 where a cell is left without a result."""
+    file, request = of_sweep_file.read(options)
+    if request.in_pool:
+        pool.prepare()
+    cells = engine.planned(file, request, check_data=not request.elsewhere, here=Here())
+    if all(cell.status == INVALID for cell in cells):
+        plan_table.show(file, cells, as_json=False, every=False)
+        return WRONG_INPUT
+    valid = [cell for cell in cells if cell.status != INVALID]
+    left = engine.to_run(cells, options.retry_failed, options.rerun_outdated)
+    print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
+    for line in (*plan_table.metric_lines(file, cells), plan_table.threads_line(cells)):
+        if line:
+            print(bare(line), flush=True)
+    code = DONE
+    if left:
+        place.make(left[0].directory.parent)
+    try:
+        view = sweep_view.SweepView(file, left)
+        with view if request.in_pool else nullcontext():  # the others show their runs themselves
+            engine.sweep(left, request, view)
+    except (pool.Stopped, Interrupted) as stop:
+        code = 128 + stop.signum
+    except KeyboardInterrupt:
+        code = 130
+    sweep_view.show_result(file, cells, sys.argv[2:])
+    return code or (DONE if all(cell.status in RESULTS for cell in valid) else FAILED)

@@ -1,0 +1,8 @@
+"""Where the project's own files lie."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+# The configuration: in a wheel inside the package, in a checkout beside it.
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
