@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ablate.study.series import COLUMNS, ROWS, curve, gradients
-from ablate.training.history import SCHEMAS, _write
+from ablate.training.history import SCHEMAS
 
 BATCH = {"norm": "batch"}
 
@@ -27,6 +27,7 @@ def test_curves_are_means_with_bands_and_lost_ones_apart(run, compared):
 def write_norms(directory: Path, steps: int, layers: dict[str, float], value) -> None:
     """value(step, depth) for every step and layer; a row group for every 10 steps."""
     import pyarrow as pa
+import pyarrow.parquet as pq
 
     schema = SCHEMAS["gradient_norms"]
     tables = []
@@ -35,7 +36,9 @@ def write_norms(directory: Path, steps: int, layers: dict[str, float], value) ->
         columns = dict(zip(("step", "layer", "depth", "norm"), zip(*rows, strict=True), strict=True))
         plain = {f.name: pa.array(columns[f.name]) if f.name in columns else pa.nulls(len(rows)) for f in schema}
         tables.append(pa.table(plain).cast(schema))
-    _write(directory / "gradient_norms.parquet", tables, schema)
+    with pq.ParquetWriter(directory / "gradient_norms.parquet", schema) as writer:
+        for table in tables:
+            writer.write_table(table)
 
 
 def test_gradients_are_geometric_means_on_a_shared_depth(run, compared):
