@@ -16,7 +16,7 @@ def usable() -> int:
     profile, and the number of threads is part of a result, which `threads=` says.
     """
     cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, math.floor(_quota())))
+    return max(1, math.floor(min(cores, _quota())))
 
 
 def _quota() -> float:
