@@ -1,7 +1,6 @@
 """A plan on the terminal, and as JSON."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +10,13 @@ from rich.table import Table
 
 from ablate.errors import nearest
 from ablate.report.closing import count
+from ablate.report.narrow import fitted
 from ablate.report.terminal import plain
 from ablate.study.goal import KNOWN, MAXIMIZE
 from ablate.study.plan import INVALID, OUTDATED, PlannedCell, named, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
+from ablate.training import processors
 
 SHOWN = 60  # rows; more only on request
 COLOURS = {
@@ -39,7 +40,7 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
         console.print(f"\n[bold]{plain(file.name)}[/bold]  {plain(file.description)}")
     shown = list(cells) if every else list(cells)[:SHOWN]
     console.print()
-    console.print(_table(cells, shown))
+    console.print(fitted(_table(cells, shown), console, ("multiply-adds", "parameters", "training")))
     if len(shown) < len(cells):
         console.print(f"[dim]… {len(cells) - len(shown):,} more cells (--all shows them, --json has all)[/dim]")
     for cell in shown:
@@ -96,7 +97,7 @@ def metric_lines(file: SweepFile, cells: Sequence[PlannedCell]) -> list[str]:
 
 def threads_line(cells: Sequence[PlannedCell]) -> str | None:
     """What a sweep that does not say `threads` should know: whose results are not its cells', and what lies idle."""
-    cores = len(os.sched_getaffinity(0))
+    cores = processors.usable()
     if cores == 1 or not any(cell.one_thread for cell in cells):
         return None
     left = sum(cell.status != INVALID for cell in cells)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ablate.report.closing import count
+from ablate.report.narrow import fitted
 from ablate.report.plan_table import COLOURS, duration, outdated_lines, varying
 from ablate.report.terminal import plain
 from ablate.study.engines.pool import Job
@@ -140,7 +141,7 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
         seconds = duration(cell.seconds) if cell.status in RESULTS else ""
         table.add_row(*values, first, *rest, params, seconds, f"[dim]{cell.fingerprint or ''}[/]")
     console.print()
-    console.print(table)
+    console.print(fitted(table, console, ("parameters", "training", *shown[1:], "run")))
     counts = Counter(cell.status for cell in cells)
     console.print(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
     for cell in cells:

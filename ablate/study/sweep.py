@@ -17,6 +17,7 @@ from ablate.study.overrides import override
 from ablate.study.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, plan
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
+from ablate.training import processors
 from ablate.training.settings import pinned
 
 POOL = "ablate.study.engines.pool.Pool"
@@ -128,7 +129,7 @@ def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> t
         gpus = [",".join(every[at : at + devices]) for at in range(0, len(every) - devices + 1, devices)]
         room = len(gpus)
     else:
-        room = max(1, len(os.sched_getaffinity(0)) // ((threads or 1) * devices))
+        room = max(1, processors.usable() // ((threads or 1) * devices))
     if wanted != "auto" and (not isinstance(wanted, int) or wanted < 1):
         raise InputError(f"hydra.launcher.workers={wanted}: give a number of processes, at least 1, or auto.")
     workers = room if wanted == "auto" else wanted

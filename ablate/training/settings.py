@@ -4,7 +4,6 @@ A resolved configuration says exactly how a run computes, so that equal configur
 """
 
 import ctypes
-import os
 import re
 from collections.abc import Container, Mapping
 from functools import cache
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import InputError
-from ablate.training import schema
+from ablate.training import processors, schema
 
 CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # those that replay recorded kernels on a GPU
 
@@ -115,7 +114,7 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread:
     if on_gpu:
         values["threads"] = None
     elif values["threads"] == "auto":
-        values["threads"] = 1 if one_thread else max(1, len(os.sched_getaffinity(0)) // trainer["devices"])
+        values["threads"] = 1 if one_thread else max(1, processors.usable() // trainer["devices"])
 
 
 def _precision(trainer: Mapping[str, Any]) -> str | None:

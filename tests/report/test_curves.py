@@ -27,7 +27,7 @@ def test_curves_are_means_with_bands_and_lost_ones_apart(run, compared):
 def write_norms(directory: Path, steps: int, layers: dict[str, float], value) -> None:
     """value(step, depth) for every step and layer; a row group for every 10 steps."""
     import pyarrow as pa
-import pyarrow.parquet as pq
+    import pyarrow.parquet as pq
 
     schema = SCHEMAS["gradient_norms"]
     tables = []

@@ -1,7 +1,6 @@
 """A sweep file's cells, and what a plan says of them."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ablate.study.plan import FAILED, INVALID, TO_DO, PlannedCell, plan
 from ablate.study.sweep import Request, to_run
 from ablate.study.sweep_file import SweepFile
 from ablate.study.timing import steps
-from ablate.training import settings
+from ablate.training import processors, settings
 
 register_resolvers()
 
@@ -220,7 +219,7 @@ def test_a_sweep_that_does_not_say_threads_has_one_in_each_cell_whatever_the_mac
     silent = [text for text in FIXED if text != "threads=1"] + [f"runs_dir={tmp_path}/runs"]
 
     def found(cores: int, *typed: str, seeds: int = 2, **parameters: Any) -> list[PlannedCell]:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+        monkeypatch.setattr(processors, "usable", lambda: cores)
         file = sweep_file(tmp_path, {"seed": {"values": list(range(seeds))}, **parameters})
         return plan(file, [*silent, *typed])
 

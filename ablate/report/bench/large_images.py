@@ -5,7 +5,6 @@ and read as any `data=image_folder`, by as many workers as there are cores. The 
 that lie on the device. The run is a real one, its images/s are those between its steps.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
 from ablate.report.bench import images, paired
-from ablate.training import build
+from ablate.training import build, processors
 
 TITLE = "large images"
 # model, batch size, steps of a run
@@ -45,7 +44,7 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of images/s: one decoded file after another, the loader, the network, the two together; by batches."""
     accelerator = paired.prepared(overrides, ["model=resnet18"]).cfg.trainer.accelerator
     model, batch, steps = NETWORKS[accelerator]
-    workers = len(os.sched_getaffinity(0))
+    workers = processors.usable()
     trained = [f"model={model}", f"data.batch_size={batch}", f"data.eval_batch_size={batch}", "trainer.max_epochs=1"]
     trained += ["tracking=offline", "gradient_norms.pictures=false", f"+trainer.limit_train_batches={steps}"]
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,6 @@ have: float32, NCHW, a DataLoader that makes each image with torchvision's trans
 at each step; the same network, batches and validation. Neither's time contains the start of the program.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from ablate.report.bench import images, paired
-from ablate.training import build
+from ablate.training import build, processors
 from ablate.training.assembly import part
 from ablate.training.run import set_numerics
 
@@ -91,7 +90,7 @@ def usual_epoch(cfg: DictConfig) -> float:
 
     def loader(part: slice, transform: list[Any], batch: int, training: bool) -> DataLoader:
         pictures = Pictures(source.train_images[part], source.train_labels[part], transforms.Compose(transform))
-        workers = min(WORKERS, len(os.sched_getaffinity(0)))
+        workers = min(WORKERS, processors.usable())
         return DataLoader(pictures, batch, shuffle=training, drop_last=training, num_workers=workers)
 
     training = loader(slice(held_out, None), augment + normal, cfg.data.batch_size, True)

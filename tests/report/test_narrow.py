@@ -1,0 +1,79 @@
+"""The tables of plan and sweep on narrow terminals: fewer columns, whole words."""
+
+import re
+
+import pytest
+
+from ablate.report import plan_table, sweep_view
+from ablate.study.plan import PlannedCell
+from ablate.study.sweep_file import SweepFile
+
+WORDS = {
+    40: ["optimizer.lr norm val/acc", "0.1 batch 0.9130", "0.01 none failed"],
+    60: [
+        "optimizer.lr norm val/acc test/acc run",
+        "0.1 batch 0.9130 0.9020 0123456789ab",
+        "0.01 none failed ba9876543210",
+    ],
+    100: ["optimizer.lr norm val/acc test/acc parameters training run"],
+}
+
+
+@pytest.fixture
+def swept(tmp_path):  # type: ignore[no-untyped-def]
+    (tmp_path / "sweep.yaml").write_text(
+        "method: grid\nmetric: {name: val/acc, goal: maximize}\nparameters: {norm: {values: [batch, none]}}\n"
+    )
+    record = {"summary": {"val/acc": 0.913, "test/acc": 0.902}, "cost": {"seconds": 17.3}}
+    cells = [
+        PlannedCell({"optimizer.lr": 0.1, "norm": "batch"}, [], params=272474, macs=41_000_000, seconds=17.3),
+        PlannedCell(
+            {"optimizer.lr": 0.01, "norm": "none"}, ["norm=none"], params=270000, macs=41_000_000, reason="broke"
+        ),
+    ]
+    cells[0].status, cells[0].record, cells[0].fingerprint = "finished", record, "0123456789ab"
+    cells[1].status, cells[1].fingerprint = "failed", "ba9876543210"
+    return SweepFile.read(tmp_path / "sweep.yaml"), cells
+
+
+def lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
+
+
+@pytest.mark.parametrize("columns", WORDS)
+def test_a_sweeps_table_leaves_out_columns_and_cuts_no_word(swept, monkeypatch, capsys, columns):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    sweep_view.show_result(*swept, ["sweep.yaml"])
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for line in WORDS[columns]:
+        assert line in lines(out), lines(out)
+
+
+@pytest.mark.parametrize(
+    ("columns", "head"),
+    [
+        (32, "optimizer.lr norm status"),
+        (42, "optimizer.lr norm status training"),
+        (60, "optimizer.lr norm status parameters training"),
+        (80, "optimizer.lr norm status parameters multiply-adds training"),
+    ],
+)
+def test_a_plans_table_too(swept, monkeypatch, capsys, columns, head):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    plan_table.show(*swept, as_json=False, every=False)
+    out = capsys.readouterr().out
+    assert "…" not in out and head in lines(out), lines(out)
+
+
+def test_long_values_are_broken_between_words_and_numbers_are_not(swept, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    file, cells = swept
+    for cell in cells:
+        cell.assignment["norm"] = cell.assignment["norm"] + " with many words after it"
+    sweep_view.show_result(file, cells, ["sweep.yaml"])
+    out = capsys.readouterr().out
+    assert "0.9130" in out and "…" not in out
