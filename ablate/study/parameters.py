@@ -73,6 +73,8 @@ def permitted(typed: Sequence[str]) -> list[str]:
     for name, value in flattened(agent.parameters()).items():
         path = name.lstrip("+~")
         is_new = name != path or path in added
+        if path.startswith("trainer.") and isinstance(value, int | float | None):
+            is_new = False  # an argument of Lightning's that is a number, such as limit_train_batches, names no code
         if (is_new or _is_kept_back(path) or _names_code(value)) and not _is_below(path, allowed):
             raise InputError(
                 f"{name}: a sweep's parameter may be an axis or a value of the configuration, and nothing that says"

@@ -135,6 +135,8 @@ def test_json_that_is_cut_off_is_refused():
         {"hydra": {"callbacks": {"x": {"_target_": "os.system"}}}},
         {"hydra/launcher": "basic"},
         {"+trainer.callbacks": [{"_target_": "os.system"}]},
+        {"+trainer.profiler": "simple"},
+        {"+trainer.callbacks": 5},
         {"runs_dir": "/etc"},
         {"data.root": "/etc"},
         {"norm": {"_target_": "joblib.load", "filename": "x"}},
@@ -155,6 +157,10 @@ def test_a_server_does_not_choose_what_is_run_or_where(handed_over, parameters):
 
 def test_what_is_added_by_the_form_of_the_arguments_is_refused_too(handed_over):
     with pytest.raises(InputError, match="nothing that says"):
-        permitted(handed_over({"trainer.profiler_": 1}, "args_append_hydra"))
+        permitted(handed_over({"trainer.profiler": "simple"}, "args_append_hydra"))
+    with pytest.raises(InputError, match="nothing that says"):
+        permitted(handed_over({"anything": "new"}, "args_append_hydra"))
+    plain = handed_over({"+trainer.limit_train_batches": 300, "+trainer.limit_val_batches": 0.5}, "args_json")
+    assert len(permitted(arguments(plain))) == 2
     assert permitted(typed := handed_over({"optimizer.lr": 1, "shortcut": "none"}, "args_json")) == typed
     assert permitted(["runs_dir=/etc"]) == ["runs_dir=/etc"], "what a person types is theirs"
