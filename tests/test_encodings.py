@@ -22,7 +22,8 @@ def silent(tree: ast.AST) -> Iterator[int]:
         modes = [a.value for a in [*call.args, *(k.value for k in call.keywords)] if isinstance(a, ast.Constant)]
         binary = any(isinstance(mode, str) and "b" in mode and len(mode) <= 3 for mode in modes)
         opens = name in ("open", "fdopen") and not binary and (owner not in OTHERS or name == "fdopen")
-        if name in ("read_text", "write_text", "FileHandler") or opens:
+        reads = name == "read_text" and not call.args  # with a name, it is a distribution's
+        if reads or name in ("write_text", "FileHandler") or opens:
             yield call.lineno
 
 
