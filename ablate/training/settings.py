@@ -4,6 +4,7 @@ A resolved configuration says exactly how a run computes, so that equal configur
 """
 
 import ctypes
+import os
 import re
 from collections.abc import Container, Mapping
 from functools import cache
