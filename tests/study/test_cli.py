@@ -110,7 +110,7 @@ WRONG = [
     (["model=vgg16"], ["8x8", "data.image_size=32"]),
     (["stem=none", "placement=full_pre_activation"], ["stem=none", "placement"]),
     (["runs_dir=/proc/nowhere"], ["runs_dir"]),
-    (["-m", "seed=0,1", "runs_dir=/proc/nowhere"], ["/proc/nowhere", "runs_dir"]),
+    (["seed=0,1", "runs_dir=/proc/nowhere", "-m"], ["/proc/nowhere", "runs_dir"]),
     (["model.stages=" + "[" * 80 + "]" * 80], ["80 nested brackets"]),
     (["compile=fast"], ["compile=fast", "reduce-overhead"]),
     (["model=resnet20", "model.stages=[3]"], ["model.stages", "model.widths"]),
