@@ -114,9 +114,9 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "runs": [_run(entry, variant.metric, of) for entry in variant.entries[:RUNS]],
         "more_runs": max(0, len(variant.entries) - RUNS),
         "command": variant.command(),
-        "missing": variant.seeds("to do", "running", "interrupted", "failed"),
+        "missing": variant.seeds("to do", "running", "interrupted", "failed", "damaged"),
         "missing_command": variant.command(missing)
-        if (missing := variant.seeds("to do", "interrupted", "failed"))
+        if (missing := variant.seeds("to do", "interrupted", "failed", "damaged"))
         else "",
         "reason": next((entry.reason for entry in variant.entries if entry.reason), None),
     }

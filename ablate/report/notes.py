@@ -94,6 +94,7 @@ def _unfinished(comparison: Comparison) -> list[str]:
         "running": "running",
         "interrupted": "interrupted",
         "failed": "failed",
+        "damaged": "damaged",
         "invalid": "refused as making no sense",
     }
     counts = [f"{comparison.count(status)} {word}" for status, word in words.items() if comparison.count(status)]

@@ -13,7 +13,7 @@ from ablate.report.closing import count
 from ablate.report.narrow import fitted
 from ablate.report.terminal import plain
 from ablate.study.goal import KNOWN, MAXIMIZE
-from ablate.study.plan import INVALID, OUTDATED, PlannedCell, named, word
+from ablate.study.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named, word
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
 from ablate.training import processors
@@ -23,6 +23,7 @@ COLOURS = {
     "finished": "green",
     "diverged": "yellow",
     "outdated": "yellow",
+    "damaged": "yellow",
     "failed": "red",
     "invalid": "red",
     "running": "cyan",
@@ -47,7 +48,7 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
         if cell.same:
             others = "; ".join(named(other) for other in cell.same)
             console.print(f"[dim]{plain(cell.name)} stands for the same run as {plain(others)}[/dim]")
-        if cell.reason and cell.status in (INVALID, "failed", "interrupted"):
+        if cell.reason and cell.status in (INVALID, DAMAGED, "failed", "interrupted"):
             colour = COLOURS.get(cell.status, "default")
             console.print(f"[{colour}]{cell.status}[/] {plain(cell.name)}: {plain(cell.reason)}")
     for line in outdated_lines(cells):

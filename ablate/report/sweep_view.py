@@ -145,7 +145,7 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     counts = Counter(cell.status for cell in cells)
     console.print(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
     for cell in cells:
-        if cell.status in (FAILED, INVALID):
+        if cell.status in (FAILED, INVALID, DAMAGED):
             console.print(f"[red]{cell.status}[/] {plain(cell.name)}: {plain(last(cell.reason))}")
         if cell.status == FAILED:
             console.print(f"    [bold]python -m ablate {plain(shlex.join(cell.overrides))}[/]")

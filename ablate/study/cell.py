@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -114,8 +114,11 @@ def run(
     data = build.images(cfg)
     known = record.read(directory)
     values = cell.values
-    if known and known["status"] in record.RESULTS and not cfg.rerun and intact.is_left_alone(directory, known):
+    if known and known["status"] in record.RESULTS and not cfg.rerun and not intact.damage(directory, known):
         _check_unchanged(directory, known, _changed(known["provenance"], values, data))
+        if intact.leftovers(directory, known) or intact.misplaced(directory):
+            with suppress(InputError, OSError), claimed(directory, lambda: None) as claim:
+                intact.sweep_up(claim, known)
         return known, False
 
     if cfg.rerun:
@@ -133,12 +136,13 @@ def run(
         if known and cfg.rerun and done and record.ended(known) != record.ended(seen):
             return known, False  # another process has been asked the same, and was faster
         changed = difference(known["provenance"], here) if known else None
+        whole = known is not None and done and not intact.faults(directory, known)
         if known and cfg.rerun and (done or changed):
             intact.set_aside(claim, known, REPLACED)
             known = None
-        elif known and (done or checkpoints(directory / "checkpoints")):
+        elif known and (whole or checkpoints(directory / "checkpoints")):
             _check_unchanged(directory, known, changed)
-            if done and not intact.faults(directory, known):
+            if whole:
                 if intact.damage(directory, known):
                     log.warning("%s: config.yaml is damaged or missing, and written anew.", directory)
                     _write_configs(cell, directory, claim.desk)

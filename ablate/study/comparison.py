@@ -14,6 +14,7 @@ from ablate.study.effects import Effect, crossed
 from ablate.study.gaps import Levels
 from ablate.study.goal import MINIMIZE, goal_of
 from ablate.study.origin import Here
+from ablate.study.record import RESULTS
 from ablate.study.results import Result, at, defaults, distinct, identity, read, varied
 from ablate.study.statistics import LEVEL, variance_shares
 from ablate.study.variants import Assignment, Entry, Variant, levels, text
@@ -144,6 +145,8 @@ def from_plan(
     goal: str | None = None,
 ) -> Comparison:
     """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
+    from ablate.study.plan import DAMAGED  # what made the cells, so imported by now
+
     keys = dict.fromkeys(key for cell in cells for key in cell.assignment if key != "seed")
     values = {key: distinct(cell.assignment[key] for cell in cells) for key in keys}
     factors = {key: found for key, found in values.items() if len(found) > 1}
@@ -155,7 +158,8 @@ def from_plan(
         Entry(
             assignment={key: cell.assignment[key] for key in factors},
             seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
-            status=cell.status,
+            # What is wrong with the files of a result is said beside it; the record still holds it.
+            status=result.record["status"] if result and cell.status in (DAMAGED, *RESULTS) else cell.status,
             overrides=tuple(cell.overrides),
             result=result,
             reason=cell.reason,

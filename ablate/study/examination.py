@@ -113,7 +113,7 @@ def _is_run(path: Path) -> bool:
     """A folder in which a run was begun, or a file in the place of one."""
     if not path.is_dir():
         return _FINGERPRINT.fullmatch(path.name) is not None
-    return any((path / name).exists() for name in ("run.json", "checkpoints", "claims", *intact.HISTORY))
+    return any((path / name).exists() for name in ("run.json", "checkpoints", *intact.HISTORY))
 
 
 def _keeps_best(directory: Path) -> bool:

@@ -57,11 +57,6 @@ def damage(directory: Path, known: dict[str, Any]) -> list[str]:
     return found if _is_mapping(directory / "config.yaml") else [*found, "config.yaml is damaged or missing"]
 
 
-def is_left_alone(directory: Path, known: dict[str, Any]) -> bool:
-    """Whether nothing has to be done about a result: it is whole, and nothing lies about."""
-    return not leftovers(directory, known) and not misplaced(directory) and not damage(directory, known)
-
-
 def is_without_weights(directory: Path) -> bool:
     """Whether all checkpoints have been deleted."""
     return not any((directory / "checkpoints").glob("*"))

@@ -166,10 +166,15 @@ def _take(directory: Path) -> Claim:
     if _newest(folder) != number:  # we were slow, and this number has been used and gone by
         _end(path, directory)
         raise TakenError(f"{directory} has just been claimed by another process: wait for it.")
-    for other in folder.iterdir():
-        if other != path and not (other.name.isdigit() and int(other.name) > number):
-            _end(other, directory)
-    return Claim(directory, number, Desk(path / f"desk-{drawn}"))
+    claim = Claim(directory, number, Desk(path / f"desk-{drawn}"))
+    try:
+        for other in folder.iterdir():
+            if other != path and not (other.name.isdigit() and int(other.name) > number):
+                _end(other, directory)
+    except BaseException:
+        _release(claim)
+        raise
+    return claim
 
 
 def _end(path: Path, directory: Path) -> None:

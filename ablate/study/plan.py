@@ -81,9 +81,12 @@ class PlannedCell:
 
         A death goes on record, so that the cell is not tried again unasked.
         """
+        before = record.ended(self.record)
         self.look()
-        if status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
-            with suppress(OSError):  # of a full disk, say: then the cell goes on once there is room
+        if status == FAILED and self.status in (OUTDATED, *record.RESULTS) and record.ended(self.record) == before:
+            self.status, self.reason = status, reason  # the result is that of the training before this one
+        elif status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
+            with suppress(OSError, InputError):  # of a full disk, say: then the cell goes on once there is room
                 self._put_on_record(str(reason))
             self.look()
         elif status == INVALID:
@@ -130,7 +133,9 @@ class PlannedCell:
         """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
         if self.values is None:
             return
-        self.record = record.read(self.directory)
+        before, self.record = record.ended(self.record), record.read(self.directory)
+        if self.status == OUTDATED and record.ended(self.record) == before:
+            return  # as it was compared
         known = self.record["status"] if self.record else None
         self.reason = None
         if known in record.RESULTS:

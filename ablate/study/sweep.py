@@ -17,7 +17,7 @@ from ablate.study.overrides import override
 from ablate.study.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, plan
 from ablate.study.record import RESULTS
 from ablate.study.sweep_file import SweepFile
-from ablate.training import processors
+from ablate.training import agent, processors
 from ablate.training.settings import pinned
 
 POOL = "ablate.study.engines.pool.Pool"
@@ -88,13 +88,14 @@ def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
             launchers.launch([_pinned(cell) if request.elsewhere else cell.overrides for cell in cells], request.engine)
     finally:
         for cell in cells:
-            if cell.status not in (FAILED, INVALID):  # which the view has heard, and a directory may not tell
+            # What the pool's view has heard a directory may not tell.
+            if not request.in_pool or cell.status not in (FAILED, INVALID):
                 cell.look()
 
 
 def _check_login(cells: Sequence[PlannedCell]) -> None:
     """Once for all cells: W&B's refusal would be theirs, one after the other."""
-    may_be = [c for c in cells if c.values and "online" in (c.values["tracking"]["mode"], os.environ.get("WANDB_MODE"))]
+    may_be = [c for c in cells if c.values and "online" in (c.values["tracking"]["mode"], agent.wandb_mode())]
     if not may_be:
         return
     from ablate.training import tracking  # W&B takes a second to import

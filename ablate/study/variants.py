@@ -108,7 +108,8 @@ class Variant:
     def command(self, seeds: Iterable[int] | None = None) -> str:
         """What makes these runs, or those of some seeds, again."""
         wanted = [entry.seed for entry in self.entries] if seeds is None else list(seeds)
-        overrides = [text for text in self.entries[0].overrides if text.split("=")[0].lstrip("+") != "seed"]
+        typed = self.entries[0].overrides
+        overrides = [text for text in typed if text.split("=")[0].lstrip("+") not in ("seed", "rerun")]
         many = ["-m"] if len(wanted) > 1 else []
         return shlex.join(["python", "-m", "ablate", *many, *overrides, f"seed={','.join(map(str, wanted))}"])
 

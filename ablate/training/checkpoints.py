@@ -183,7 +183,8 @@ class PlainFiles(TorchCheckpointIO):
         if "://" in str(path) or storage_options is not None:  # a callback of the user's may save elsewhere
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if Path(path).suffix != ".tmp":  # a desk's: once it is removed it must not be made again
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         torch.save(checkpoint, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:

@@ -25,17 +25,18 @@ def cut(directory: Path, run_id: str, step: int, desk: Desk) -> int:
 
     Returns the first step of which W&B's files may lack rows: below `step` after a kill, since W&B keeps some back.
     """
-    missing = step
+    missing = []
     for file in sorted((directory / "wandb").glob(f"offline-run-*-{run_id}/run-{run_id}.wandb")):
         data = file.read_bytes()
-        end, missing = _end(data, step)
+        end, lacks = _end(data, step)
+        missing.append(lacks)
         if step == 0 or end <= _HEADER:
             desk.remove(file.parent)
         elif end < len(data):
             # A copy in its place: what W&B's own process of a run that was stopped still writes goes into the old one.
             kept = data[:end]
             desk.replace(file, lambda path, kept=kept: path.write_bytes(kept))  # type: ignore[misc]
-    return missing
+    return max(missing, default=step)
 
 
 def replay(wandb_run: Any, files: Iterable[Path], since: int, until: int, every_n_steps: int) -> None:
@@ -64,7 +65,7 @@ def _end(data: bytes, step: int) -> tuple[int, int]:
                 return end, step
             starts.setdefault(at, end)
         elif kind == "exit":  # all that was logged is here
-            return after, step
+            return after, min(step, max(starts) + 1)
         end = after
     last = max(starts)
     return starts[last], max(last, 0)  # of the last step other rows may have been on their way

@@ -91,7 +91,6 @@ class Pool:
         self._queue: list[Job] = []
         self._taken: list[Job] = []
         self._deaths: dict[str, int] = {}
-        self._began = record.now()
 
     def run(self, jobs: Sequence[Job], view: View) -> None:
         """Run every job, and tell the view what came of each.
@@ -139,7 +138,7 @@ class Pool:
     def _ended_elsewhere(self, job: Job) -> str | None:
         """The status of a result that another sweep has made since this one began, as two with rerun=true do."""
         known = record.read(job.directory) or {}
-        ended = known.get("status") in record.RESULTS and str(known.get("ended") or "") > self._began
+        ended = known.get("status") in record.RESULTS and record.ended(known) != job.before
         return str(known["status"]) if ended else None
 
     def _hear(self, slot: "_Slot", job: Job, message: Any) -> None:
