@@ -124,3 +124,24 @@ def test_the_files_goal_is_that_of_its_own_metric(planned_sweep):
     comparison = planned_sweep({}, SWEEP.replace("maximize", "minimize"), metric="val/acc", chosen={"norm": "batch"})
     assert comparison.goal == "minimize"
     assert comparison.baseline.assignment == {"shortcut": "projection", "norm": "batch"}
+
+
+def test_a_diverged_run_of_which_a_file_is_damaged_is_still_lost(simulate, tmp_path):
+    register_resolvers()
+    (tmp_path / "lost.yaml").write_text(
+        "{method: grid, parameters: {norm: {values: [batch, none]}, seed: {values: [0, 1, 2, 3, 4, 5]}}}"
+    )
+    file = SweepFile.read(tmp_path / "lost.yaml")
+    cells = planned(file, Request.of([f"runs_dir={tmp_path / 'runs'}"]), check_data=False)
+    gone = {"metrics.parquet": {"bytes": 1, "sha256": ""}}
+    for cell in cells:
+        norm, seed = cell.assignment["norm"], cell.assignment["seed"]
+        lost = norm == "none" and seed < 2
+        kept = {"status": "diverged", "files": gone} if lost else {}
+        value = None if lost else 0.8 + seed / 100 + (norm == "none") / 10
+        simulate(tmp_path, {"norm": norm}, seed, value, history=False, directory=cell.directory, **kept)
+        cell.look()
+    assert [cell.status for cell in cells].count("damaged") == 2
+    none = labelled(from_plan(cells, file), "norm=none")
+    assert none.seeds("diverged") == [0, 1] and none.test.lost == (2, 0)
+    assert none.test.verdict(none.p_holm) == "can't tell"

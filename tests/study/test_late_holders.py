@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ import pytest
 
 from ablate.study import cell, lease, record
 from ablate.study.worker import run_overrides
+from ablate.training.checkpoints import PlainFiles
+from ablate.training.interrupt import LostError
 from tests.study.test_sweep import until
 
 FORKED = multiprocessing.get_context("forkserver")
@@ -136,3 +139,13 @@ def test_a_holder_that_is_late_at_a_random_moment_changes_nothing(prepared, monk
             os.kill(process.pid, signal.SIGSTOP)
             take_over_and_wake(late, process, monkeypatch)
         assert numbers(late.directory) == numbers(whole.directory), number
+
+
+def test_a_checkpoint_of_a_late_holder_makes_no_folder_anew(tmp_path):
+    with lease.claimed(tmp_path / "run", lambda: None) as claim:
+        (tmp_path / "run" / "checkpoints").mkdir()
+        shutil.rmtree(claim.desk.folder)  # as whoever takes over does first
+        target = tmp_path / "run" / "checkpoints" / "step-000000001.ckpt"
+        with pytest.raises(LostError):
+            claim.desk.replace(target, lambda path: PlainFiles().save_checkpoint({}, path))
+        assert not claim.desk.folder.exists() and not target.exists()

@@ -18,7 +18,7 @@ from ablate.study.composition import Composition
 from ablate.study.engines.pool_worker import Outcome
 from ablate.study.estimate import estimate
 from ablate.study.fingerprint import fingerprint
-from ablate.study.plan import FAILED, INVALID, TO_DO, PlannedCell, plan
+from ablate.study.plan import FAILED, INVALID, OUTDATED, TO_DO, PlannedCell, plan
 from ablate.study.sweep import Request, to_run
 from ablate.study.sweep_file import SweepFile
 from ablate.study.timing import steps
@@ -253,3 +253,18 @@ def test_threads_on_a_gpu_are_nobodys_business(tmp_path, monkeypatch):
     (cell,) = plan(sweep_file(tmp_path, {"seed": {"value": 0}}), ["trainer=gpu"])
     assert cell.values["threads"] is None and not cell.one_thread
     assert "threads=1" not in cell.overrides
+
+
+def test_a_retraining_that_failed_does_not_pass_for_the_old_result(tmp_path):
+    (cell,) = planned(tmp_path, {"seed": {"values": [0]}})
+    cell.directory.mkdir(parents=True)
+    record.write(cell.directory, {"status": "finished", "cost": {"seconds": 10.0}, "ended": "then"})
+    cell.look()
+    cell.heard("failed", "no such data")
+    assert (cell.status, cell.reason) == (FAILED, "no such data")
+    cell.status, cell.reason = OUTDATED, "mine.py changed"
+    cell.look()
+    assert (cell.status, cell.reason) == (OUTDATED, "mine.py changed"), "nobody has trained it since"
+    record.write(cell.directory, {"status": "finished", "cost": {"seconds": 10.0}, "ended": "now"})
+    cell.look()
+    assert (cell.status, cell.reason) == ("finished", None)
