@@ -121,8 +121,8 @@ def _seeds(comparison: Comparison) -> list[str]:
     if normal := [v.test.n[0] for v in compared if v.test and v.test.outcome is Outcome.NORMAL]:
         n = min(normal)
         said.append(
-            f"What strikes {1 - LEVEL ** (1 / n):.0%} of seeds or fewer, {numbered(n, 'seed')} may all have escaped: "
-            "verdicts and intervals are of seeds like these."
+            f"A failure that strikes up to {1 - LEVEL ** (1 / n):.0%} of seeds can be missed by {numbered(n, 'seed')}: "
+            "verdicts and intervals count only what these seeds show."
         )
     unequal = [
         v for v in compared if set(v.values) != set(v.paired_seeds) or set(comparison.baseline.values) - set(v.values)

@@ -177,7 +177,8 @@ def test_an_agents_run_waits_for_the_process_that_trains_its_cell(prepared, monk
     other = threading.Thread(target=hold, args=(waiting.directory, holding, until))
     other.start()
     assert holding.wait(60)
-    threading.Timer(0.5, until.set).start()
+    asked = cell.holder
+    monkeypatch.setattr(cell, "holder", lambda directory: until.set() or asked(directory))
     record, trained = cell.run_when_free(waiting)
     other.join(60)
     assert trained and record["status"] == "finished"

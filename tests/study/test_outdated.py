@@ -317,10 +317,11 @@ def test_a_result_that_came_while_a_sweep_ran_is_not_made_again(tmp_path):
         def ended(self, job: Job, outcome: Any) -> None:
             self.seen.append((job.fingerprint, outcome.status))
 
-    view, job = View(), Job("abc", ["rerun=true"], tmp_path / "abc")
+    view, then, now = View(), "2001-01-01T00:00:00+00:00", "2001-01-01T00:05:00+00:00"
+    job = Job("abc", ["rerun=true"], tmp_path / "abc", (None, then))
     pool = Pool(0, None, [], tmp_path / "logs")
     job.directory.mkdir()
-    for ended, seen in (("2001-01-01T00:00:00+00:00", []), ("2999-01-01T00:00:00+00:00", [("abc", "finished")])):
+    for ended, seen in ((then, []), (now, [("abc", "finished")])):
         record.write(job.directory, {"status": "finished", "ended": ended})
         pool.view, pool._queue, view.seen = view, [job], []  # type: ignore[assignment]
 
