@@ -91,7 +91,7 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
         } <= content["keys"]
         assert content["configs"] == 1
         numbers = {name: value for name, value in run["summary"].items() if name.startswith("gradient_flow/")}
-        assert len(numbers) == 2
+        assert len(numbers) == 3
         assert content["summary"].items() >= {"gradient_flow/verdict": run["gradient_flow"], **numbers}.items()
         assert {"trainer/global_step", "epoch"} <= content["axes"]
 
