@@ -112,12 +112,19 @@ def test_a_run_is_saved_when_its_terminal_is_closed(tmp_path):
     pid, master = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which these tests may have been told to ignore, by nohup
         os.execve(ABLATE[0], [*ABLATE, *TRAIN, "trainer.max_epochs=5000"], ENVIRONMENT)
     end = time.monotonic() + 120
     while not list(tmp_path.glob("runs/*/checkpoints/step-*.ckpt")) and time.monotonic() < end:
         if select.select([master], [], [], 0.2)[0]:
             os.read(master, 65536)
     os.close(master)
-    _, code = os.waitpid(pid, 0)
+    gone, code = 0, 0
+    while not gone and time.monotonic() < end:
+        gone, code = os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.1)
+    if not gone:
+        os.kill(pid, signal.SIGKILL)
+        _, code = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(code) == 128 + signal.SIGHUP
     assert status(tmp_path) == ["interrupted"]
