@@ -201,7 +201,11 @@ def _end(path: Path, directory: Path) -> None:
 
 def _rescue(path: Path, directory: Path) -> None:
     """Keep what the holder of a claim was setting aside when it ended."""
-    for leaving in path.glob(f"desk-*/{ASIDE}/*") if path.is_dir() else ():
+    try:
+        found = list(path.glob(f"desk-*/{ASIDE}/*")) if path.is_dir() else []
+    except FileNotFoundError:  # somebody else has removed it this moment
+        return
+    for leaving in found:
         (directory.parent / REPLACED).mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # its holder, awake, was faster
             put(leaving, directory.parent / REPLACED / leaving.name)

@@ -67,7 +67,7 @@ def test_under_nohup_a_closed_terminal_is_nothing():
         with stop_request() as request:
             signal.raise_signal(signal.SIGHUP)
             assert request.signum is None
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         with stop_request() as request:
             signal.raise_signal(signal.SIGHUP)
             assert request.signum == signal.SIGHUP
