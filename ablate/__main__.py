@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from ablate import garbage, streams
+from ablate.process import garbage, streams
 
 # Every command, with its line in `ablate --help`; the first is meant where none is named.
 COMMANDS = {
@@ -55,15 +55,15 @@ def _run(typed: list[str]) -> int:
 
         print(help.version() if first == "--version" else help.overview(COMMANDS))
         return 0
-    from ablate.study import commandline
+    from ablate.configuration import refusals
 
-    commandline.register_resolvers()
-    if wrong := commandline.guarded(_check_folder):
+    refusals.register_resolvers()
+    if wrong := refusals.guarded(_check_folder):
         return wrong
     if first.isidentifier() and first not in COMMANDS:
-        return commandline.guarded(_no_such_command, first)
+        return refusals.guarded(_no_such_command, first)
     name, words = (first, typed[1:]) if first in COMMANDS else (next(iter(COMMANDS)), typed)
-    return commandline.guarded(called, name, words)
+    return refusals.guarded(called, name, words)
 
 
 def called(name: str, words: list[str]) -> int | None:

@@ -1,6 +1,7 @@
 """What a person is meant to read."""
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 
@@ -30,6 +31,11 @@ def nearest(word: str, words: Iterable[str]) -> str:
 def reason(error: BaseException) -> str:
     """An error of a library's, which a value has caused, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())} (ABLATE_TRACEBACK=1 shows where.)"
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the error is that of a full disk, or of a user who may write no more."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def bare(value: object) -> str:

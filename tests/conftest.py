@@ -9,9 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ablate.study import cell
-from ablate.study.commandline import register_resolvers
-from ablate.study.composition import CONF, Composition
+from ablate.configuration.composition import CONF, Composition
+from ablate.configuration.refusals import register_resolvers
+from ablate.runs import cell
+from tests.simulated_runs import compared, run, simulate  # noqa: F401
 
 # Small enough for a second, large enough to learn: 10 steps an epoch, whatever the defaults are.
 SMALL = (

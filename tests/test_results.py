@@ -9,8 +9,8 @@ import yaml
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from ablate.comparison.values import again
 from ablate.report import claims
-from ablate.study.values import again
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"

@@ -6,8 +6,8 @@ ablate bench harness data trainer=cpu threads=1
 
 import argparse
 
+from ablate import bench
 from ablate.errors import InputError, nearest
-from ablate.report import bench
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ ablate describe --table        every named network, as markdown
 
 import argparse
 
-from ablate.study.composition import Composition
+from ablate.configuration.composition import Composition
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
     """Show the network of what was composed."""
-    from ablate.report import describe
+    from ablate.report.terminal import describe
 
     show = describe.show_experiments if options.table else describe.show
     show(composition, as_json=options.json)

@@ -18,6 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the list."""
-    from ablate.report import doctor
+    from ablate.report.terminal import doctor
 
     return int(doctor.show(options.runs or [Path("runs")], options.repair, as_json=options.json))

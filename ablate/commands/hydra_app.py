@@ -10,8 +10,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from ablate.study import commandline, parameters
-from ablate.study.composition import CONF, Composition
+from ablate.configuration import parameters, refusals
+from ablate.configuration.composition import CONF, Composition
 
 
 def run(task: Callable[[Composition, argparse.Namespace], Any], options: argparse.Namespace, words: list[str]) -> int:
@@ -23,17 +23,17 @@ def run(task: Callable[[Composition, argparse.Namespace], Any], options: argpars
 
     def composed(cfg: Any) -> None:
         composition = Composition(cfg, OmegaConf.create({"hydra": HydraConfig.get()}))
-        codes.append(commandline.guarded(task, composition, options))
+        codes.append(refusals.guarded(task, composition, options))
 
     def application() -> None:
-        commandline.check_arguments(words)
+        refusals.check_arguments(words)
         sys.argv[1:] = parameters.permitted(parameters.arguments(words))  # those of a W&B agent's run become overrides
         _complete_commands(sys.argv[1:])
-        commandline.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
+        refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
 
     # Hydra raises what it would otherwise print, with an exit code of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    codes.append(commandline.guarded(application))
+    codes.append(refusals.guarded(application))
     return max(codes)
 
 

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from ablate.configuration import agent
+from ablate.configuration.overrides import override
 from ablate.errors import InputError
-from ablate.study.overrides import override
-from ablate.study.sweep import Request
-from ablate.study.sweep_file import SweepFile
-from ablate.training import agent
+from ablate.sweep.execution import Request
+from ablate.sweep.file import SweepFile
 
 EPILOG = """\
 An override holds for every cell; one that names a parameter of the file takes its place. hydra/launcher=pool (the

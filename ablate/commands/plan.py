@@ -6,12 +6,12 @@ ablate plan sweeps/quick.yaml
 import argparse
 
 from ablate.commands import of_sweep_file
-from ablate.report import plan_table
-from ablate.study import commandline
-from ablate.study import sweep as engine
-from ablate.study.estimate import estimate
-from ablate.study.origin import Here
-from ablate.study.plan import INVALID
+from ablate.configuration import refusals
+from ablate.report.terminal import plan_table
+from ablate.runs.origin import Here
+from ablate.sweep import execution
+from ablate.sweep.estimate import estimate
+from ablate.sweep.plan import INVALID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show the cells of a sweep file. Returns the exit code: 2 where none of them is valid."""
     file, request = of_sweep_file.read(options)
-    cells = engine.planned(file, request, check_data=False, here=Here())
+    cells = execution.planned(file, request, check_data=False, here=Here())
     estimate(cells, measure=not request.elsewhere)
     plan_table.show(file, cells, as_json=options.json, every=options.all)
-    return commandline.WRONG_INPUT if all(cell.status == INVALID for cell in cells) else commandline.DONE
+    return refusals.WRONG_INPUT if all(cell.status == INVALID for cell in cells) else refusals.DONE

@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ablate.commands import of_sweep_file
+from ablate.comparison.comparison import Comparison
+from ablate.comparison.gathering import from_plan, from_results
+from ablate.comparison.pair import pair
+from ablate.comparison.results import find
 from ablate.errors import InputError
 from ablate.report import tables
 from ablate.report.contents import Contents, contents
 from ablate.report.folder import write
-from ablate.study.comparison import Comparison, from_plan, from_results
-from ablate.study.goal import GOALS
-from ablate.study.pair import pair
-from ablate.study.results import find
+from ablate.training.goal import GOALS
 
 RUNS = Path("runs")
 
@@ -87,8 +88,8 @@ def _made(options: argparse.Namespace) -> Contents:
 def _of_file(
     path: Path, overrides: Sequence[str], metric: str, chosen: Mapping[str, str], goal: str | None
 ) -> Comparison:
-    from ablate.study.sweep import Request, planned
-    from ablate.study.sweep_file import SweepFile
+    from ablate.sweep.execution import Request, planned
+    from ablate.sweep.file import SweepFile
 
     file = SweepFile.read(path)
     return from_plan(planned(file, Request.of(overrides), check_data=False), file, metric, chosen, goal)

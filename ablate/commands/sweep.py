@@ -8,16 +8,16 @@ import sys
 from contextlib import nullcontext
 
 from ablate.commands import of_sweep_file
+from ablate.configuration import place
+from ablate.configuration.refusals import DONE, FAILED, WRONG_INPUT
 from ablate.errors import bare
-from ablate.report import plan_table, sweep_view
-from ablate.study import place
-from ablate.study import sweep as engine
-from ablate.study.commandline import DONE, FAILED, WRONG_INPUT
-from ablate.study.engines import pool
-from ablate.study.origin import Here
-from ablate.study.plan import INVALID
-from ablate.study.record import RESULTS
-from ablate.training.interrupt import Interrupted
+from ablate.process.interrupt import Interrupted
+from ablate.report.terminal import plan_table, sweep_view
+from ablate.runs.origin import Here
+from ablate.runs.record import RESULTS
+from ablate.sweep import execution
+from ablate.sweep.engines import pool
+from ablate.sweep.plan import INVALID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +33,12 @@ def run(options: argparse.Namespace) -> int:
     file, request = of_sweep_file.read(options)
     if request.in_pool:
         pool.prepare()
-    cells = engine.planned(file, request, check_data=not request.elsewhere, here=Here())
+    cells = execution.planned(file, request, check_data=not request.elsewhere, here=Here())
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)
         return WRONG_INPUT
     valid = [cell for cell in cells if cell.status != INVALID]
-    left = engine.to_run(cells, options.retry_failed, options.rerun_outdated)
+    left = execution.to_run(cells, options.retry_failed, options.rerun_outdated)
     print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
     for line in (*plan_table.metric_lines(file, cells), plan_table.threads_line(cells)):
         if line:
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         view = sweep_view.SweepView(file, left)
         with view if request.in_pool else nullcontext():  # the others show their runs themselves
-            engine.sweep(left, request, view)
+            execution.sweep(left, request, view)
     except (pool.Stopped, Interrupted) as stop:
         code = 128 + stop.signum
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ Every word is AXIS=OPTION or KEY=VALUE; flags are Hydra's (-m, --cfg job, --conf
 import argparse
 
 from ablate.commands import help
-from ablate.study.composition import Composition
+from ablate.configuration.composition import Composition
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
     """Train what was composed, and show its result."""
-    from ablate.report import closing
-    from ablate.study import cell, stored
-    from ablate.training import agent
+    from ablate.configuration import agent
+    from ablate.report.terminal import closing
+    from ablate.runs import cell, stored
 
     prepared = cell.prepare(composition)
     # An agent's server takes a run without a result for a failed one.

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from ablate.comparison.comparison import Comparison
 from ablate.report.findings import Finding, fallen, findings, lacking, ranked, told
 from ablate.report.numbers import numbered, unit
-from ablate.study.comparison import Comparison
 
 RANKED = 3  # findings by ranks that are told one by one
 

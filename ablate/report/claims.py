@@ -25,15 +25,15 @@ from typing import Any
 
 import yaml
 
+from ablate.comparison.comparison import Comparison
+from ablate.comparison.values import again
+from ablate.configuration import yaml_file
 from ablate.errors import InputError, bare, nearest
 from ablate.report.findings import guesses
 from ablate.report.numbers import numbered, unit
-from ablate.study import yaml_file
-from ablate.study.comparison import Comparison
-from ablate.study.effects import Effect
-from ablate.study.judgement import Test
-from ablate.study.statistics import LEVEL, Difference, Estimate
-from ablate.study.values import again
+from ablate.statistics.effects import Effect
+from ablate.statistics.judgement import Test
+from ablate.statistics.paired import LEVEL, Difference, Estimate
 
 NEEDED = {"claim", "source", "number", "report", "expected"}
 ONE_OF = ("variant", "effect")

@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ablate.report import figures, gradient_figures
+from ablate.comparison.comparison import Comparison
+from ablate.comparison.pair import Pair
+from ablate.comparison.series import Gradients, curve, gradients
+from ablate.comparison.variants import Entry, Variant, text
+from ablate.paths import relative
 from ablate.report.answer import answer
-from ablate.report.closing import count, relative
-from ablate.report.figures import Row
+from ablate.report.drawing import figures
+from ablate.report.drawing import gradients as gradient_figures
+from ablate.report.drawing.figures import Row
+from ablate.report.drawing.svg import SERIES, Drawing
 from ablate.report.notes import circumstances, notes
-from ablate.report.numbers import DASH, Unit, duration, p_value, percent, unit
-from ablate.report.svg import SERIES, Drawing
-from ablate.study.comparison import Comparison
-from ablate.study.effects import Effect
-from ablate.study.judgement import Outcome, Test
-from ablate.study.pair import Pair
-from ablate.study.series import Gradients, curve, gradients
-from ablate.study.statistics import Difference, Estimate
-from ablate.study.variants import Entry, Variant, text
+from ablate.report.numbers import DASH, Unit, count, duration, p_value, percent, unit
+from ablate.statistics.effects import Effect
+from ablate.statistics.judgement import Outcome, Test
+from ablate.statistics.paired import Difference, Estimate
 
 # What a page holds at most, however many runs there are; comparison.json holds everything.
 ROWS = 200

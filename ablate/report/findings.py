@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablate.comparison.comparison import Comparison
+from ablate.comparison.variants import Variant, text
 from ablate.report.numbers import numbered, p_phrase, unit
-from ablate.study.comparison import Comparison
-from ablate.study.effects import Effect
-from ablate.study.judgement import Outcome, Test
-from ablate.study.splits import is_at_chance
-from ablate.study.statistics import LEVEL, Difference
-from ablate.study.variants import Variant, text
+from ablate.statistics.effects import Effect
+from ablate.statistics.judgement import Outcome, Test
+from ablate.statistics.paired import LEVEL, Difference
+from ablate.statistics.splits import is_at_chance
 
 LISTED = 4
 LEARN, FALL = ("never learn", "never learns"), ("end in the worse of two groups", "ends in the worse of two groups")

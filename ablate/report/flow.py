@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from ablate.errors import InputError
-from ablate.study import record
-from ablate.training.flow_pictures import Picture, heat_maps, picture, recorded
+from ablate.runs import record
+from ablate.training.gradients.pictures import Picture, heat_maps, picture, recorded
 
 
 def write(runs: Sequence[Path], out: Path) -> None:

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ablate.comparison.comparison import Comparison
+from ablate.comparison.confounds import code, hardware, mixtures
+from ablate.comparison.variants import Variant, text
 from ablate.report.findings import fallen
 from ablate.report.numbers import duration, numbered, p_phrase, unit
-from ablate.study.comparison import Comparison
-from ablate.study.confounds import code, hardware, mixtures
-from ablate.study.judgement import Outcome
-from ablate.study.statistics import LEVEL, least_p_sign_flip, seeds_for_sign_flip
-from ablate.study.variants import Variant, text
+from ablate.statistics.judgement import Outcome
+from ablate.statistics.paired import LEVEL, least_p_sign_flip, seeds_for_sign_flip
 
 
 def notes(comparison: Comparison) -> list[str]:

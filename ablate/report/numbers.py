@@ -66,6 +66,14 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s"
 
 
+def count(number: float) -> str:
+    """A count as people say it: 272.5k, 21.8M, 3.66G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.4g}{unit}"
+    return f"{number:g}"
+
+
 def percent(share: float | None) -> str:
     return DASH if share is None else f"{share:.0%}"
 

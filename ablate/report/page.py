@@ -9,10 +9,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ablate.comparison.variants import text
 from ablate.report.contents import Contents
+from ablate.report.drawing.svg import Drawing, fill, stroke
 from ablate.report.numbers import unit
-from ablate.report.svg import Drawing, fill, stroke
-from ablate.study.variants import text
 
 HERE = Path(__file__).parent
 HEADS = (

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ablate.comparison.simulation import EQUAL, ONE_DIFFERS, Row, simulate
 from ablate.errors import InputError
 from ablate.report.numbers import DASH
-from ablate.study.simulation import EQUAL, ONE_DIFFERS, Row, simulate
 
 HEADS = {
     "equal": ("noise", "designs", "seeds", "found, all false", "intervals that cover", "withheld"),

@@ -6,15 +6,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ablate.report.closing import relative
+from ablate.comparison.comparison import Comparison
+from ablate.comparison.confounds import mixtures
+from ablate.comparison.variants import Variant, verdict
+from ablate.paths import relative
 from ablate.report.contents import Contents
-from ablate.report.terminal import plain
-from ablate.study.comparison import Comparison
-from ablate.study.confounds import mixtures
-from ablate.study.effects import Effect
-from ablate.study.judgement import Test
-from ablate.study.statistics import Difference, Estimate
-from ablate.study.variants import Variant, verdict
+from ablate.report.terminal.markup import plain
+from ablate.statistics.effects import Effect
+from ablate.statistics.judgement import Test
+from ablate.statistics.paired import Difference, Estimate
 
 COLUMNS = (
     "variant",

@@ -6,10 +6,10 @@ Takes the optional extra `wandb` (the library wandb-workspaces, a public preview
 from collections.abc import Sequence
 from typing import Any
 
+from ablate.comparison.variants import Variant
 from ablate.errors import InputError
 from ablate.report.contents import Contents
 from ablate.report.tables import markdown
-from ablate.study.variants import Variant
 
 SIZE = {"w": 12, "h": 8}
 

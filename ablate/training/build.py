@@ -8,8 +8,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.design.network import Network
 from ablate.errors import InputError, reason
 from ablate.training.assembly import network, part
-from ablate.training.data import Images
 from ablate.training.epoch import check_epoch
+from ablate.training.images.common import Images
 from ablate.training.module import Classifier
 from ablate.training.seeds import stream
 from ablate.training.settings import check_validated

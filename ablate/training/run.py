@@ -13,19 +13,19 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from ablate import streams
+from ablate.process import streams
+from ablate.process.interrupt import StopRequest, stop_request
+from ablate.process.ranks import first_of
 from ablate.training import build
-from ablate.training.checkpoints import Checkpoints, step_of
-from ablate.training.data import Images
-from ablate.training.desk import Desk
-from ablate.training.flow_pictures import FlowPictures
-from ablate.training.gradient_flow import Flow, flow_of
-from ablate.training.history import RunHistory
-from ablate.training.interrupt import StopRequest, stop_request
+from ablate.training.gradients.flow import Flow, flow_of
+from ablate.training.gradients.pictures import FlowPictures
+from ablate.training.gradients.recorder import StepRecorder
+from ablate.training.images.common import Images
 from ablate.training.progress import progress
-from ablate.training.ranks import first_of
-from ablate.training.recorder import StepRecorder
-from ablate.training.resume import Start, loaded
+from ablate.training.saving.checkpoints import Checkpoints, step_of
+from ablate.training.saving.history import RunHistory
+from ablate.training.saving.resume import Start, loaded
+from ablate.training.saving.staging import Staging
 from ablate.training.trainer import max_seconds, new_trainer, quieten
 
 
@@ -53,13 +53,13 @@ class Watch:
     """Who looks on while a run is trained.
 
     stop      a signal that has arrived ends the run, its state saved
-    desk      through which the run's directory is changed: it raises LostError where the run belongs to another process
+    staging      through which the run's directory is changed: it raises LostError where the run belongs to another process
     data      the data's checksum, which the checkpoints bear
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
     """
 
     stop: StopRequest
-    desk: Desk
+    staging: Staging
     data: str = ""
     progress: Callable[[bool], Callback] = progress
 
@@ -92,7 +92,7 @@ def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start
     quieten()
     set_numerics(cfg)
     checkpoint = start.checkpoint
-    history = RunHistory(directory, watch.desk)
+    history = RunHistory(directory, watch.staging)
     if checkpoint is not None:
         history.cut(step_of(checkpoint), start.joined)
     else:
@@ -109,7 +109,7 @@ def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start
         every_n_steps=cfg.checkpoint.every_n_steps,
         keep_best=cfg.result == "best",
         max_seconds=max_seconds(cfg.trainer),
-        desk=watch.desk,
+        staging=watch.staging,
         data=watch.data,
         before_save=write_history,
         rows=lambda: history.rows,
@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> None:
     assert isinstance(cfg, DictConfig)
     start = Start(Path(checkpoint) if checkpoint else None)
     with stop_request() as stop:  # rank 0 alone writes
-        _train(cfg, build.images(cfg), directory, None, start, Watch(stop, Desk(directory)))
+        _train(cfg, build.images(cfg), directory, None, start, Watch(stop, Staging(directory)))
 
 
 if __name__ == "__main__":

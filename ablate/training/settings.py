@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ablate.configuration import schema
 from ablate.errors import InputError
-from ablate.training import processors, schema
+from ablate.process import processors
 
 CUDA_GRAPHS = ("reduce-overhead", "max-autotune")  # those that replay recorded kernels on a GPU
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from ablate.errors import InputError
-from ablate.training import files
+from ablate.training.images import files
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",

@@ -9,8 +9,8 @@ from typing import Any, cast
 import wandb
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.configuration import agent
 from ablate.errors import InputError
-from ablate.training import agent
 
 # W&B's name for a job that was killed is a non-zero exit; these are ours.
 EXIT_FINISHED, EXIT_FAILED = 0, 1

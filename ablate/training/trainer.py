@@ -18,8 +18,8 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, Lightning
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ablate.errors import InputError, nearest, reason
-from ablate.training.checkpoints import PlainFiles
 from ablate.training.progress import progress
+from ablate.training.saving.checkpoints import PlainFiles
 
 # Arguments of the Trainer that a run needs as they are, and what to use instead.
 SET_BY_THE_RUN = {

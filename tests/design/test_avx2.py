@@ -16,8 +16,8 @@ import sys
 import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
-from ablate.study.commandline import register_resolvers
-from ablate.study.composition import CONF
+from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.composition import CONF
 from ablate.training import build
 
 torch.set_num_threads(1)

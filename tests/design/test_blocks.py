@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ablate.configuration.composition import CONF
 from ablate.design.block import Block
-from ablate.study.composition import CONF
 
 Layer = Callable[[Tensor], Tensor]
 Shortcut = Callable[[Tensor, Tensor], Tensor]

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from ablate.configuration.composition import CONF
 from ablate.design.block import Block
 from ablate.errors import InputError
-from ablate.study.composition import CONF
 from ablate.training import build
 
 MakeBlock = Callable[..., Block]

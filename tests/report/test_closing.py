@@ -3,10 +3,10 @@
 import shlex
 import shutil
 
-from ablate.report import closing
-from ablate.study import cell
-from ablate.study.commandline import register_resolvers
-from ablate.study.composition import CONF, Composition
+from ablate.configuration.composition import CONF, Composition
+from ablate.configuration.refusals import register_resolvers
+from ablate.report.terminal import closing
+from ablate.runs import cell
 from tests.conftest import SMALL
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablate.study.series import COLUMNS, ROWS, curve, gradients
-from ablate.training.history import SCHEMAS
+from ablate.comparison.series import COLUMNS, ROWS, curve, gradients
+from ablate.training.saving.history import SCHEMAS
 
 BATCH = {"norm": "batch"}
 
@@ -55,7 +55,7 @@ def test_gradients_are_geometric_means_on_a_shared_depth(run, compared):
 
 
 def test_a_long_training_is_sampled_evenly(run, compared, monkeypatch):
-    monkeypatch.setattr("ablate.study.series.ROWS_READ", 200)
+    monkeypatch.setattr("ablate.comparison.series.ROWS_READ", 200)
     directory = run(BATCH, 0, 0.9, history=False)
     write_norms(directory, 2000, {"stem.conv": 0.0, "head.linear": 1.0}, lambda s, d: 10 ** (s / 2000))
     found = gradients(compared().baseline.results)

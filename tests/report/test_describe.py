@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.study.composition import CONF
+from ablate.configuration.composition import CONF
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ import pytest
 from ablate.__main__ import called
 from ablate.errors import InputError
 from ablate.report import flow
-from ablate.study import cell
+from ablate.runs import cell
 
 
 def test_runs_of_different_depth_side_by_side(prepared, tmp_path):

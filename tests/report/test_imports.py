@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from ablate.study.commandline import register_resolvers
-from ablate.study.composition import CONF
-from ablate.study.plan import plan
-from ablate.study.sweep_file import SweepFile
+from ablate.configuration.composition import CONF
+from ablate.configuration.refusals import register_resolvers
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import plan
 
 ROOT = CONF.parent
 

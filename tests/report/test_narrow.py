@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from ablate.report import plan_table, sweep_view
-from ablate.study.plan import PlannedCell
-from ablate.study.sweep_file import SweepFile
+from ablate.report.terminal import plan_table, sweep_view
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import PlannedCell
 
 WORDS = {
     40: ["optimizer.lr norm val/acc", "0.1 batch 0.9130", "0.01 none failed"],

@@ -11,14 +11,15 @@ import pytest
 import yaml
 
 from ablate.__main__ import called
+from ablate.comparison.gathering import from_results
+from ablate.comparison.results import find
 from ablate.errors import InputError
-from ablate.report import closing, tables
+from ablate.report import tables
 from ablate.report.contents import contents
 from ablate.report.folder import MARKER
-from ablate.report.terminal import plain
-from ablate.study import cell, record
-from ablate.study.comparison import from_results
-from ablate.study.results import find
+from ablate.report.terminal import closing
+from ablate.report.terminal.markup import plain
+from ablate.runs import cell, record
 
 EVIL = "\x1b]0;owned\x07[/bold] \x9b31m"
 BATCH, NONE = {"norm": "batch"}, {"norm": "none"}

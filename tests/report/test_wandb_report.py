@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from ablate.comparison.gathering import from_results
+from ablate.comparison.results import find
 from ablate.errors import InputError
 from ablate.report import wandb_report
 from ablate.report.contents import contents
-from ablate.study.comparison import from_results
-from ablate.study.results import find
 
 pytest.importorskip("wandb_workspaces")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library's own

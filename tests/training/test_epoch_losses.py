@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ablate.study import cell
+from ablate.runs import cell
 from ablate.training import build
 
 

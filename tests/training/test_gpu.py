@@ -8,9 +8,9 @@ import pytorch_lightning as pl
 import torch
 
 from ablate.errors import InputError
-from ablate.study import cell
+from ablate.runs import cell
 from ablate.training import settings
-from ablate.training.recorder import StepRecorder
+from ablate.training.gradients.recorder import StepRecorder
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.study import cell
-from ablate.study import record as run_record
+from ablate.runs import cell
+from ablate.runs import record as run_record
 from ablate.training import build
 from ablate.training.assembly import network
-from ablate.training.flow_pictures import COLUMNS, FlowPictures, heat_maps, picture
-from ablate.training.gradient_flow import LEAST, WINDOW, EarlyWarning, branch_convs, flow_of, judged
-from ablate.training.gradient_norms import GradientNorms
-from ablate.training.history import PENDING_ROWS, RunHistory, last_steps
-from ablate.training.recorder import READABLE, series
+from ablate.training.gradients.flow import LEAST, WINDOW, EarlyWarning, branch_convs, flow_of, judged
+from ablate.training.gradients.norms import GradientNorms
+from ablate.training.gradients.pictures import COLUMNS, FlowPictures, heat_maps, picture
+from ablate.training.gradients.recorder import READABLE, series
+from ablate.training.saving.history import PENDING_ROWS, RunHistory, last_steps
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_finished_run_has_its_pictures(prepared):
 def test_pictures_before_the_end_wait_for_their_share_of_the_time(prepared, monkeypatch):
     drawn: list[int] = []
     clock = iter(np.arange(0, 1e6, 20.0))  # that much between any two looks at the clock
-    monkeypatch.setattr("ablate.training.flow_pictures.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("ablate.training.gradients.pictures.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(FlowPictures, "draw", lambda self, files, step: drawn.append(step))
     cell.run(prepared("gradient_norms.pictures=true", "trainer.max_epochs=3"))
     assert drawn == [30, 30], "a drawing of one second may follow fifty of training, and one is made at the end"

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.plugins.precision import MixedPrecision
 
 from ablate.errors import InputError
-from ablate.study import cell
+from ablate.runs import cell
 from ablate.training import build
 from tests.training.norms_by_hand import BASE, Norms, assert_equal, by_hand, recorded
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ablate.study import cell, record
-from ablate.training.history import RunHistory
+from ablate.runs import cell, record
+from ablate.training.saving.history import RunHistory
 
 LAYERS, DEPTHS = ["stem.conv", "stage1.block1.conv1", "head.linear"], [0.0, 0.5, 1.0]
 

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from ablate.errors import InputError
 from ablate.training.data import ImageFolder
-from ablate.training.loaders import EpochSampler
+from ablate.training.images.loaders import EpochSampler
 from ablate.training.seeds import stream
 
 

@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from ablate.study import cell, record
-from ablate.training.interrupt import Interrupted, StopRequest, stop_request
-from ablate.training.recorder import StepRecorder
+from ablate.process.interrupt import Interrupted, StopRequest, stop_request
+from ablate.runs import cell, record
+from ablate.training.gradients.recorder import StepRecorder
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as VF
 
 from ablate.errors import InputError
 from ablate.training.data import InMemoryImages
-from ablate.training.loaders import DeviceLoader, EpochSampler
+from ablate.training.images.loaders import DeviceLoader, EpochSampler
 from ablate.training.seeds import stream
 
 

@@ -12,10 +12,10 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 from ablate.errors import InputError
-from ablate.study import cell, record
-from ablate.training import pictures
+from ablate.runs import cell, record
 from ablate.training.data import ImageFolder
-from ablate.training.loaders import EpochSampler, FolderLoader, Pictures
+from ablate.training.images import pictures
+from ablate.training.images.loaders import EpochSampler, FolderLoader, Pictures
 
 RAMP = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
 

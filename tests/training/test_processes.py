@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from ablate.study import cell
-from ablate.training.checkpoints import ASKED_EVERY, Checkpoints
-from ablate.training.desk import Desk
-from ablate.training.interrupt import Interrupted, StopRequest
-from ablate.training.recorder import StepRecorder
+from ablate.process.interrupt import Interrupted, StopRequest
+from ablate.runs import cell
+from ablate.training.gradients.recorder import StepRecorder
+from ablate.training.saving.checkpoints import ASKED_EVERY, Checkpoints
+from ablate.training.saving.staging import Staging
 
 # What `srun`, `torchrun` and `jsrun` say to the second of their processes, which may be a worker of a sweep.
 LEFT_OVER = {
@@ -77,7 +77,7 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
         every_n_epochs=1,
         every_n_steps=5,
         keep_best=False,
-        desk=Desk(Path()),
+        staging=Staging(Path()),
         data="",
         before_save=lambda trainer: None,
         rows=dict,

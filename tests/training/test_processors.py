@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.training import processors
+from ablate.process import processors
 from ablate.training.settings import resolve_auto
 
 

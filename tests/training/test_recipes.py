@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ablate.configuration.composition import CONF
 from ablate.errors import InputError
-from ablate.study import cell
-from ablate.study.composition import CONF
+from ablate.runs import cell
 from ablate.training import build
 from ablate.training.module import decayed_groups
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.study import cell
+from ablate.runs import cell
 from ablate.training import build
-from ablate.training.gradient_norms import ABSENT, GradientNorms
-from ablate.training.recorder import CAPACITY
+from ablate.training.gradients.norms import ABSENT, GradientNorms
+from ablate.training.gradients.recorder import CAPACITY
 from tests.training.norms_by_hand import BASE, assert_equal, by_hand, layer_norms, recorded
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ablate.errors import InputError
-from ablate.study import cell
+from ablate.runs import cell
 from ablate.training import build
 
 LR, STEPS = 0.4, 39  # one_cycle's peak falls on a step

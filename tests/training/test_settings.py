@@ -7,8 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from ablate.study import cell
-from ablate.study.fingerprint import fingerprint
+from ablate.configuration.fingerprint import fingerprint
+from ablate.runs import cell
 from ablate.training import settings
 
 

@@ -1,0 +1,51 @@
+"""What the images of a step take of it: order, gather, shift and flip, normalising.
+
+The images alone are handed out over a whole epoch, so that what is drawn once for all of it is in each batch's share.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ablate.bench import images, paired
+from ablate.bench.by_hand import Loop
+from ablate.training.trainer import new_trainer
+
+TITLE = "data and augmentation / step"
+GOAL = "<= 0.03"
+ROUNDS = 5
+STEPS = 10  # trained in each round
+EPOCH = 20_000  # images
+
+
+def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """One row: a batch's time relative to that of a loop's whole step, by rounds."""
+    own = images.overrides("cifar10", EPOCH, test=1, channels=3, size=32)
+    own += ["model=resnet20", "data.batch_size=128", f"trainer.max_epochs={ROUNDS}"]
+    cfg = paired.prepared(overrides, own).cfg
+    clock = paired.clock(cfg)
+    with tempfile.TemporaryDirectory() as folder:
+        loop = Loop(cfg, new_trainer(cfg, Path(folder), [], []))
+    loop.step()
+
+    def epoch() -> None:
+        for content in loop.data.train_dataloader():
+            loop.data.on_after_batch_transfer(content, 0)
+
+    def batch() -> float:
+        return paired.seconds(epoch, clock=clock) / (EPOCH // 128)
+
+    def step() -> float:
+        return paired.seconds(loop.step, STEPS, clock) / STEPS
+
+    found = paired.in_turns({"batch": batch, "step": step}, ROUNDS)
+    return [
+        paired.row(
+            f"{TITLE}: ResNet-20, 3x32x32, batch 128",
+            GOAL,
+            [a / b for a, b in zip(found["batch"], found["step"], strict=True)],
+            f"{1000 * min(found['batch']):.2f} ms of {1000 * min(found['step']):.1f} ms; {ROUNDS} rounds of an epoch of"
+            f" {EPOCH:,} images and {STEPS} steps",
+        )
+    ]

@@ -1,0 +1,71 @@
+"""How much of what this machine can multiply a training step does.
+
+A step counts 2 operations per multiply-add of the network's convolutions and linear layers, as `describe` counts
+those, and three times a forward: the backward multiplies once for the weights and once for the activations. The peak
+is that of one large square matrix product in the same precision. On a CPU the rates are per second that each thread
+works, whatever else the machine does.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from ablate.bench import images, paired
+from ablate.bench.by_hand import Loop
+from ablate.training.trainer import new_trainer
+
+TITLE = "achieved FLOP/s / those of a large matrix product"
+ROUNDS = 5
+# model, image size, batch size
+NETWORKS = {
+    "cpu": (("resnet20", 32, 128), ("resnet18", 224, 16)),
+    "gpu": (("resnet20", 32, 128), ("resnet50", 224, 128)),
+}
+# Rows of the matrices, and steps or products that are timed together: a GPU's are too short alone.
+ROWS = {"cpu": 4096, "gpu": 8192}
+TOGETHER = {"cpu": 1, "gpu": 10}
+
+
+def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per network, by rounds."""
+    accelerator = paired.prepared(overrides, ["model=resnet20"]).cfg.trainer.accelerator
+    return [_compare(overrides, *network) for network in NETWORKS[accelerator]]
+
+
+def _compare(overrides: Sequence[str], model: str, size: int, batch: int) -> dict[str, Any]:
+    own = images.overrides("cifar10", batch, test=1, channels=3, size=size)
+    chosen = paired.prepared(overrides, [*own, f"model={model}", f"data.batch_size={batch}", "trainer.max_epochs=99"])
+    cfg = chosen.cfg
+    together, rows = TOGETHER[cfg.trainer.accelerator], ROWS[cfg.trainer.accelerator]
+    with tempfile.TemporaryDirectory() as folder:
+        loop = Loop(cfg, new_trainer(cfg, Path(folder), [], []))
+    content = loop.fetch()
+    dtype = torch.bfloat16 if loop.low else torch.float32
+    left, right = (torch.randn(rows, rows, dtype=dtype, device=loop.device) for _ in range(2))
+
+    clock = paired.clock(cfg)
+
+    def rate(operations: int, do: Callable[[], object]) -> float:
+        return operations * together / paired.seconds(do, together, clock)
+
+    def step() -> float:
+        return rate(2 * 3 * chosen.cost.macs * batch, partial(loop.train, *content))
+
+    def product() -> float:
+        return rate(2 * rows**3, lambda: left @ right)
+
+    step()
+    product()
+    found = paired.in_turns({"step": step, "product": product}, ROUNDS)
+    return paired.row(
+        f"{TITLE}: {model}, {size}x{size}, batch {batch}",
+        "stated",
+        [a / b for a, b in zip(found["step"], found["product"], strict=True)],
+        f"{median(found['step']) / 1e9:,.0f} of {median(found['product']) / 1e9:,.0f} GFLOP/s, {cfg.trainer.precision};"
+        f" {ROUNDS} rounds",
+    )

@@ -1,0 +1,120 @@
+"""A training step of a run, with all that it measures and tracks, against one of a loop written by hand.
+
+The run is a real one, W&B offline, and the loop takes its turns from within it, in a random order: both train the same
+network on the same batches. A run's step lasts from one batch's end to the next one's; all that happens within an epoch
+is in it, since a round is as many steps as the recorder waits before it writes. What follows an epoch is in `recipe`.
+"""
+
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+
+from ablate.bench import images, paired
+from ablate.bench.by_hand import Loop
+from ablate.training.gradients.recorder import CAPACITY
+from ablate.training.trainer import new_trainer
+
+TITLE = "a training step through the harness / one of a loop by hand"
+GOAL = "<= 1.02"
+ROUNDS = 4
+WARM_UP = 16  # steps that do not count
+LONG = 0.05  # seconds: a step that the goal is for, on a GPU
+# model, image size, batch size. The goal is for the last one; of the GPU's larger ones, for the first that is LONG.
+ON_CPU = (("resnet20", 8, 32), ("resnet20", 32, 128))
+ON_GPU = (("resnet20", 32, 128),)
+LARGER = (("resnet50", 224, 64), ("resnet50", 224, 128), ("resnet50", 224, 256), ("resnet152", 224, 256))
+# Steps in a turn. A GPU works behind the process, which hides what a step costs there: it is waited for after turns.
+TURN = {"cpu": 1, "gpu": 16}
+
+
+class Beside(Callback):
+    """Lets a loop by hand take turns with the training. seconds: of each turn of either, in order."""
+
+    def __init__(self, cfg: DictConfig, turns: int) -> None:
+        self.cfg, self.clock, self.steps = cfg, paired.clock(cfg), TURN[cfg.trainer.accelerator]
+        self.seconds: dict[str, list[float]] = {"harness": [], "by hand": []}
+        shuffle = random.Random(0).shuffle
+        self._turns: list[str] = []
+        for _ in range(turns):
+            both = list(self.seconds)
+            shuffle(both)
+            self._turns += both
+        self._left = self.steps
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.loop = Loop(self.cfg, trainer)
+        self._give_turns()
+
+    def on_train_batch_end(self, *training: Any) -> None:
+        self._left -= 1
+        if self._left == 0 and self._turns:
+            self._end(self._turns.pop(0))
+            self._give_turns()
+
+    def _give_turns(self) -> None:
+        """The loop's turns until it is the training's."""
+        paired.wait()
+        self._started = self.clock()
+        while self._turns and self._turns[0] == "by hand":
+            for _ in range(self.steps):
+                self.loop.step()
+            self._end(self._turns.pop(0))
+        self._left = self.steps
+
+    def _end(self, name: str) -> None:
+        paired.wait()
+        now = self.clock()
+        self.seconds[name].append(now - self._started)
+        self._started = now
+
+
+def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per network: a run's step relative to the loop's, by rounds of 64 steps each."""
+    on_gpu = paired.prepared(overrides, ["model=resnet20"]).cfg.trainer.accelerator == "gpu"
+    *others, last = (*ON_GPU, _long(overrides)) if on_gpu else ON_CPU
+    rows = [_compare(overrides, *network, goal="stated") for network in others]
+    return [*rows, _compare(overrides, *last, goal=GOAL)]
+
+
+def _long(overrides: Sequence[str]) -> tuple[str, int, int]:
+    """The first of the larger networks whose step is LONG, or the last."""
+    for network in LARGER:
+        cfg = paired.prepared(overrides, _chosen(*network, steps=8)).cfg
+        with tempfile.TemporaryDirectory() as folder:
+            loop = Loop(cfg, new_trainer(cfg, Path(folder), [], []))
+        seconds = [paired.seconds(loop.step) for _ in range(8)]
+        if sorted(seconds[3:])[2] >= LONG:
+            break
+    return network
+
+
+def _chosen(model: str, size: int, batch: int, steps: int) -> list[str]:
+    classes = 10 if size < 64 else 1000
+    random = images.overrides("cifar10", steps * batch, test=batch, channels=3, size=size, classes=classes)
+    shift = [] if size < 64 else ["data.shift=0"]  # so many copies of a large image would fill the GPU
+    return [f"model={model}", *random, f"data.batch_size={batch}", *shift, "trainer.max_epochs=1"]
+
+
+def _compare(overrides: Sequence[str], model: str, size: int, batch: int, goal: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        run = [f"runs_dir={folder}", "tracking=offline", "gradient_norms.pictures=false"]
+        chosen = paired.prepared(overrides, [*_chosen(model, size, batch, ROUNDS * CAPACITY + WARM_UP), *run])
+        beside = Beside(chosen.cfg, (ROUNDS * CAPACITY + WARM_UP) // TURN[chosen.cfg.trainer.accelerator])
+        paired.trained(chosen, beside)
+    per_round, warm = CAPACITY // beside.steps, WARM_UP // beside.steps
+    harness, by_hand = (
+        [sum(times[at : at + per_round]) for at in range(warm, len(times), per_round)]
+        for times in beside.seconds.values()
+    )
+    return paired.row(
+        f"{TITLE}: {model}, {size}x{size}, batch {batch}",
+        goal,
+        [a / b for a, b in zip(harness, by_hand, strict=True)],
+        f"by hand {1000 * sum(by_hand) / (ROUNDS * CAPACITY):.1f} ms; {ROUNDS} rounds of {CAPACITY} steps",
+    )

@@ -1,0 +1,121 @@
+"""Where a comparison's cells come from: runs in folders, or a sweep file's plan."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ablate.comparison.comparison import Comparison, compare
+from ablate.comparison.results import Result, at, defaults, distinct, identity, read, varied
+from ablate.comparison.variants import Entry, move_first, text
+from ablate.errors import InputError, bare
+from ablate.runs.record import RESULTS
+
+log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:  # planning takes torch, which comparing does not
+    from ablate.sweep.file import SweepFile
+    from ablate.sweep.plan import PlannedCell
+
+
+def from_results(
+    results: Sequence[Result],
+    source: str,
+    metric: str = "test/acc",
+    chosen: Mapping[str, str] | None = None,
+    goal: str | None = None,
+) -> Comparison:
+    """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults."""
+    factors = varied(results)
+    options, values = defaults() if factors else ({}, {})
+    why = "the defaults, as far as runs have them" if factors else "the only variant"
+    for key, found in factors.items():
+        default = options[key] if key in options else at(values, key)
+        ours = [value for value in found if identity(value) == identity(default)]
+        move_first(found, ours[0] if ours else results[0].value(key))
+    by_cell: dict[tuple[str, int], list[Result]] = {}
+    for result in results:
+        cell = identity({key: result.value(key) for key in factors})
+        by_cell.setdefault((cell, result.seed), []).append(result)
+    entries = []
+    for runs in by_cell.values():
+        # A finished run before one that is not, then the latest.
+        *older, result = sorted(runs, key=lambda r: (r.record["status"] == "finished", r.record["started"]))
+        entries.append(
+            Entry(
+                assignment={key: result.value(key) for key in factors},
+                seed=result.seed,
+                status=result.record["status"],
+                overrides=tuple(result.record["overrides"]),
+                result=result,
+                reason=result.record.get("reason"),
+                superseded=tuple(older),
+            )
+        )
+    entries += _missing(entries)
+    return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why, goal=goal)
+
+
+def from_plan(
+    cells: Sequence["PlannedCell"],
+    file: "SweepFile",
+    metric: str = "test/acc",
+    chosen: Mapping[str, str] | None = None,
+    goal: str | None = None,
+) -> Comparison:
+    """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
+    from ablate.sweep.plan import DAMAGED  # what made the cells, so imported by now
+
+    keys = dict.fromkeys(key for cell in cells for key in cell.assignment if key != "seed")
+    values = {key: distinct(cell.assignment[key] for cell in cells) for key in keys}
+    factors = {key: found for key, found in values.items() if len(found) > 1}
+    for key, found in factors.items():
+        if key in file.baseline:
+            move_first(found, file.baseline[key])
+    results = [_result(cell) for cell in cells]
+    entries = [
+        Entry(
+            assignment={key: cell.assignment[key] for key in factors},
+            seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
+            # What is wrong with the files of a result is said beside it; the record still holds it.
+            status=result.record["status"] if result and cell.status in (DAMAGED, *RESULTS) else cell.status,
+            overrides=tuple(cell.overrides),
+            result=result,
+            reason=cell.reason,
+            same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
+        )
+        for cell, result in zip(cells, results, strict=True)
+    ]
+    return compare(
+        entries,
+        factors,
+        source=str(file.path),
+        metric=metric,
+        chosen=chosen,
+        why_baseline="the first value of every parameter",
+        question=file.description or None,
+        goal=goal or (file.goal if file.metric_name == metric else None),
+    )
+
+
+def _result(cell: "PlannedCell") -> Result | None:
+    """What the cell has left, or None. Where that is damaged, it is left out with a warning."""
+    try:
+        return read(cell.directory, cell.record) if cell.record else None
+    except InputError as error:
+        log.warning("left out: %s", bare(error))
+        cell.status, cell.reason = "damaged", str(error)
+        return None
+
+
+def _missing(entries: Sequence[Entry]) -> list[Entry]:
+    """The cells that would make every variant have every seed."""
+    by_variant: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_variant.setdefault(identity(entry.assignment), []).append(entry)
+    seeds = sorted({entry.seed for entry in entries})
+    return [
+        Entry(group[0].assignment, seed, "to do", group[0].overrides)
+        for group in by_variant.values()
+        for seed in seeds
+        if seed not in {entry.seed for entry in group}
+    ]

@@ -1,0 +1,230 @@
+"""What runs left in their directories, and by which choices they differ."""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.configuration.fingerprint import ADDED, NOT_HASHED
+from ablate.errors import InputError, bare
+from ablate.runs import record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run's directory: its record, and its resolved configuration, shared by runs that differ in the seed only."""
+
+    directory: Path
+    record: dict[str, Any]
+    config: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.record["fingerprint"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.record["seed"])
+
+    @cached_property
+    def typed(self) -> dict[str, str]:
+        """What was typed, by its key, the seed and what cannot change a result left out."""
+        typed = {_key(text): text for text in self.record["overrides"]}
+        return {key: text for key, text in typed.items() if key != "seed" and not _inside(key, NOT_HASHED)}
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The summary, and what the run cost as cost/params, cost/macs and cost/seconds."""
+        return record.metrics(self.record)
+
+    def value(self, key: str) -> Any:
+        """The option of an axis, or the configuration's value at a dotted key; None where there is neither."""
+        choices = self.record["choices"]
+        return choices[key] if key in choices else at(self.config, key)
+
+
+def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
+    """The run in `directory`, or None. `known`: its record, where that has been read already.
+
+    Raises InputError where its files cannot be understood.
+    """
+    try:
+        known = known or record.read(directory)
+        if known is None and not (directory / "run.json").exists():
+            return None
+        if known is None or not _is_whole(known):
+            raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
+        # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
+        # data.seed follows the seed unless it was typed.
+        follows = not any(_key(text) == "data.seed" for text in known["overrides"])
+        seed = rf"^{' *' if follows else ''}seed: {known['seed']}\n"
+        text = re.sub(seed, "", (directory / "config.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        config = _parsed(text)
+        return Result(directory, _unless_cut_short(directory, known, config.get("trainer") or {}), config)
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error
+
+
+def _is_whole(known: dict[str, Any]) -> bool:
+    """Whether a record has what every record has."""
+    kinds = {"fingerprint": str, "choices": dict, "overrides": list, "seed": int, "summary": dict, "cost": dict}
+    has_all = all(isinstance(known.get(key), kind) for key, kind in kinds.items())
+    return has_all and isinstance(known.get("provenance"), dict) and isinstance(known.get("started"), str)
+
+
+def _unless_cut_short(directory: Path, known: dict[str, Any], trainer: dict[str, Any]) -> dict[str, Any]:
+    """The record, but `interrupted` where an older version called a run finished that trainer.max_time had ended."""
+    if known["status"] != "finished" or not trainer.get("max_time") or trainer.get("callbacks"):
+        return known
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(directory / "metrics.parquet") as file:
+        table = file.read(columns=["step", "epoch"]).to_pydict()
+    done = max(table["epoch"], default=-1) + 1 >= trainer["max_epochs"]
+    if done or max(table["step"], default=-1) + 1 == trainer.get("max_steps", -1):
+        return known
+    return known | {"status": "interrupted", "reason": "trainer.max_time had ended it before the training was over"}
+
+
+def find(paths: Iterable[Path]) -> list[Result]:
+    """The runs at `paths`, each a run's directory or a folder of them, the earliest first.
+
+    What is damaged is left out, with a warning. Raises InputError where nothing else is there.
+    """
+    found: dict[Path, Result] = {}
+    for path in paths:
+        own = read(path)
+        damaged: list[InputError] = []
+        inside = [] if own else [_read_if_whole(child, damaged) for child in _folders(path)]
+        results = [result for result in (own, *inside) if result]
+        if not results and damaged:
+            raise damaged[0]
+        for error in damaged:
+            log.warning("left out: %s", bare(error))
+        if not results:
+            raise InputError(
+                f"{path}: there is no run. A run's directory holds run.json; --help shows what can be given."
+            )
+        found |= {result.directory.resolve(): result for result in results}
+    return sorted(found.values(), key=lambda result: (result.record["started"], result.fingerprint))
+
+
+def _read_if_whole(directory: Path, damaged: list[InputError]) -> Result | None:
+    try:
+        return read(directory)
+    except InputError as error:
+        damaged.append(error)
+        return None
+
+
+def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
+    """The keys that were typed for at least one run and differ between runs, each with its values.
+
+    An axis counts only where the options stand for different things here: trainer=auto and trainer=cpu need not.
+    """
+    typed = dict.fromkeys(key for result in results for key in result.typed)
+    factors = {}
+    for key in typed:
+        values = distinct(result.value(key) for result in results)
+        if len(values) < 2:
+            continue
+        is_axis = any(key in result.record["choices"] for result in results)
+        if is_axis and any(key in result.config for result in results):
+            meanings = distinct(at(config, key) for config in {id(r.config): r.config for r in results}.values())
+            if len(meanings) < 2:
+                continue
+        factors[key] = sorted(values, key=_order)
+    return factors
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each different value once, in the order of its first appearance; lists and mappings compare by content."""
+    return list({identity(value): value for value in values}.values())
+
+
+def identity(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def at(config: dict[str, Any], key: str) -> Any:
+    """The value at a dotted key, or None; for a key that the run is older than, the value that stands for it."""
+    value: Any = config
+    for part in key.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
+        else:
+            return ADDED.get(key)
+    return value
+
+
+def differences(
+    config: dict[str, Any], other: dict[str, Any], besides: Iterable[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Where two configurations differ, by dotted key, `besides` and what cannot change a result left out."""
+    left_out = (*NOT_HASHED, "seed", *besides)
+
+    def walk(a: Any, b: Any, path: str) -> Iterable[tuple[str, tuple[Any, Any]]]:
+        if path and _inside(path, left_out):
+            return
+        if isinstance(a, dict) and isinstance(b, dict):
+            for key in dict.fromkeys([*a, *b]):
+                place = f"{path}.{key}" if path else str(key)
+                yield from walk(a.get(key, ADDED.get(place)), b.get(key, ADDED.get(place)), place)
+        elif a != b:
+            yield path, (a, b)
+
+    return {} if config is other else dict(walk(config, other, ""))
+
+
+@cache
+def defaults() -> tuple[dict[str, str | None], dict[str, Any]]:
+    """The option of every axis, and the configuration, where nothing is typed."""
+    from omegaconf import OmegaConf
+
+    from ablate.configuration.composition import axes, composed
+
+    cfg = composed([])
+    values = OmegaConf.to_container(cfg)
+    assert isinstance(values, dict)
+    return axes(cfg), {str(key): value for key, value in values.items()}
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such file or folder.")
+    return sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _inside(key: str, paths: Iterable[str]) -> bool:
+    return any(key == path or key.startswith(f"{path}.") for path in paths)
+
+
+def _order(value: Any) -> tuple[Any, ...]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (0, value, "") if number else (1, 0, str(value))
+
+
+@cache
+def _key(override: str) -> str:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return str(OverridesParser.create().parse_override(override).key_or_group)
+    except HydraException as error:
+        raise InputError(f"{override!r} is no override: {error}") from error
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}

@@ -1,0 +1,49 @@
+"""Runs of which nothing but their results is known: those of a simulation, and those of a stored comparison."""
+
+from pathlib import Path
+from typing import Any
+
+from ablate.comparison.comparison import Comparison, compare
+from ablate.comparison.results import Result
+from ablate.comparison.variants import Assignment, Entry
+
+_NOWHERE = {
+    "git": None,
+    "hardware": {"gpus": [], "cpu": ""},
+    "python": "",
+    "packages": {},
+    "data_checksum": "",
+}
+_CONFIG: dict[str, Any] = {}
+
+
+def entry(assignment: Assignment, seed: int, metric: str, value: float | None, status: str = "finished") -> Entry:
+    """The cell of a run with this result; None where it has none."""
+    record = {
+        "status": status,
+        "seed": seed,
+        "overrides": (),
+        "summary": {} if value is None else {metric: value},
+        "cost": {},
+        "provenance": _NOWHERE,
+    }
+    return Entry(assignment, seed, status, (), Result(Path(), record, _CONFIG))
+
+
+def again(known: dict[str, Any]) -> Comparison:
+    """The comparison of the results in a comparison.json, whatever version wrote it: judged by today's rules."""
+    metric = known["metric"]
+    entries = [
+        entry(variant["assignment"], run["seed"], metric, run["value"], run["status"])
+        for variant in known["variants"]
+        for run in variant["runs"]
+    ]
+    return compare(
+        entries,
+        known["factors"],
+        source=known["source"],
+        metric=metric,
+        why_baseline="",
+        goal=known["goal"],
+        chance=known.get("chance"),
+    )

@@ -1,0 +1,135 @@
+"""The cells of a study as variants: one combination of choices each, with a run per seed."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ablate.comparison.results import Result, identity
+from ablate.statistics.judgement import Test
+from ablate.statistics.paired import Difference, Estimate, Outperforming
+
+Assignment = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a study, whether or not it has been run.
+
+    status      to do, invalid, or its run's
+    reason      why it is invalid or failed, or who runs it
+    overrides   what is typed to run it
+    superseded  other runs of the same choices and seed, which do not count
+    same        cells of the plan that come out identical and are this one
+    """
+
+    assignment: Assignment
+    seed: int
+    status: str
+    overrides: tuple[str, ...]
+    result: Result | None = None
+    reason: str | None = None
+    superseded: tuple[Result, ...] = ()
+    same: tuple[str, ...] = ()
+
+
+@dataclass
+class Variant:
+    """One combination of choices with its cells, one per seed, and what they say against the baseline.
+
+    difference     to the baseline, over the seeds that both have finished; None for the baseline itself
+    low            its seeds that ended in the lower of two groups, where some variant's seeds fall into two
+    test           which carries the verdict; None for the baseline itself
+    p_holm         the test's p-value, corrected for everything that is tested
+    outperforming  over the seeds in which both have ended, diverged ones counted as lost
+    outdated       what has changed since runs were trained, with their seeds
+    """
+
+    assignment: Assignment
+    label: str
+    entries: list[Entry]
+    metric: str
+    is_baseline: bool = False
+    difference: Difference | None = None
+    paired_seeds: tuple[int, ...] = ()
+    low: set[int] = field(default_factory=set)
+    test: Test | None = None
+    p_holm: float | None = None
+    outperforming: Outperforming | None = None
+    confounds: list[str] = field(default_factory=list)
+    outdated: dict[str, list[int]] = field(default_factory=dict)
+
+    @cached_property
+    def results(self) -> list[Result]:
+        return [entry.result for entry in self.entries if entry.result]
+
+    @cached_property
+    def values(self) -> dict[int, float]:
+        """The metric by seed, of finished runs; a value that is not finite is none."""
+        return {
+            result.seed: float(value)
+            for result in self.results
+            if result.record["status"] == "finished"
+            and (value := result.metrics.get(self.metric)) is not None
+            and math.isfinite(value)
+        }
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        return Estimate(tuple(self.values.values()))
+
+    def seeds(self, *statuses: str) -> list[int]:
+        return [entry.seed for entry in self.entries if entry.status in statuses]
+
+    @property
+    def verdict(self) -> str:
+        """baseline, better, worse, or why that cannot be said."""
+        return self.test.verdict(self.p_holm) if self.test else "baseline"
+
+    @property
+    def is_split(self) -> bool:
+        """Whether its own seeds fall into two groups, of which its mean and interval say nothing."""
+        return 0 < len(self.low) < len(self.values)
+
+    def cost(self, name: str) -> float | None:
+        """The median over the runs of params, macs or seconds."""
+        costs = sorted(r.record["cost"][name] for r in self.results if r.record["cost"].get(name) is not None)
+        return costs[len(costs) // 2] if costs else None
+
+    @property
+    def gradient_flow(self) -> dict[str, int]:
+        """How many runs were judged what, where runs were."""
+        verdicts = (verdict(result) for result in self.results)
+        return dict(Counter(found for found in verdicts if found).most_common())
+
+    def command(self, seeds: Iterable[int] | None = None) -> str:
+        """What makes these runs, or those of some seeds, again."""
+        wanted = [entry.seed for entry in self.entries] if seeds is None else list(seeds)
+        typed = self.entries[0].overrides
+        overrides = [text for text in typed if text.split("=")[0].lstrip("+") not in ("seed", "rerun")]
+        many = ["-m"] if len(wanted) > 1 else []
+        return shlex.join(["python", "-m", "ablate", *many, *overrides, f"seed={','.join(map(str, wanted))}"])
+
+
+def verdict(result: Result) -> str | None:
+    """What the run's gradient flow was judged to be; None where too little was recorded, or the run is older."""
+    return result.record.get("gradient_flow")
+
+
+def text(value: Any) -> str:
+    """A value as it is typed."""
+    return value if isinstance(value, str) else identity(value)
+
+
+def levels(assignment: Assignment, factors: Mapping[str, Sequence[Any]]) -> tuple[int, ...]:
+    """Of each factor the position of its value; 0 is the baseline's."""
+    return tuple([identity(v) for v in values].index(identity(assignment[key])) for key, values in factors.items())
+
+
+def move_first(values: list[Any], value: Any) -> None:
+    """Move what equals the value to the front."""
+    i = [identity(v) for v in values].index(identity(value))
+    values.insert(0, values.pop(i))

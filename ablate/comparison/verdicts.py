@@ -1,0 +1,86 @@
+"""From runs to verdicts: differences, main effects and interactions, tested and corrected together."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ablate.comparison.results import at
+from ablate.comparison.variants import Variant
+from ablate.statistics.effects import Design, effects
+from ablate.statistics.judgement import assessed
+from ablate.statistics.paired import Difference, holm, outperforming
+from ablate.statistics.splits import low_seeds
+
+if TYPE_CHECKING:
+    from ablate.comparison.comparison import Comparison
+
+
+def judge(comparison: "Comparison") -> None:
+    """Give variants their differences, tests and corrected p, and the comparison its effects."""
+    _mark_low(comparison)
+    _against_baseline(comparison)
+    _factorial(comparison)
+    _correct(comparison)
+
+
+def guessing(variants: Sequence[Variant], metric: str) -> float | None:
+    """The accuracy of guessing, where the metric is top-1 accuracy and all runs have the same classes."""
+    if metric.rsplit("/", 1)[-1] != "acc":
+        return None
+    configs = {id(result.config): result.config for variant in variants for result in variant.results}
+    classes = {at(config, "data.num_classes") for config in configs.values()}
+    (number,) = classes if len(classes) == 1 else (None,)
+    return 1 / number if isinstance(number, int) and number > 1 else None
+
+
+def _mark_low(comparison: "Comparison") -> None:
+    larger_is_better = [
+        {seed: comparison.sign * value for seed, value in variant.values.items()} for variant in comparison.variants
+    ]
+    for variant, low in zip(comparison.variants, low_seeds(larger_is_better, comparison.chance), strict=True):
+        variant.low = low
+
+
+def _against_baseline(comparison: "Comparison") -> None:
+    baseline, sign = comparison.baseline, comparison.sign
+    theirs = _outcomes(baseline, sign)
+    for variant in comparison.variants:
+        if variant.is_baseline:
+            continue
+        common = [seed for seed in variant.values if seed in baseline.values]
+        if common:
+            variant.paired_seeds = tuple(common)
+            variant.difference = Difference(tuple(variant.values[seed] - baseline.values[seed] for seed in common))
+        ours = _outcomes(variant, sign)
+        low = len(variant.low), len(baseline.low)
+        if low == (len(ours), len(theirs)):  # of one kind, if a low one
+            low = (0, 0)
+        variant.test = assessed(variant.difference, [*ours.values()], [*theirs.values()], sign=sign, low=low)
+        ended = [seed for seed in ours if seed in theirs]
+        variant.outperforming = outperforming([ours[seed] for seed in ended], [theirs[seed] for seed in ended])
+
+
+def _outcomes(variant: Variant, sign: int) -> dict[int, float]:
+    lost = dict.fromkeys(variant.seeds("diverged"), -math.inf)
+    return {seed: sign * value for seed, value in variant.values.items()} | lost
+
+
+def _factorial(comparison: "Comparison") -> None:
+    by_levels = comparison.by_levels
+    lost = {where: set(seeds) for where, variant in by_levels.items() if (seeds := variant.seeds("diverged"))}
+    low = {where: variant.low for where, variant in by_levels.items() if variant.low}
+    comparison.effects = effects(Design(comparison.factors, comparison.cells, lost, low, comparison.sign))
+
+
+def _correct(comparison: "Comparison") -> None:
+    """Holm's correction over everything that a report may quote as found: one family."""
+    variants = [variant for variant in comparison.variants if variant.test]
+    p = [*(v.test.p for v in variants if v.test), *(effect.test.p for effect in comparison.effects)]
+    corrected = holm(p)
+    for variant, p_holm in zip(variants, corrected, strict=False):
+        variant.p_holm = p_holm
+    comparison.effects = [
+        replace(effect, p_holm=p_holm)
+        for effect, p_holm in zip(comparison.effects, corrected[len(variants) :], strict=True)
+    ]

@@ -1,0 +1,230 @@
+"""What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from ablate.configuration.fingerprint import NOT_HASHED
+from ablate.configuration.rules import is_too_long
+from ablate.configuration.schema import WORDS, check_keys
+from ablate.errors import InputError, WrongNameError
+from ablate.paths import CONF
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed configuration, and how it was asked for.
+
+    cfg        the configuration without Hydra's own part
+    hydra_cfg  Hydra's part
+    """
+
+    cfg: DictConfig
+    hydra_cfg: DictConfig
+
+    @classmethod
+    def of(cls, overrides: Sequence[str]) -> "Composition":
+        """What Hydra composes from `overrides`."""
+        cfg = composed(list(overrides))
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        hydra_cfg = OmegaConf.masked_copy(cfg, ["hydra"])
+        OmegaConf.set_readonly(hydra_cfg, False)
+        return cls(own, hydra_cfg)
+
+    def with_value(self, key: str, value: int) -> "Composition":
+        """As if `key=value` had been typed too."""
+        cfg, hydra_cfg = self.cfg.copy(), self.hydra_cfg.copy()
+        cfg[key] = value
+        OmegaConf.set_readonly(hydra_cfg.hydra, False)
+        hydra_cfg.hydra.overrides.task.append(f"{key}={value}")
+        return Composition(cfg, hydra_cfg)
+
+    def values(self) -> dict[str, Any]:
+        """The configuration as plain values, resolved."""
+        values = plain(self.cfg, resolve=True)
+        as_words(values, self.overridden)
+        return values
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was typed: `axis=option` and `key=value`."""
+        # Not resolved: `${…}` within one refers to the configuration, not to Hydra's.
+        typed = OmegaConf.to_container(self.hydra_cfg.hydra.overrides.task)
+        assert isinstance(typed, list)
+        return typed
+
+    @property
+    def search_path(self) -> list[str]:
+        """The arguments that name folders of the user's own options: --config-dir and hydra.searchpath."""
+        sources = self.hydra_cfg.hydra.runtime.get("config_sources") or []
+        folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+        return [*folders, *_search_path(self.hydra_cfg.hydra.overrides.hydra)]
+
+    @property
+    def choices(self) -> dict[str, str | None]:
+        """The option chosen on each axis."""
+        return axes(self.hydra_cfg)
+
+    @cached_property
+    def overridden(self) -> dict[str, str]:
+        """The typed overrides by their key."""
+        parsed = OverridesParser.create().parse_overrides(self.overrides)
+        return {override.key_or_group: text for override, text in zip(parsed, self.overrides, strict=True)}
+
+    @cached_property
+    def name(self) -> str:
+        """The typed overrides that differ from the defaults and can change the result; `defaults` without any."""
+        defaults = self._composed([])
+        default_choices = axes(defaults)
+
+        def differs(key: str) -> bool:
+            if any(key == path or key.startswith(f"{path}.") for path in NOT_HASHED):
+                return False
+            if key in self.choices and self.choices[key] == default_choices[key]:
+                # The default, but not what a model or an experiment that was typed too would have chosen.
+                without = [text for other, text in self.overridden.items() if other != key and other in self.choices]
+                return axes(self._composed(without))[key] != self.choices[key]
+            if key in self.choices:
+                return True
+            return OmegaConf.select(self.cfg, key) != OmegaConf.select(defaults, key, default=_MISSING)
+
+        return " ".join(text for key, text in self.overridden.items() if differs(key)) or "defaults"
+
+    def _composed(self, overrides: list[str]) -> DictConfig:
+        """What other overrides would have given, with the same folders of options; not to be changed."""
+        return _known(*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides, loader=_loader())
+
+    def check_types(self) -> None:
+        """Raise InputError for a value of another type than the one that its option's file gives it, and for a key that
+        nothing reads.
+
+        A value that is null there may become anything: whoever uses it checks it.
+        """
+        check_keys(plain(self.cfg, resolve=False))
+        for key, text in self.overridden.items():
+            if key in axes(self._composed([])):
+                check_option(key, OverridesParser.create().parse_override(text).value())
+        chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
+        reference = self._composed(chosen)
+        for key in self.overridden:
+            if key in self.choices:
+                continue
+            value = OmegaConf.select(self.cfg, key, default=_MISSING)
+            if value is not _MISSING:
+                check_type(key, value, OmegaConf.select(reference, key, default=None))
+
+
+@lru_cache(maxsize=16)  # the cells of a sweep, one after the other, differ from few others
+def _known(*overrides: str, loader: ConfigLoader | None) -> DictConfig:
+    return composed(list(overrides))
+
+
+def _loader() -> ConfigLoader | None:
+    """That of the running application, which has a search path of its own."""
+    return GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
+
+
+_MISSING = object()
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.I)
+
+
+def plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
+    """The configuration as plain values, without Hydra's part."""
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    values = OmegaConf.to_container(own, resolve=resolve)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def as_words(values: dict[str, Any], typed: Mapping[str, str]) -> None:
+    """What is a name or a folder becomes a word in place, as it was typed: Hydra reads 20240101 and 1_1_1 as numbers.
+
+    typed  overrides by their key
+    """
+    for path in WORDS:
+        *parents, key = path.split(".")
+        holder: Any = values
+        for parent in parents:
+            holder = holder.get(parent) if isinstance(holder, dict) else None
+        value = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(value, list):
+            holder[key] = [str(item) if isinstance(item, int | float) else item for item in value]
+        elif isinstance(value, int | float):
+            holder[key] = typed[path].partition("=")[2] if path in typed else str(value)
+
+
+def check_option(axis: str, option: Any) -> None:
+    """Raise WrongNameError for several options, of which Hydra would merge the values."""
+    if isinstance(option, list | ListConfig):
+        listed = ", ".join(map(str, option))
+        raise WrongNameError(
+            f"{axis}=[{listed}]: a network has one option of an axis. One after the other, they are {axis}: {{values:"
+            f" [{listed}]}} in a sweep file, and -m {axis}={listed.replace(' ', '')} on the command line."
+        )
+
+
+def check_type(key: str, value: Any, default: Any) -> None:
+    """Raise InputError where `value` is of another type than the option's own; one that is null or auto may be any."""
+    may_be_any = default is None or default == "auto" or (value == "auto" and key.startswith("trainer."))
+    if not may_be_any and key not in WORDS and not _fits(value, default):
+        hint = ""
+        if isinstance(value, str) and _NUMBER.fullmatch(value) and isinstance(default, int | float):
+            hint = " This is a word, as ${oc.env:NAME} always is; ${oc.decode:${oc.env:NAME}} is a number."
+        raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
+    for number in value if isinstance(value, list | ListConfig) else [value]:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"{key}={value}: a finite number is expected.")
+        if isinstance(number, int) and is_too_long(number):
+            raise InputError(f"{key}={value}: this number is too large.")
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """The configuration for `overrides`, with Hydra's part, by the running application's search path if one runs."""
+    if not GlobalHydra.instance().is_initialized():
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return composed(overrides)
+    if HydraConfig.initialized() and not _search_path(overrides):
+        # The rest of its search path the application's loader keeps itself.
+        overrides = [*_search_path(HydraConfig.get().overrides.hydra), *overrides]
+    return compose("config", overrides=overrides, return_hydra_config=True)
+
+
+def _search_path(overrides: Sequence[str]) -> list[str]:
+    """The override that names folders of the user's own options, if there is one."""
+    return [text for text in overrides if text.startswith("hydra.searchpath=")]
+
+
+def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
+    choices = hydra_cfg.hydra.runtime.choices
+    return {str(axis): option for axis, option in choices.items() if not str(axis).startswith("hydra/")}
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    if isinstance(default, list | ListConfig) and isinstance(value, list | ListConfig):
+        # Numbers in a list may be whole or not, whatever those of the default are.
+        likes = [float(like) if isinstance(like, int) else like for like in default[:1]]
+        return all(_fits(item, like) for item in value for like in likes)
+    kinds = (int, str, dict | DictConfig)
+    return any(isinstance(default, kind) and isinstance(value, kind) for kind in kinds)
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    if isinstance(value, list | ListConfig):
+        inner = {int: " of numbers", float: " of numbers", str: " of words", list: " of lists", ListConfig: " of lists"}
+        return "a list" + (inner.get(type(value[0]), "") if value else "")
+    return names.get(type(value), "a mapping")

@@ -1,0 +1,168 @@
+"""Hydra's command line with one clear message for wrong input."""
+
+import os
+import re
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pickle import UnpicklingError
+from signal import SIGTERM
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.configuration.composition import axes, composed
+from ablate.configuration.failure import described
+from ablate.configuration.schema import suggestion
+from ablate.errors import InputError, bare, is_full, nearest
+from ablate.process.interrupt import LostError, OutOfTimeError
+
+DONE, FAILED, WRONG_INPUT = 0, 1, 2
+OUT_OF_TIME = 128 + SIGTERM  # as after a polite kill: the state is saved
+
+# An image side up to which a network starts with a 3x3 convolution: CIFAR has 32, Tiny ImageNet 64.
+SMALL_IMAGE = 64
+
+DEEPEST = 40  # brackets within brackets
+
+
+def register_resolvers() -> None:
+    """What configuration files may call: `${up_to_64_pixels:size,small,large}`."""
+    OmegaConf.register_new_resolver(
+        "up_to_64_pixels", lambda size, small, large: small if size <= SMALL_IMAGE else large, replace=True
+    )
+
+
+def guarded(task: Callable[..., Any], *arguments: Any) -> int:
+    """Call `task` and say what went wrong, if anything did: one message for wrong input, a traceback for a failure.
+
+    Returns the exit code: the task's own if it returns a number. Interruptions pass.
+    """
+    try:
+        code = task(*arguments)
+        return code if isinstance(code, int) else DONE
+    except OutOfTimeError as error:
+        print(f"ablate: {bare(error)}", file=sys.stderr)
+        return OUT_OF_TIME
+    except LostError as error:
+        print(f"ablate: {bare(error)}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        if is_full(error):
+            print(f"ablate: {bare(error)}. Make room: the same command goes on from there.", file=sys.stderr)
+            return FAILED
+        if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
+            print(bare(described(error)), file=sys.stderr)
+            return FAILED
+        if os.environ.get("ABLATE_TRACEBACK") == "1":
+            traceback.print_exc()
+        print(f"ablate: {bare(explained(error))}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def explained(error: Exception) -> str:
+    """The error in one message that says what to do."""
+    if isinstance(error, InputError):
+        return str(error)
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__cause__
+    if _no_option(error):
+        return f"An axis takes the name of an option: null, numbers, true and false are none. {error}."
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
+    if twice := re.match(r"Multiple values for (\S+)\. .*: (\S+)'", str(error)):
+        return f"+{twice[1]}={twice[2]}: this axis is there already. Write {twice[1]}={twice[2]}, without the plus."
+    text = str(error) + (f" {error.__cause__}" if error.__cause__ else "")
+    where = re.search(r"full_key: (\S+)", str(error))
+    if isinstance(error, InstantiationException) and where and error.__cause__:
+        text = f"{where[1]}: {error.__cause__}"
+    if isinstance(error, MissingConfigException) and error.options:
+        return _unknown_option(error)
+    key = re.search(r"Could not override '([^']+)'", text)
+    return _unknown_key(key[1]) if key else " ".join(text.split())
+
+
+def _no_option(error: BaseException) -> bool:
+    """Hydra's own error for `shortcut=null` is a ValueError like any other."""
+    return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise InputError for what Hydra's parser cannot take: bytes that are no text, brackets without end, numbers of
+    thousands of digits."""
+    for argument in arguments:
+        shown = f"{argument[:60]!a}"
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"{shown}: this is not UTF-8.")
+        if nesting(argument) > DEEPEST:
+            raise InputError(f"{shown}…: {nesting(argument)} nested brackets; at most {DEEPEST} are read.")
+        if re.match(r"[+~]*@", argument):
+            raise InputError(f"{argument}: an axis or a key is expected before the @.")
+        if re.search(r"\d{1000}", argument):
+            raise InputError(f"{shown}…: a number of more than a thousand digits is none of this configuration's.")
+
+
+def nesting(text: str) -> int:
+    """How many brackets are open at once, at most."""
+    depths = accumulate((character in "[{(") - (character in ")}]") for character in text)
+    return max(depths, default=0)
+
+
+def by_hydra(task: Callable[[], Any]) -> None:
+    """Call Hydra's own `task`, in which a run's failures do not arrive.
+
+    Raises InputError for what Hydra refuses by an error of no kind of its own: a folder that it cannot make, a file
+    that is not there.
+    """
+    try:
+        task()
+    except (OSError, ValueError, EOFError, UnpicklingError) as error:
+        if isinstance(error, BrokenPipeError | HydraException | OmegaConfBaseException) or _no_option(error):
+            raise
+        if isinstance(error, OSError) and error.filename:
+            raise InputError(f"{error.filename}: {error.strerror}: set runs_dir to a folder of yours.") from error
+        raise InputError(" ".join(str(error).split())) from error
+
+
+def _unreadable(error: OverrideParseException) -> str:
+    """A word that is not in Hydra's grammar, with its value quoted if that is enough."""
+    key, _, value = error.override.partition("=")
+    quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+    try:
+        OverridesParser.create().parse_override(quoted)
+    except HydraException:
+        value = ""
+    if not value:
+        return f"{error.override}: this cannot be read: key=value or axis=option is expected, lists in brackets."
+    return f"{error.override}: this value cannot be read without quotes. Write {shlex.quote(quoted)}."
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    axis, _, option = (error.missing_cfg_file or "").rpartition("/")
+    options = sorted(error.options or [])
+    return f"{axis}={option}: there is no such option.{nearest(option, options)} Options: {', '.join(options)}."
+
+
+def _unknown_key(key: str) -> str:
+    """`key` is neither an axis nor a value of the configuration."""
+    defaults = composed([])
+    parent, _, word = key.rpartition(".")
+    holder = OmegaConf.select(defaults, parent) if parent else defaults
+    while holder is None or not OmegaConf.is_config(holder):
+        parent, _, word = parent.rpartition(".")
+        holder = OmegaConf.select(defaults, parent) if parent else defaults
+    known = sorted({str(k) for k in holder if k != "hydra"} | (set() if parent else set(axes(defaults))))
+    what = f"{parent} has the keys" if parent else "axes and values are"
+    prefix = f"{parent}." if parent else ""
+    near = suggestion(prefix + word, word, known)
+    addition = f" (+{key}=… adds a key that is new.)" if parent else ""
+    return f"{key}: there is no such axis or value.{near} Here {what}: {', '.join(known)}.{addition}"

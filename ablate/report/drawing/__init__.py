@@ -1,0 +1,1 @@
+"""The drawings of a report: small SVG figures. Part of `ablate.report`."""

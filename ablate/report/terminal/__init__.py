@@ -1,0 +1,1 @@
+"""What the commands show on the terminal. Part of `ablate.report`."""

@@ -1,0 +1,206 @@
+"""A plan on the terminal, and as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ablate.errors import nearest
+from ablate.process import processors
+from ablate.report.numbers import count
+from ablate.report.terminal.markup import plain
+from ablate.report.terminal.narrow import fitted
+from ablate.runs.record import RESULTS
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named, word
+from ablate.training.goal import KNOWN, MAXIMIZE
+
+SHOWN = 60  # rows; more only on request
+COLOURS = {
+    "finished": "green",
+    "diverged": "yellow",
+    "outdated": "yellow",
+    "damaged": "yellow",
+    "failed": "red",
+    "invalid": "red",
+    "running": "cyan",
+}
+
+
+def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every: bool) -> None:
+    if as_json:
+        print(json.dumps(as_data(file, cells)))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    if file.description:
+        console.print(f"\n[bold]{plain(file.name)}[/bold]  {plain(file.description)}")
+    shown = list(cells) if every else list(cells)[:SHOWN]
+    console.print()
+    console.print(fitted(_table(cells, shown), console, ("multiply-adds", "parameters", "training")))
+    if len(shown) < len(cells):
+        console.print(f"[dim]… {len(cells) - len(shown):,} more cells (--all shows them, --json has all)[/dim]")
+    for cell in shown:
+        if cell.same:
+            others = "; ".join(named(other) for other in cell.same)
+            console.print(f"[dim]{plain(cell.name)} stands for the same run as {plain(others)}[/dim]")
+        if cell.reason and cell.status in (INVALID, DAMAGED, "failed", "interrupted"):
+            colour = COLOURS.get(cell.status, "default")
+            console.print(f"[{colour}]{cell.status}[/] {plain(cell.name)}: {plain(cell.reason)}")
+    for line in outdated_lines(cells):
+        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
+    console.print()
+    console.print(_sum(cells))
+    difference = _unasked(cells)
+    if difference:
+        console.print(f"[yellow]{difference}[/yellow]")
+    for line in metric_lines(file, cells):
+        console.print(f"[yellow]{plain(line)}[/yellow]")
+    if threads := threads_line(cells):
+        console.print(threads)
+
+
+def outdated_lines(cells: Sequence[PlannedCell]) -> list[str]:
+    """What has changed since which cells were trained, and how to train them again."""
+    by_reason: dict[str | None, list[PlannedCell]] = {}
+    for cell in cells:
+        if cell.status == OUTDATED:
+            by_reason.setdefault(cell.reason, []).append(cell)
+    lines = [
+        f"{first.name}{f' and {len(more):,} more' if more else ''}: {reason} since"
+        for reason, (first, *more) in by_reason.items()
+    ]
+    again = "cells are not run unless asked for: `sweep --rerun-outdated` trains them again, rerun=true every cell."
+    return [*lines, again] if lines else []
+
+
+def metric_lines(file: SweepFile, cells: Sequence[PlannedCell]) -> list[str]:
+    """What to know of the file's metric: that no run will have it, or that W&B's server would turn it round."""
+    if file.metric is None:
+        return []
+    name, lines = file.metric_name, []
+    few = max((cell.values["data"]["num_classes"] for cell in cells if cell.values), default=6) <= 5
+    if name not in KNOWN:
+        meant = nearest(name, list(KNOWN))
+        lines.append(f"metric {name}: no run has it, unless a callback of yours logs it.{meant}")
+    elif name.endswith("/acc_top5") and few:
+        lines.append(f"metric {name}: no run has it, as there are no more than five classes. Use {name[:-5]}.")
+    if file.metric.get("goal") is None and file.goal == MAXIMIZE:
+        lines.append(
+            f"metric {name}: more is better, but without a goal W&B's server minimises: write goal: {MAXIMIZE}."
+        )
+    return lines
+
+
+def threads_line(cells: Sequence[PlannedCell]) -> str | None:
+    """What a sweep that does not say `threads` should know: whose results are not its cells', and what lies idle."""
+    cores = processors.usable()
+    if cores == 1 or not any(cell.one_thread for cell in cells):
+        return None
+    left = sum(cell.status != INVALID for cell in cells)
+    is_new = not any(cell.status in RESULTS for cell in cells)  # with other threads a result would be another
+    use_all = is_new and 0 < 2 * left <= cores
+    idle = f" {left} to run leave cores idle: threads={cores // left} would use them." if use_all else ""
+    return (
+        f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
+        f" and is another result.{idle}"
+    )
+
+
+def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
+    """The plan as plain values: `name`, `description`, `metric`, `notes` on it, `cells`, and `counts` by status."""
+    return {
+        "name": file.name,
+        "description": file.description,
+        "metric": dict(file.metric) if file.metric else None,
+        "notes": metric_lines(file, cells),
+        "counts": Counter(cell.status for cell in cells),
+        "seconds_left": _seconds_left(cells),
+        "cells": [
+            {
+                "assignment": cell.assignment,
+                "overrides": cell.overrides,
+                "fingerprint": cell.fingerprint,
+                "status": cell.status,
+                "reason": cell.reason,
+                "same": cell.same,
+                "params": cell.params,
+                "macs": cell.macs,
+                "seconds": cell.seconds,
+            }
+            for cell in cells
+        ],
+    }
+
+
+def duration(seconds: float | None) -> str:
+    """1.4 s, 3 min 20 s, 2 h 05 min."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def varying(cells: Sequence[PlannedCell]) -> list[str]:
+    """The parameters that have more than one value among the cells."""
+    seen: dict[str, set[str]] = {}
+    for cell in cells:
+        for key, value in cell.assignment.items():
+            seen.setdefault(key, set()).add(word(value))
+    return [key for key, values in seen.items() if len(values) > 1]
+
+
+def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    names = varying(cells)
+    for name in names:
+        table.add_column(name)
+    table.add_column("status")
+    for name in ("parameters", "multiply-adds", "training"):
+        table.add_column(name, justify="right")
+    for cell in shown:
+        colour = COLOURS.get(cell.status, "default")
+        estimated = "" if cell.status in (OUTDATED, *RESULTS) or cell.seconds is None else "~"
+        numbers = ["" if cell.params is None else f"{cell.params:,}", "" if cell.macs is None else count(cell.macs)]
+        seconds = estimated + duration(cell.seconds) if cell.status != INVALID else ""
+        values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
+        table.add_row(*values, f"[{colour}]{cell.status}[/]", *numbers, seconds)
+    return table
+
+
+def _sum(cells: Sequence[PlannedCell]) -> str:
+    counts = Counter(cell.status for cell in cells)
+    parts = ", ".join(f"{number:,} {status}" for status, number in counts.items())
+    same = sum(len(cell.same) for cell in cells)
+    merged = f" ({same:,} more come out identical)" if same else ""
+    left = _seconds_left(cells)
+    if left is None:
+        time = " Training time left: unknown until a cell has finished."
+    else:
+        time = f" Training time left: about {duration(left)}, one after the other." if left else ""
+    return f"{len(cells):,} cells{merged}: {parts}.{time}"
+
+
+def _seconds_left(cells: Sequence[PlannedCell]) -> float | None:
+    left = [cell.seconds for cell in cells if cell.status not in (*RESULTS, OUTDATED, INVALID)]
+    known = [seconds for seconds in left if seconds is not None]
+    return sum(known) if len(known) == len(left) else None
+
+
+def _unasked(cells: Sequence[PlannedCell]) -> str | None:
+    """What differs between cells without being a choice of its own: size and cost."""
+    ranges = []
+    for field, name in (("params", "parameters"), ("macs", "multiply-adds")):
+        numbers = [number for cell in cells if (number := getattr(cell, field)) is not None]
+        if numbers and min(numbers) < max(numbers):
+            more = 100 * (max(numbers) / min(numbers) - 1)
+            ranges.append(f"{name} from {count(min(numbers))} to {count(max(numbers))} (+{more:.3g}%)")
+    return f"The cells differ in {' and in '.join(ranges)}." if ranges else None

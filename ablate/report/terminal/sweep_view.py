@@ -1,0 +1,168 @@
+"""What a sweep shows on the terminal: while it runs, and when it has ended."""
+
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ablate.report.numbers import count
+from ablate.report.terminal.markup import plain
+from ablate.report.terminal.narrow import fitted
+from ablate.report.terminal.plan_table import COLOURS, duration, outdated_lines, varying
+from ablate.runs.record import RESULTS, metrics
+from ablate.sweep.engines.pool import Job
+from ablate.sweep.engines.pool_worker import Outcome
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, word
+from ablate.training.goal import MAXIMIZE
+
+if TYPE_CHECKING:  # what shows a training's progress takes Lightning, which a plan does not
+    from ablate.training.progress import Epoch
+
+
+class SweepView:
+    """On a terminal one bar for the sweep above one for each run; elsewhere one plain line for each run that ends."""
+
+    def __init__(self, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
+        self._cells = {cell.fingerprint: cell for cell in cells}
+        self._metric = file.metric_name
+        self._varying = varying(cells)
+        self._ended: Counter[str] = Counter()
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._started = time.monotonic()
+        self._waited = False
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=self._console,
+            transient=True,
+            disable=not sys.stdout.isatty(),
+        )
+        self._whole = self._progress.add_task(f"[bold]{plain(file.name)}", total=len(cells), note="")
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def started(self, job: Job) -> None:
+        self._tasks[job.fingerprint] = self._progress.add_task(f"  {plain(self._short(job))}", total=None, note="")
+
+    def epoch(self, job: Job, epoch: "Epoch") -> None:
+        note = f"{self._metric} {epoch.metrics[self._metric]:.4f}" if self._metric in epoch.metrics else ""
+        self._progress.update(self._tasks[job.fingerprint], completed=epoch.number, total=epoch.of, note=note)
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        if job.fingerprint in self._tasks:
+            self._progress.remove_task(self._tasks.pop(job.fingerprint))
+        if outcome.status == "taken":
+            self._console.print(f"[dim]{plain(self._short(job))}: another process is at it, to be looked at again[/]")
+            return
+        self._ended[outcome.status] += 1
+        done = self._ended.total()
+        cell = self._cells[job.fingerprint]
+        cell.heard(outcome.status, outcome.reason)
+        value = _value(cell, self._metric)
+        numbers = "" if value is None else f"  {self._metric} {value:.4f}"
+        seconds = f"  {duration(cell.seconds)}" if cell.status in RESULTS else ""
+        reason = f"  {plain(cell.reason)}" if cell.reason else ""
+        self._console.print(
+            f"[dim]{done}/{len(self._cells)}[/]  {plain(self._short(job))}  "
+            f"[{COLOURS.get(cell.status, 'default')}]{cell.status}[/]{numbers}{seconds}{reason}"
+        )
+        self._progress.update(self._whole, completed=done, note=self._left(done))
+
+    def waiting(self, jobs: Sequence[Job]) -> None:
+        if not self._waited:
+            names = "; ".join(self._short(job) for job in jobs)
+            self._console.print(f"waiting for {len(jobs)} that other processes train: {plain(names)}")
+        self._waited = True
+
+    def stopping(self) -> None:
+        self._console.print("stopping: the runs save their state. Once more to stop at once.")
+
+    def _left(self, done: int) -> str:
+        seconds = (time.monotonic() - self._started) / done * (len(self._cells) - done)
+        return f"about {duration(seconds)} left" if done < len(self._cells) else ""
+
+    def _short(self, job: Job) -> str:
+        assignment = self._cells[job.fingerprint].assignment
+        names = self._varying or list(assignment)
+        return " ".join(f"{name}={word(assignment[name])}" for name in names if name in assignment)
+
+
+def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequence[str]) -> None:
+    """The cells in order of the sweep's metric, the best first; then what failed, and how to run that again.
+
+    arguments  of the sweep, as typed
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200
+    metric = file.metric_name
+    best_first = -1 if file.goal == MAXIMIZE else 1
+    names = varying(cells)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in names:
+        table.add_column(name)
+    shown = [metric] + [other for other in ("test/acc",) if other != metric]
+    for name in shown:
+        table.add_column(name, justify="right")
+    for name in ("parameters", "training"):
+        table.add_column(name, justify="right")
+    table.add_column("run")
+
+    def place(cell: PlannedCell) -> tuple[bool, float]:
+        value = _value(cell, metric)
+        return value is None, best_first * (value or 0.0)
+
+    for cell in sorted(cells, key=place):
+        values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
+        numbers = [_value(cell, name) for name in shown]
+        colour = COLOURS.get(cell.status, "default")
+        first = f"[{colour}]{cell.status}[/]" if numbers[0] is None else f"{numbers[0]:.4f}"
+        rest = ["" if number is None else f"{number:.4f}" for number in numbers[1:]]
+        params = "" if cell.params is None else count(cell.params)
+        seconds = duration(cell.seconds) if cell.status in RESULTS else ""
+        table.add_row(*values, first, *rest, params, seconds, f"[dim]{cell.fingerprint or ''}[/]")
+    console.print()
+    console.print(fitted(table, console, ("parameters", "training", *shown[1:], "run")))
+    counts = Counter(cell.status for cell in cells)
+    console.print(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
+    for cell in cells:
+        if cell.status in (FAILED, INVALID, DAMAGED):
+            console.print(f"[red]{cell.status}[/] {plain(cell.name)}: {plain(last(cell.reason))}")
+        if cell.status == FAILED:
+            console.print(f"    [bold]python -m ablate {plain(shlex.join(cell.overrides))}[/]")
+    for line in outdated_lines(cells):
+        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
+    if counts[FAILED]:
+        again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
+        console.print(f"All of them again: [bold]python -m ablate sweep {plain(again)}[/]")
+    unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
+    if unfinished:
+        console.print(f"{unfinished} left: the same command goes on from here.")
+
+
+def last(text: str | None) -> str:
+    return (text or "").strip().splitlines()[-1] if text else ""
+
+
+def _value(cell: PlannedCell, metric: str) -> float | None:
+    known: Mapping[str, float | None] = metrics(cell.record) if cell.record and cell.status in RESULTS else {}
+    return known.get(metric)

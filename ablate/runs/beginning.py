@@ -1,0 +1,36 @@
+"""Where a claimed run begins: at a checkpoint, or anew where what was there is damaged."""
+
+import logging
+from typing import Any
+
+from ablate.runs import intact, record
+from ablate.runs.lease import DAMAGED, Claim
+from ablate.training.saving.resume import Start, start
+
+log = logging.getLogger(__name__)
+
+
+def beginning(
+    claim: Claim, known: dict[str, Any] | None, checksum: str, keeps_best: bool
+) -> tuple[dict[str, Any] | None, Start]:
+    """The record that the run goes on with, and where it begins. What is damaged is said; where nothing of it can be
+    used, it is set aside, and the run begins anew.
+
+    checksum    of the data
+    keeps_best  the result is that of the best epoch's weights
+    """
+    directory = claim.directory
+    found = start(directory, None if known else checksum, keeps_best)
+    damage = list(found.damage)
+    if known is None and (directory / "run.json").exists():
+        damage.append("run.json is damaged")
+    if known and known["status"] in record.RESULTS:
+        damage += intact.faults(directory, known)
+    if not damage:
+        return known, found
+    what = f"{directory}: {'; '.join(damage)}."
+    if found.checkpoint is not None:
+        log.warning("%s It goes on from %s.", what, found.checkpoint.name)
+        return known, found
+    log.warning("%s Trained anew; what was there lies in %s.", what, intact.set_aside(claim, known, DAMAGED))
+    return None, Start()

@@ -1,0 +1,125 @@
+"""What is found out of a cell before it is run: whether it can be, and what its network costs."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.design.cost import ALIKE, Cost, cost
+from ablate.errors import InputError
+from ablate.runs.description import network_parts
+from ablate.training import build
+from ablate.training.assembly import network
+from ablate.training.trainer import check_trainer
+
+# Devices that every machine has: Lightning's Trainer refuses those of another one.
+_ANYWHERE = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32-true"}
+
+_FLOAT = 4  # bytes
+
+
+class Checks:
+    """Found out once for all cells that share it: whether trainer, recipe and data fit, what the network costs.
+
+    check_data  also read the data, downloading it where it can be
+    elsewhere   the cells are for other machines: GPUs that they ask for need not be here
+    """
+
+    def __init__(self, check_data: bool = False, elsewhere: bool = False) -> None:
+        self.check_data, self.elsewhere = check_data, elsewhere
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, values: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
+        """The cost of the network of `values`. Raises InputError for what cannot be trained.
+
+        asked  returns the cell's configuration unresolved: where the images are too small, a refusal can then name a
+               size that fits, which `stem=auto` may depend on
+        """
+        trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
+        self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
+        recipe = {key: values[key] for key in ("init", "optimizer", "schedule")} | {"trainer": trainer}
+        self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
+        data = values["data"] | {"seed": 0}
+        self._once("images", data, lambda: build.images(OmegaConf.create({"data": data})))
+        if self.check_data:
+            self._once("data", data, lambda: _check_data(values))
+        parts = network_parts(values)
+        cost = self._once("network", parts, lambda: _cost(parts, asked))
+        if data.get("batch_size", 1) // trainer["devices"] == 1:
+            self._once("one image", parts, lambda: _check_one_image(parts))
+        if not self.elsewhere:
+            _check_memory(cost, values)
+        return cost
+
+    def _once(self, what: str, parts: Any, find: Any) -> Any:
+        """What `find()` returned, or raised as InputError, the first time that these parts came by."""
+        key = what + json.dumps(parts)
+        if key not in self._known:
+            try:
+                self._known[key] = find()
+            except InputError as error:
+                self._known[key] = error
+        if isinstance(self._known[key], InputError):
+            raise self._known[key]
+        return self._known[key]
+
+
+def _check_data(values: dict[str, Any]) -> None:
+    images = build.images(OmegaConf.create(values))
+    images.prepare_data()
+    images.setup("fit")
+
+
+def _check_one_image(parts: dict[str, Any]) -> None:
+    """Raise InputError for a network with a norm that cannot be trained on batches of one image.
+
+    Over a batch, norms average what is 1x1 in a picture: one image leaves one number, which is its own mean.
+    """
+    cfg = OmegaConf.create(parts)
+    with torch.device("meta"):
+        net, image = network(cfg).train(), torch.empty(1, cfg.data.channels, cfg.data.image_size, cfg.data.image_size)
+    try:
+        net(image)
+    except ValueError as error:
+        raise InputError(
+            "data.batch_size gives each process one image at a time, on which this network cannot be trained"
+            f" ({error}). Use a larger batch, or norm=none."
+        ) from error
+
+
+def _cost(parts: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
+    cfg, stages = _shortened(parts), parts["model"]["stages"]
+    with torch.device("meta"):
+        try:
+            net = network(cfg)
+        except InputError:
+            network(asked())
+            raise
+    total, _ = cost(net, cfg.data.channels, cfg.data.image_size, stages)
+    return total
+
+
+def _shortened(parts: dict[str, Any]) -> DictConfig:
+    """The configuration of a network whose stages have no more blocks than tell what the others are."""
+    cfg = OmegaConf.create(parts)
+    cfg.model.stages = [min(blocks, ALIKE) if isinstance(blocks, int) else blocks for blocks in cfg.model.stages]
+    return cfg
+
+
+def _check_memory(cost: Cost, values: dict[str, Any]) -> None:
+    """Raise InputError for a network, or a batch, that this machine cannot even hold."""
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    data, devices = values["data"], values["trainer"]["devices"]
+    batch = data.get("batch_size", 1) / devices * data["channels"] * data["image_size"] ** 2 * _FLOAT
+    for what, size, advice in (
+        (f"{cost.params:,} parameters and their gradients", 2 * _FLOAT * cost.params, "model.widths"),
+        (f"a batch of {data['image_size']}x{data['image_size']} pixels", batch, "data.image_size or data.batch_size"),
+    ):
+        if size > here:
+            raise InputError(
+                f"{what} take {size / 2**30:,.0f} GiB; this machine has {here / 2**30:,.0f} GiB of memory. Use smaller"
+                f" {advice}."
+            )

@@ -1,0 +1,124 @@
+"""What can still be had of the runs in a folder: which are whole, which go on, which are lost, and why."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.errors import InputError
+from ablate.runs import intact, record
+from ablate.runs.lease import DAMAGED, TakenError, claimed, holder
+
+WHOLE, RUNNING, RESUMABLE, LOST = "whole", "running", "resumable", "lost"
+_FINGERPRINT = re.compile(r"[0-9a-f]{12}")
+
+
+@dataclass
+class Finding:
+    """One run's directory.
+
+    state     whole: it has its result. running: a process is at it. resumable: the same command finishes it.
+              lost: the same command begins it anew
+    reasons   what is wrong, and where it goes on
+    repaired  what has been done about it
+    """
+
+    directory: Path
+    state: str
+    reasons: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+
+
+def examined(paths: Iterable[Path], repair: bool = False) -> list[Finding]:
+    """What is found at `paths`, each a run's directory or a folder of them.
+
+    repair  remove what killed processes have left, and move what is damaged and cannot be resumed to
+            <runs_dir>/.damaged, so that the same command trains it
+
+    Raises InputError where a path does not exist.
+    """
+    directories = [directory for path in paths for directory in _runs(path)]
+    return [_repaired(directory) if repair else examine(directory) for directory in directories]
+
+
+def examine(directory: Path) -> Finding:
+    """Look at one run. Nothing is changed."""
+    if not directory.is_dir():
+        return Finding(directory, LOST, ["a file lies where the folder is expected"])
+    if holder(directory) is not None:
+        return Finding(directory, RUNNING)
+    known = record.read(directory)
+    wrong = [f"{path.name} is in the place of another kind of file" for path in intact.misplaced(directory)]
+    notes = [f"{path.relative_to(directory)} was left behind" for path in intact.leftovers(directory, known)]
+    if known is None:
+        wrong.append("run.json is damaged" if (directory / "run.json").exists() else "run.json is missing")
+    elif known["status"] in record.RESULTS:
+        wrong += intact.faults(directory, known)
+        if not wrong and intact.damage(directory, known):
+            return Finding(directory, RESUMABLE, ["config.yaml is damaged or missing: it is written anew", *notes])
+        if not wrong:
+            gone = ["its checkpoints have been deleted"] if intact.is_without_weights(directory) else []
+            return Finding(directory, WHOLE, [*gone, *notes])
+    return _unfinished(directory, known, wrong, notes)
+
+
+def _unfinished(directory: Path, known: dict[str, Any] | None, wrong: list[str], notes: list[str]) -> Finding:
+    from ablate.training.saving.resume import start  # torch: not where all is whole
+
+    try:
+        found = start(directory, None, _keeps_best(directory))
+    except InputError as error:
+        return Finding(directory, LOST, [*wrong, str(error), *notes])
+    wrong += found.damage
+    if found.checkpoint is not None:
+        unsure = [] if known else ["if the data are those of the checkpoint"]
+        return Finding(directory, RESUMABLE, [*wrong, f"goes on from {found.checkpoint.name}", *unsure, *notes])
+    if wrong:
+        return Finding(directory, LOST, [*wrong, *notes])
+    return Finding(directory, RESUMABLE, [f"{(known or {}).get('status')} before its first checkpoint", *notes])
+
+
+def _repaired(directory: Path) -> Finding:
+    found = examine(directory)
+    if found.state == RUNNING:
+        return found
+    try:
+        with claimed(directory, lambda: None) as claim:
+            known = record.read(directory)
+            left = intact.leftovers(directory, known)
+            misplaced = intact.misplaced(directory)
+            intact.sweep_up(claim, known)
+            found.repaired += [f"removed {path.relative_to(directory)}" for path in left]
+            found.repaired += [f"moved {path.name} to {DAMAGED}" for path in misplaced]
+            if found.state == LOST:
+                found.repaired.append(f"moved to {intact.set_aside(claim, known, DAMAGED)}: the same command trains it")
+    except TakenError as error:
+        found.repaired.append(f"left alone: {error}")
+    return found
+
+
+def _runs(path: Path) -> Iterator[Path]:
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder.")
+    if _is_run(path):
+        yield path
+    elif path.is_dir():
+        yield from (child for child in sorted(path.iterdir()) if _is_run(child))
+
+
+def _is_run(path: Path) -> bool:
+    """A folder in which a run was begun, or a file in the place of one."""
+    if not path.is_dir():
+        return _FINGERPRINT.fullmatch(path.name) is not None
+    return any((path / name).exists() for name in ("run.json", "checkpoints", *intact.HISTORY))
+
+
+def _keeps_best(directory: Path) -> bool:
+    try:
+        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(config, dict) and config.get("result") == "best"

@@ -1,0 +1,131 @@
+"""Whether a run's files are as they were written: what a record says of them, and what is there."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablate.runs import record
+from ablate.runs.lease import DAMAGED, Claim
+
+# In a run's directory: what is a file, and what a folder.
+FILES = ("run.json", "config.yaml", "metrics.parquet", "gradient_norms.parquet", "run.log")
+FOLDERS = ("checkpoints", "parts", "gradient_flow", "wandb", ".hydra")
+FLAT = ("checkpoints", "parts", "gradient_flow", ".hydra")  # folders of files only
+HISTORY = ("metrics.parquet", "gradient_norms.parquet")
+
+
+def described(directory: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of the files that a result consists of, by their names in the run's directory."""
+    newest = sorted((directory / "checkpoints").glob("step-*.ckpt"))[-1:]
+    paths = [*(directory / name for name in HISTORY), *newest, directory / "checkpoints" / "best.pt"]
+    return {path.relative_to(directory).as_posix(): _of(path) for path in paths if path.exists()}
+
+
+def faults(directory: Path, known: dict[str, Any], thorough: bool = True) -> list[str]:
+    """What is missing or damaged of the result that the record `known` speaks of; nothing where it is whole.
+
+    A result whose checkpoints have all been deleted is whole: that is how people make room.
+
+    thorough  read every file, not only look at its size
+    """
+    found = []
+    files = known.get("files")
+    if not isinstance(files, dict):  # an older version's: Parquet files end with what they must contain
+        unread = [name for name in HISTORY if thorough and not _is_parquet(directory / name)]
+        return [f"{name} is damaged or missing" for name in unread]
+    checkpoints = directory / "checkpoints"
+    has_any = checkpoints.is_dir() and any(checkpoints.iterdir())
+    for name, was in files.items():
+        path = directory / name
+        if name.startswith("checkpoints/") and not has_any:
+            continue
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif path.stat().st_size != was["bytes"]:
+            found.append(f"{name} has {path.stat().st_size:,} bytes, not {was['bytes']:,}")
+        elif thorough and _of(path) != was:
+            found.append(f"{name} is damaged: its checksum differs from the record's")
+    return found
+
+
+def damage(directory: Path, known: dict[str, Any]) -> list[str]:
+    """As `faults`, and what the same command writes anew without training."""
+    found = faults(directory, known)
+    return found if _is_mapping(directory / "config.yaml") else [*found, "config.yaml is damaged or missing"]
+
+
+def is_without_weights(directory: Path) -> bool:
+    """Whether all checkpoints have been deleted."""
+    return not any((directory / "checkpoints").glob("*"))
+
+
+def misplaced(directory: Path) -> list[Path]:
+    """Files where a folder is expected, and folders where a file is."""
+    return [
+        *(path for name in FILES if (path := directory / name).is_dir()),
+        *(path for name in FOLDERS if (path := directory / name).exists() and not path.is_dir()),
+        *(
+            path
+            for name in FLAT
+            if (directory / name).is_dir()
+            for path in (directory / name).iterdir()
+            if path.is_dir()
+        ),
+    ]
+
+
+def leftovers(directory: Path, known: dict[str, Any] | None) -> list[Path]:
+    """What processes that were killed have left: unfinished files, and the parts of a run that has its result."""
+    unfinished = [path for folder in ("", "checkpoints", "parts", "gradient_flow") for path in _tmp(directory / folder)]
+    over = known is not None and known["status"] in record.RESULTS
+    return [*unfinished, *([directory / "parts"] if over and (directory / "parts").is_dir() else [])]
+
+
+def sweep_up(claim: Claim, known: dict[str, Any] | None) -> None:
+    """Remove leftovers, and move what is in a file's or a folder's place to <runs_dir>/.damaged."""
+    for path in leftovers(claim.directory, known):
+        claim.staging.remove(path)
+    if wrong := misplaced(claim.directory):
+        claim.set_aside(wrong, "misplaced", DAMAGED)
+
+
+def set_aside(claim: Claim, known: dict[str, Any] | None, place: str) -> Path:
+    """Move a run's files to <runs_dir>/<place>/<fingerprint>-<start>; the claimed directory stays, empty."""
+    started = str((known or {}).get("started", "")) or record.now()
+    stamp = "".join(c for c in started if c.isdigit())[:14]
+    # The record last: until then the same command finds the run as it was, and goes on moving it.
+    entries = sorted(claim.directory.iterdir(), key=lambda entry: entry.name == "run.json")
+    return claim.set_aside([entry for entry in entries if entry.name != "claims"], stamp, place)
+
+
+def _tmp(folder: Path) -> Iterator[Path]:
+    return folder.glob("*.tmp") if folder.is_dir() else iter(())
+
+
+def _of(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _is_mapping(path: Path) -> bool:
+    """Whether it is YAML with a mapping at its top."""
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(found, dict)
+
+
+def _is_parquet(path: Path) -> bool:
+    import pyarrow as pa  # not where a plan asks
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            file.read()
+        return True
+    except (pa.ArrowException, OSError):
+        return False

@@ -1,0 +1,133 @@
+"""Whether a stored run is of the code and the data that are here now, for which its fingerprint doesn't answer."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.errors import InputError
+from ablate.runs.code import code, targets
+from ablate.training.images.files import listing
+
+if TYPE_CHECKING:  # takes torch, which to compare code and untouched files does not
+    from ablate.training.images.common import Images
+
+LISTED = 5  # files that are named; of more it is said how many
+
+
+def origin(values: dict[str, Any], data: "Images") -> dict[str, Any]:
+    """What goes on record of the user's code in the configuration `values`, and of `data`, which have been set up."""
+    return {
+        "code": code(targets(values)),
+        "data_checksum": data.checksum(),
+        "data_root": absolute(data.root),
+        "data_files": data.files(),
+    }
+
+
+def absolute(root: str | None) -> str | None:
+    return root and str(Path(root).expanduser().absolute())
+
+
+def difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """What has changed from one provenance to the other, in words; None where nothing has, as far as both say.
+
+    What a record of an older version, or a run that died before it began, says nothing of has not changed.
+    """
+    return "; ".join([*_code_changes(then, now), *_data_changes(then, now)]) or None
+
+
+def is_silent(provenance: dict[str, Any]) -> bool:
+    """Whether the record is of a version that noted neither code nor files."""
+    return "data_files" not in provenance
+
+
+class Here:
+    """The code and the data of this moment, each looked at once for all runs that share them.
+
+    may_read  read data where it takes that to know whether they have changed: where their files have other names, sizes
+              or times than on record, or are not known, as those of a function of the user's
+    """
+
+    def __init__(self, may_read: bool = True) -> None:
+        self.may_read = may_read
+        self._known: dict[str, Any] = {}
+
+    def difference(self, then: dict[str, Any], values: dict[str, Any], root: str | None) -> str | None:
+        """What has changed since a run with the provenance `then`, in words; None where nothing has.
+
+        values  the run's configuration
+        root    where its data lie here. Data that are not here have not changed.
+        """
+        now: dict[str, Any] = {"data_root": absolute(root)}
+        if then.get("code"):  # without any the configuration, which is the same, names none
+            names = targets(values)
+            now["code"] = self._once(["code", names], lambda: code(names))
+        if is_silent(then):
+            return difference(then, now)
+        noted = then["data_files"]
+        if noted is None:
+            touched = self.may_read
+        else:
+            places = noted["places"]
+            seen = self._once(["files", root, places], lambda: listing(root, places))
+            touched = seen is not None and seen != noted["listing"]
+        if touched and self.may_read:
+            data = {key: value for key, value in values["data"].items() if key != "seed"}
+            now |= self._once(["data", data], lambda: self._read(values))
+        elif touched:
+            now["touched"] = True
+        return difference(then, now)
+
+    def _read(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The data's provenance now, empty where they are not here; `unreadable`: why they cannot be used."""
+        from omegaconf import OmegaConf
+
+        from ablate.training import build, sources
+
+        self._once("memory", sources.forget)
+        try:
+            data = build.images(OmegaConf.create(values))
+            data.prepare_data()
+            data.setup("fit")
+            return {"data_checksum": data.checksum(), "data_files": data.files()}
+        except OSError:
+            return {}
+        except Exception as error:  # whatever it is, a function of the user's may raise it
+            return {"unreadable": str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"}
+
+    def _once(self, key: Any, find: Any) -> Any:
+        text = json.dumps(key)
+        if text not in self._known:
+            self._known[text] = find()
+        return self._known[text]
+
+
+def _code_changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    before, after = then.get("code"), now.get("code")
+    if not before or after is None:
+        return
+    gone = {name: " (gone)" for name in before if name not in after}
+    new = {name: " (new)" for name in after if name not in before}
+    names = sorted(name for name in {**before, **after} if before.get(name) != after.get(name))
+    if names:
+        listed = ", ".join(name + (gone | new).get(name, "") for name in names[:LISTED])
+        more = f" and {len(names) - LISTED} more files" if len(names) > LISTED else ""
+        yield f"{listed}{more} changed"
+
+
+def _data_changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    before, after = then.get("data_checksum"), now.get("data_checksum")
+    contents, found = ((p.get("data_files") or {}).get("contents") for p in (then, now))
+    roots = (then.get("data_root"), now.get("data_root"))
+    # A function of the user's need not read from the root.
+    where = f" in {roots[1]}" if roots[1] and then.get("data_files", {}) is not None else ""
+    if now.get("touched"):
+        yield f"the data's files{where} have other names, sizes or times"
+    elif now.get("unreadable"):
+        yield f"the data{where} cannot be read as they were: {now['unreadable']}"
+    elif before and after and before != after:
+        was = f"{before} in {roots[0]}" if roots[0] and roots[0] != roots[1] else before
+        yield f"the data{where} changed (checksum {was} then, {after} now)"
+    elif contents and found and contents != found:
+        yield f"the contents of the data's files{where} changed (checksum {contents} then, {found} now)"

@@ -1,0 +1,213 @@
+"""What each choice does on average over the others, and how two choices act together.
+
+The contrasts are formed within each seed, so that they are paired as the variants are.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+from ablate.statistics.gaps import CellMeans, Levels
+from ablate.statistics.judgement import Test, assessed, paired
+from ablate.statistics.paired import LEVEL, Difference
+
+Cells = Mapping[
+    Levels, Mapping[int, float]
+]  # results by seed; of each factor the position of its value, 0 the baseline
+Seeds = Mapping[Levels, Set[int]]
+Signs = Mapping[Levels, int]  # the cells of a contrast
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A combination of the other choices that an average lacks, because runs diverged or have no result.
+
+    diverged, ended  how many did, with the changed value and with the baseline's
+    """
+
+    where: dict[str, Any]
+    diverged: tuple[int, int]
+    ended: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What `values` of `factors` do compared with the baseline's, averaged over the other factors.
+
+    Of one factor a main effect: the mean change. Of two an interaction: by how much the change that one makes is
+    another where the other has its value too, (a, b) - (a, b0) - (a0, b) + (a0, b0).
+
+    difference  over the combinations of the other factors that can be averaged
+    contexts    how many these are
+    left_out    the others
+    missing     runs that those of the average lack: then it is by least squares with seeds as blocks
+    test        over all combinations that have runs, diverged ones included
+    """
+
+    factors: tuple[str, ...]
+    values: tuple[Any, ...]
+    baseline: tuple[Any, ...]
+    difference: Difference
+    seeds: tuple[int, ...]
+    contexts: int
+    left_out: tuple[LeftOut, ...]
+    missing: int
+    test: Test
+    p_holm: float | None = None
+
+    @property
+    def possible(self) -> int:
+        return self.contexts + len(self.left_out)
+
+    @property
+    def verdict(self) -> str:
+        return self.test.verdict(self.p_holm)
+
+    @property
+    def is_certain(self) -> bool:
+        """Of an interaction, whose sign is neither better nor worse, that there is one."""
+        if len(self.factors) > 1:
+            return self.p_holm is not None and self.p_holm < LEVEL
+        return self.verdict in ("better", "worse")
+
+
+@dataclass(frozen=True)
+class Design:
+    """Crossed choices and what their runs came to.
+
+    cells  by their levels, results of finished runs by seed
+    lost   the seeds that diverged
+    low    those that ended in the lower of two groups
+    sign   -1 where less is better
+    """
+
+    factors: Mapping[str, Sequence[Any]]
+    cells: Cells
+    lost: Seeds = field(default_factory=dict)
+    low: Seeds = field(default_factory=dict)
+    sign: int = 1
+
+    @cached_property
+    def fitted(self) -> CellMeans:
+        """Of the cells of which no run diverged: what is missing there is missing by chance."""
+        return CellMeans({levels: found for levels, found in self.cells.items() if found and not self.lost.get(levels)})
+
+
+def effects(design: Design) -> list[Effect]:
+    """Main effects, then interactions; empty where no two factors are crossed."""
+    sizes = [len(values) for values in design.factors.values()]
+    pairs = [
+        {i: a, j: b}
+        for i, j in combinations(range(len(sizes)), 2)
+        for a in range(1, sizes[i])
+        for b in range(1, sizes[j])
+    ]
+    interactions = [effect for changed in pairs if (effect := _effect(design, changed))]
+    if not interactions and not any(_has_run(design, changed) for changed in pairs):
+        return []
+    main = [effect for i, n in enumerate(sizes) for a in range(1, n) if (effect := _effect(design, {i: a}))]
+    return [*main, *interactions]
+
+
+def _has_run(design: Design, changed: Mapping[int, int]) -> bool:
+    """Whether the four cells of an interaction have all been run, if only to diverge."""
+    return any(
+        all(design.cells.get(cell) or design.lost.get(cell) for cell in signs)
+        for signs in _contexts(design.cells, changed)
+    )
+
+
+def crossed(cells: Cells, factors: Mapping[str, Sequence[Any]]) -> list[int]:
+    """The seeds that every combination of all factors has; empty where the design is not complete."""
+    size = 1
+    for values in factors.values():
+        size *= len(values)
+    if len(cells) < size:
+        return []
+    return sorted(set.intersection(*(set(results) for results in cells.values())))
+
+
+def _effect(design: Design, changed: Mapping[int, int]) -> Effect | None:
+    cells = design.cells
+    contexts = [signs for signs in _contexts(cells, changed) if all(cell in cells for cell in signs)]
+    usable = [signs for signs in contexts if not any(design.lost.get(c) or not cells[c] for c in signs)]
+    kinds = {frozenset(cells[cell]) for signs in usable for cell in signs}
+    if len(kinds) > 1:
+        usable = [signs for signs in usable if design.fitted.can(signs)]
+    if not usable:
+        return None
+    if len(kinds) == 1:
+        seeds = sorted(*kinds)
+        values = [_mean(cells, usable, seed) for seed in seeds]
+    else:
+        seeds, values = design.fitted.seeds, list(design.fitted.contrast(usable))
+    difference = Difference(tuple(values))
+    names = [list(design.factors)[i] for i in changed]
+    return Effect(
+        factors=tuple(names),
+        values=tuple(design.factors[name][level] for name, level in zip(names, changed.values(), strict=True)),
+        baseline=tuple(design.factors[name][0] for name in names),
+        difference=difference,
+        seeds=tuple(seeds),
+        contexts=len(usable),
+        left_out=tuple(_left_out(design, signs, changed) for signs in contexts if signs not in usable),
+        missing=sum(seed not in cells[cell] for signs in usable for cell in signs for seed in seeds),
+        test=_test(design, contexts, difference),
+    )
+
+
+def _test(design: Design, contexts: Sequence[Signs], difference: Difference) -> Test:
+    """By ranks where a seed of any of these cells diverged or ended low, over the seeds that have all of them."""
+    cells = [cell for signs in contexts for cell in signs]
+    if not any(design.lost.get(cell) or design.low.get(cell) for cell in cells):
+        return paired(difference, design.sign)
+    sides = [[cell for signs in contexts for cell, sign in signs.items() if sign == side] for side in (1, -1)]
+    ours, theirs, seeds = [], [], []
+    for seed in sorted({seed for cell in cells for seed in (*design.cells[cell], *design.lost.get(cell, ()))}):
+        a, b = (_outcome(design, side, seed) for side in sides)
+        if a is not None and b is not None:
+            ours.append(a)
+            theirs.append(b)
+            seeds.append(seed)
+    low = [sum(any(seed in design.low.get(cell, ()) for cell in side) for seed in seeds) for side in sides]
+    return assessed(difference, ours, theirs, sign=design.sign, low=(low[0], low[1]))
+
+
+def _outcome(design: Design, side: Sequence[Levels], seed: int) -> float | None:
+    """The mean of one side's cells, larger is better; -inf where one diverged, None where one has no result."""
+    if any(seed in design.lost.get(cell, ()) for cell in side):
+        return -math.inf
+    found = [design.cells[cell][seed] for cell in side if seed in design.cells[cell]]
+    return design.sign * sum(found) / len(found) if len(found) == len(side) else None
+
+
+def _left_out(design: Design, signs: Signs, changed: Mapping[int, int]) -> LeftOut:
+    levels = next(iter(signs))
+    where = {name: values[levels[i]] for i, (name, values) in enumerate(design.factors.items()) if i not in changed}
+    sides = [[cell for cell, sign in signs.items() if sign == side] for side in (1, -1)]
+    lost = [sum(len(design.lost.get(cell, ())) for cell in side) for side in sides]
+    finished = [sum(len(design.cells[cell]) for cell in side) for side in sides]
+    return LeftOut(where, (lost[0], lost[1]), (lost[0] + finished[0], lost[1] + finished[1]))
+
+
+def _contexts(cells: Cells, changed: Mapping[int, int]) -> Iterator[dict[Levels, int]]:
+    """For each combination of the other factors: the cells of the contrast and their signs."""
+    for levels in cells:
+        if any(levels[i] != level for i, level in changed.items()):
+            continue
+        signs = {levels: 1}
+        for i in changed:
+            signs |= {_with(cell, i, 0): -sign for cell, sign in signs.items()}
+        yield signs
+
+
+def _with(levels: Levels, i: int, level: int) -> Levels:
+    return (*levels[:i], level, *levels[i + 1 :])
+
+
+def _mean(cells: Cells, contexts: Sequence[Signs], seed: int) -> float:
+    total = sum(sign * cells[cell][seed] for signs in contexts for cell, sign in signs.items())
+    return total / len(contexts)

@@ -1,1 +1,0 @@
-"""How many runs become one comparison."""

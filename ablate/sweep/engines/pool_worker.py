@@ -1,0 +1,115 @@
+"""A worker of the pool: trains the cells that it is sent, one after the other."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ablate.process.interrupt import StopRequest
+    from ablate.training.progress import Epoch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell.
+
+    status  finished, diverged, failed, interrupted, invalid, or taken: another process trains it
+    reason  of all but the first two
+    """
+
+    status: str
+    reason: str | None = None
+
+
+def serve(connection: Connection, threads: int | None, environment: dict[str, str], log: Path) -> None:
+    """Train what arrives on `connection`, lists of overrides, until it is closed; send ("epoch", Epoch) and
+    ("ended", Outcome).
+
+    threads      to compute with, until a cell says how many; None: as many as torch takes
+    environment  added to that of the process that this one is forked from
+    log          gets what this process prints; removed if that is nothing
+
+    Without its parent the worker saves the run that it is at, and ends.
+    """
+    os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
+    os.environ.update(environment)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+    import torch
+
+    from ablate.configuration import refusals
+    from ablate.process import streams
+    from ablate.process.interrupt import StopRequest
+    from ablate.training import tracking
+
+    streams.hold()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    refusals.register_resolvers()
+    stop = StopRequest()
+    stop.listen()
+    threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
+    while stop.signum is None:
+        try:
+            overrides = connection.recv()
+            connection.send(("ended", _outcome(overrides, stop, connection)))
+        except (EOFError, BrokenPipeError):
+            break
+    tracking.close()
+    sys.stdout.flush()
+    if log.stat().st_size == 0:
+        log.unlink()
+
+
+def _tell(connection: Connection, epoch: "Epoch") -> None:
+    with suppress(OSError):  # without a parent the run is saved and ends, for which it must go on a little
+        connection.send(("epoch", epoch))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) -> Outcome:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ablate.configuration.composition import Composition
+    from ablate.configuration.failure import described
+    from ablate.configuration.refusals import explained
+    from ablate.errors import InputError, is_full
+    from ablate.process.interrupt import Interrupted, LostError, OutOfTimeError
+    from ablate.runs import cell
+    from ablate.runs.lease import TakenError
+    from ablate.training.progress import EpochLines
+
+    stop.lost = False
+    try:
+        prepared = cell.prepare(Composition.of(overrides))
+        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _tell(connection, epoch)))
+        return Outcome(record["status"])
+    except (TakenError, LostError) as error:
+        return Outcome("taken", str(error))
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        return Outcome("invalid", explained(error))
+    except OutOfTimeError as error:
+        return Outcome("interrupted", str(error))
+    except Interrupted:
+        return Outcome("interrupted", "stopped by a signal, its state saved")
+    except Exception as error:
+        if is_full(error):  # nothing is wrong with the cell: it goes on once there is room
+            return Outcome("interrupted", str(error))
+        return Outcome("failed", described(error))

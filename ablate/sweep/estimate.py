@@ -1,0 +1,51 @@
+"""How long the cells of a plan will train: from those that have a result, else from a few timed steps."""
+
+import json
+import logging
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ablate.runs.record import RESULTS
+from ablate.sweep.plan import OUTDATED, PlannedCell
+
+HARDWARE = ("accelerator", "devices", "precision")
+
+log = logging.getLogger(__name__)
+
+
+def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
+    """Set `seconds` of the cells that have no result.
+
+    Training time is taken to be proportional to multiply-adds times epochs among cells with the same data, threads,
+    hardware and limits to an epoch's batches. Where none of those has a result, one of them is timed for a few steps on
+    random images (`measure`), unless it is for another machine, its data are not here, or it fails: then the estimate
+    is None.
+    """
+    groups: dict[str, list[PlannedCell]] = defaultdict(list)
+    for cell in cells:
+        if cell.values is not None:
+            data = {key: value for key, value in cell.values["data"].items() if key != "seed"}
+            names = [key for key in cell.values["trainer"] if key in HARDWARE or key.startswith("limit_")]
+            trainer = {key: cell.values["trainer"][key] for key in names}
+            groups[json.dumps([data, trainer, cell.values["threads"]])].append(cell)
+    for group in groups.values():
+        left = [cell for cell in group if cell.status not in (OUTDATED, *RESULTS)]
+        rates = [cell.seconds / _work(cell) for cell in group if cell.status == "finished" and cell.seconds]
+        if left and not rates and measure:
+            from ablate.sweep.timing import timed  # which takes what training takes
+
+            typical = sorted(left, key=_work)[len(left) // 2]
+            try:
+                seconds = timed(typical.values or {})
+            except Exception:  # whatever it is, the run will say it, and no estimate is all that a plan lacks
+                log.info("%s cannot be timed", typical.name, exc_info=True)
+                seconds = None
+            rates = [] if seconds is None else [seconds / _work(typical)]
+        for cell in left:
+            cell.seconds = statistics.median(rates) * _work(cell) if rates else None
+
+
+def _work(cell: PlannedCell) -> float:
+    assert cell.macs is not None and cell.values is not None
+    return cell.macs * float(cell.values["trainer"]["max_epochs"])

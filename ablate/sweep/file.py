@@ -1,0 +1,195 @@
+"""A sweep file: one question, declared in W&B's own format (docs.wandb.ai, "Sweep configuration")."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ablate.configuration import yaml_file
+from ablate.configuration.overrides import flattened
+from ablate.errors import InputError, nearest
+from ablate.sweep.distributions import check_parameter, draw
+from ablate.training.goal import goal_of
+
+_KEYS = (
+    "command",
+    "description",
+    "early_terminate",
+    "entity",
+    "method",
+    "metric",
+    "name",
+    "parameters",
+    "program",
+    "project",
+    "run_cap",
+)
+_LOCAL_METHODS = ("grid", "random")
+_SERVER_METHODS = ("bayes",)
+_MOST_CELLS = 100_000
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep file as it was read and found sound.
+
+    description  the question, and what its sources found
+    metric       {name, goal}, or None; without a goal W&B minimises, and `goal` here is that of the metric
+    method       grid or random
+    parameters   dotted name -> its values in order, the baseline first; a distribution as W&B writes it
+    run_cap      the most cells, or None
+    """
+
+    path: Path
+    name: str
+    description: str
+    method: str
+    metric: Mapping[str, str] | None
+    parameters: Mapping[str, list[Any] | Mapping[str, Any]]
+    run_cap: int | None
+
+    @classmethod
+    def read(cls, path: Path) -> "SweepFile":
+        """Raises InputError for a file that is not there or not a sweep, and for what only W&B's server can do."""
+        content = _mapping(path)
+        for key in content:
+            if key not in _KEYS:
+                raise InputError(f"{path}: a sweep file has no key {key}.{nearest(str(key), list(_KEYS))}")
+        metric = content.get("metric")
+        if metric is not None and not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
+            raise InputError(f"{path}: metric: {metric}: write metric: {{name: val/acc, goal: maximize}}.")
+        if metric is not None:
+            _check_goal(path, metric)
+        _check_method(path, content)
+        method = content["method"]
+        if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
+            raise InputError(f"{path}: `parameters` is missing: at least one, such as seed: {{values: [0, 1]}}.")
+        pairs = list(_parameters(path, content["parameters"]))
+        if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
+            raise InputError(f"{path}: {twice[0]} is there twice, once below a `parameters` of its own: keep one.")
+        parameters = dict(pairs)
+        _check_twice(path, parameters)
+        run_cap = content.get("run_cap")
+        if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
+            raise InputError(f"{path}: run_cap: {run_cap} is no number of runs.")
+        if method == "random" and run_cap is None:
+            raise InputError(f"{path}: method: random goes on for ever; `run_cap: 20` ends it after 20 cells.")
+        drawn = [name for name, values in parameters.items() if isinstance(values, Mapping)]
+        if method == "grid" and drawn:
+            raise InputError(
+                f"{path}: {drawn[0]} is a distribution: a grid needs `values`, or use method: random with a run_cap."
+            )
+        _check_count(path, method, parameters, run_cap)
+        return cls(
+            path=path,
+            name=str(content.get("name") or path.stem),
+            description=" ".join(str(content.get("description") or "").split()),
+            method=method,
+            metric=metric,
+            parameters=parameters,
+            run_cap=run_cap,
+        )
+
+    @property
+    def metric_name(self) -> str:
+        """What the sweep goes by."""
+        return self.metric["name"] if self.metric else "val/acc"
+
+    @property
+    def goal(self) -> str:
+        """maximize or minimize."""
+        return goal_of(self.metric_name, (self.metric or {}).get("goal"))
+
+    @property
+    def baseline(self) -> dict[str, Any]:
+        """The first value of every parameter that has values."""
+        return {name: values[0] for name, values in self.parameters.items() if isinstance(values, list)}
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The parameters of every cell: the grid in order, the first parameter slowest; or `run_cap` draws.
+
+        A draw depends on its number and the parameter's name alone, so that a larger run_cap keeps the earlier cells.
+        """
+        names = list(self.parameters)
+        if self.method == "grid":
+            grid = product(*(list(values) for values in self.parameters.values()))
+            return [dict(zip(names, cell, strict=True)) for cell in islice(grid, self.run_cap)]
+        assert self.run_cap is not None
+        return [
+            {name: draw(values, name, number) for name, values in self.parameters.items()}
+            for number in range(self.run_cap)
+        ]
+
+
+def _mapping(path: Path) -> dict[Any, Any]:
+    content = yaml_file.content(path)
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path} is no sweep file: it has no `method` and no `parameters`.")
+    return content
+
+
+def _check_method(path: Path, content: Mapping[Any, Any]) -> None:
+    """Raise InputError for a method, or a part of one, that is not there without W&B's server, or not at all."""
+    method, here = content.get("method"), "Without a server there are method: grid and method: random."
+    if "method" not in content:
+        raise InputError(f"{path}: `method` is missing. {here}")
+    if method not in (*_LOCAL_METHODS, *_SERVER_METHODS):
+        near = nearest(str(method).lower(), (*_LOCAL_METHODS, *_SERVER_METHODS))
+        raise InputError(
+            f"{path}: there is no method: {method}.{near} {here} W&B's server has {', '.join(_SERVER_METHODS)} too."
+        )
+    if method in _SERVER_METHODS or "early_terminate" in content:
+        asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
+        raise InputError(
+            f"{path}: {asks} is decided by W&B's server while the runs go on: start it there with"
+            f" `wandb sweep {path}` and `wandb agent`. {here}"
+        )
+
+
+def _check_count(path: Path, method: str, parameters: Mapping[str, Any], run_cap: int | None) -> None:
+    """Raise InputError for more cells than anyone runs, before they are made."""
+    grid = prod(len(values) for values in parameters.values()) if method == "grid" else math.inf
+    count = min(grid, math.inf if run_cap is None else run_cap)
+    if count > _MOST_CELLS:
+        raise InputError(
+            f"{path}: {count:,} cells; at most {_MOST_CELLS:,} are planned. Give fewer values, or a smaller run_cap."
+        )
+
+
+def _check_twice(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Raise InputError where two parameters set one key, of which the later would win unseen."""
+    said: dict[str, str] = {}
+    for name, values in parameters.items():
+        given = values if isinstance(values, list) else [None]
+        for key in {inner.lstrip("+") for value in given for inner in flattened({name: value})}:
+            if key in said:
+                raise InputError(f"{path}: {key} is set twice, by {said[key]} and by {name}: keep one.")
+            said[key] = name
+
+
+def _check_goal(path: Path, metric: Mapping[str, Any]) -> None:
+    try:
+        goal_of(metric["name"], metric.get("goal"))
+    except InputError as error:
+        raise InputError(f"{path}: metric: {error}") from error
+
+
+def _parameters(
+    path: Path, parameters: Mapping[Any, Any], prefix: str = ""
+) -> Iterator[tuple[str, list[Any] | dict[str, Any]]]:
+    """Each parameter by its dotted name, those nested below `parameters` too."""
+    for key, spec in parameters.items():
+        name = f"{prefix}{key}"
+        if not isinstance(spec, dict):
+            raise InputError(f"{path}: {name}: {spec}: write `value: {spec}`, or `values: […]`.")
+        kind = check_parameter(f"{path}: {name}", spec)
+        if kind == "parameters":
+            yield from _parameters(path, spec["parameters"], f"{name}.")
+        elif kind == "constant":
+            yield name, [spec["value"]]
+        else:
+            yield name, spec["values"] if kind == "categorical" and "probabilities" not in spec else spec

@@ -1,0 +1,239 @@
+"""What a sweep file comes to: every cell, what is known of it, what it costs."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.configuration.bulk import Composer
+from ablate.configuration.composition import Composition
+from ablate.configuration.fingerprint import fingerprint
+from ablate.configuration.overrides import flattened, override
+from ablate.configuration.place import results_in
+from ablate.configuration.refusals import explained
+from ablate.errors import InputError, WrongNameError
+from ablate.runs import intact, record
+from ablate.runs.lease import claimed, holder
+from ablate.runs.origin import Here
+from ablate.runs.provenance import provenance
+from ablate.sweep.file import SweepFile
+from ablate.training.settings import check_values, resolve_auto, threads_unsaid
+
+if TYPE_CHECKING:
+    from ablate.runs.checks import Checks
+
+TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
+OUTDATED = "outdated"  # it has a result or checkpoints, of code or data that have changed since
+DAMAGED = "damaged"  # it had a result, of which a file is missing or of another size
+
+
+@dataclass
+class PlannedCell:
+    """One cell of a sweep.
+
+    assignment   the file's parameters, by dotted name
+    overrides    what `python -m ablate` takes for this cell
+    status       to do, running, interrupted, failed, finished, diverged, outdated, damaged, or invalid
+    reason       of an invalid, failed, outdated or damaged cell; who runs a running one; what interrupted one, where it
+                 was no signal
+    params macs  of the network: parameters, multiply-adds
+    same         the parameters of later cells that come out identical, and are this one
+    seconds      of training: measured where the cell has a result, else estimated, else None
+    one_thread   whether it computes with one thread because nobody said how many
+
+    What an invalid cell does not have is None.
+    """
+
+    assignment: dict[str, Any]
+    overrides: list[str]
+    values: dict[str, Any] | None = None
+    fingerprint: str | None = None
+    params: int | None = None
+    macs: int | None = None
+    status: str = INVALID
+    reason: str | None = None
+    record: dict[str, Any] | None = None
+    same: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float | None = None
+    one_thread: bool = False
+
+    @property
+    def name(self) -> str:
+        return named(self.assignment)
+
+    @property
+    def directory(self) -> Path:
+        assert self.values is not None and self.fingerprint is not None
+        return Path(self.values["runs_dir"]).expanduser().absolute() / self.fingerprint
+
+    def asked(self) -> DictConfig:
+        """The configuration, unresolved."""
+        return Composition.of(self.overrides).cfg
+
+    def heard(self, status: str, reason: str | None) -> None:
+        """What an engine says of the cell and its directory may not: that it was refused, or its worker died.
+
+        A death goes on record, so that the cell is not tried again unasked.
+        """
+        before = record.ended(self.record)
+        self.look()
+        if status == FAILED and self.status in (OUTDATED, *record.RESULTS) and record.ended(self.record) == before:
+            self.status, self.reason = status, reason  # the result is that of the training before this one
+        elif status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
+            with suppress(OSError, InputError):  # of a full disk, say: then the cell goes on once there is room
+                self._put_on_record(str(reason))
+            self.look()
+        elif status == INVALID:
+            self.status, self.reason = status, reason
+
+    def _put_on_record(self, reason: str) -> None:
+        """That the run has failed, where its own process could not say so."""
+        assert self.values is not None
+        composition = Composition.of(self.overrides)
+        blank = {
+            "fingerprint": self.fingerprint,
+            "name": composition.name,
+            "choices": composition.choices,
+            "overrides": self.overrides,
+            "search_path": composition.search_path,
+            "seed": self.values["seed"],
+            "summary": {},
+            "cost": {"params": self.params, "macs": self.macs},
+            "provenance": provenance(None),
+            "wandb": {"id": None, "mode": None, "url": None, "sweep": None},
+            "started": record.now(),
+            "resumed": False,
+        }
+        with claimed(self.directory, lambda: None) as claim:
+            if not (path := self.directory / "config.yaml").exists():
+                claim.staging.replace(path, partial(OmegaConf.save, OmegaConf.create(self.values)))
+            known = record.read(self.directory) or blank
+            ended = {"status": FAILED, "error": reason, "ended": record.now()}
+            record.write(self.directory, known | ended, claim.staging)
+
+    def compare(self, here: Here) -> None:
+        """Set `status` to outdated where code or data are not those of the result, or of the checkpoints."""
+        assert self.values is not None
+        done = self.status in record.RESULTS
+        if self.record and (done or (self.status in (INTERRUPTED, FAILED, DAMAGED) and self._can_resume())):
+            then, root = self.record["provenance"], self.values["data"].get("root")
+            if changed := here.difference(then, self.values, root):
+                self.status, self.reason = OUTDATED, changed
+
+    def _can_resume(self) -> bool:
+        return any((self.directory / "checkpoints").glob("step-*.ckpt"))
+
+    def look(self) -> None:
+        """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
+        if self.values is None:
+            return
+        before, self.record = record.ended(self.record), record.read(self.directory)
+        if self.status == OUTDATED and record.ended(self.record) == before:
+            return  # as it was compared
+        known = self.record["status"] if self.record else None
+        self.reason = None
+        if known in record.RESULTS:
+            assert self.record is not None
+            self.status, self.seconds = str(known), self.record["cost"]["seconds"]
+            if faults := intact.faults(self.directory, self.record, thorough=False):
+                self.status, self.reason = DAMAGED, "; ".join(faults)
+        elif who := holder(self.directory) if self.directory.exists() else None:
+            self.status, self.reason = RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
+        elif known == FAILED:
+            self.status, self.reason = FAILED, record.last_line(self.record)
+        elif self.record:
+            self.status, self.reason = INTERRUPTED, self.record.get("reason")
+        else:
+            self.status = TO_DO
+
+
+def named(assignment: Mapping[str, Any]) -> str:
+    """The parameters as they are typed."""
+    return " ".join(f"{key}={word(value)}" for key, value in assignment.items())
+
+
+def word(value: Any) -> str:
+    """A value as it is typed."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _key(text: str) -> str:
+    """What an override is about."""
+    return text.split("=", 1)[0].lstrip("+~")
+
+
+def plan(
+    file: SweepFile,
+    typed: Sequence[str] = (),
+    *,
+    check_data: bool = False,
+    elsewhere: bool = False,
+    here: Here | None = None,
+) -> list[PlannedCell]:
+    """Every cell of the file, those that come out identical as one.
+
+    typed       overrides of all cells; one that names a parameter of the file takes its place
+    check_data  also read each data set (downloading it where it can be) and refuse what does not fit it
+    elsewhere   the cells are for other machines: GPUs that they ask for need not be here
+    here        the code and the data with which stored results are compared; None: they are not
+
+    Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
+    """
+    typed_keys = {_key(text) for text in typed}
+    composer, names = Composer(), cache(_names)
+    checks: Checks | None = None
+    cells: dict[str, PlannedCell] = {}
+    refusal: Exception | None = None
+    for assignment in map(flattened, file.cells()):
+        chosen = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
+        cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *typed])
+        try:
+            values = composer(cell.overrides)
+            check_values(values)
+            silent = threads_unsaid(values, [_key(text) for text in cell.overrides])
+            resolve_auto(values, elsewhere=elsewhere, one_thread=silent)
+            if silent and values["threads"] is not None:  # as it is on a GPU
+                cell.one_thread = True
+                cell.overrides.append(override("threads", values["threads"]))
+            cell.values, cell.fingerprint, cell.status = values, fingerprint(values), TO_DO
+            if cell.fingerprint in cells:
+                cells[cell.fingerprint].same.append(chosen)
+                continue
+            if cell.fingerprint in names(values["runs_dir"]):
+                cell.look()
+                if here is not None and not values["rerun"]:
+                    cell.compare(here)
+            if cell.record and cell.status in (OUTDATED, *record.RESULTS) and not values["rerun"]:
+                cell.params, cell.macs = (cell.record["cost"][name] for name in ("params", "macs"))
+            else:
+                checks = checks or _checks(check_data, elsewhere)
+                cost = checks(values, cell.asked)
+                cell.params, cell.macs = cost.params, cost.macs
+        except (MissingConfigException, WrongNameError):  # a name that does not exist: a wrong file, not a wrong cell
+            raise
+        except (InputError, HydraException, OmegaConfBaseException) as error:
+            cell, refusal = PlannedCell(chosen, cell.overrides, reason=explained(error)), refusal or error
+        first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
+        if first is not cell:
+            first.same.append(chosen)
+    if refusal is not None and not isinstance(refusal, InputError) and not any(c.values for c in cells.values()):
+        raise refusal  # what fits no cell is a key that does not exist
+    return list(cells.values())
+
+
+def _names(runs_dir: str) -> set[str]:
+    folder = results_in(runs_dir)
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _checks(check_data: bool, elsewhere: bool) -> "Checks":
+    from ablate.runs.checks import Checks  # torch and Lightning: not where every cell has its result
+
+    return Checks(check_data, elsewhere)

@@ -1,0 +1,144 @@
+"""What every data module of images has: splits, checks, the order of its batches, and normalising on the device."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ablate.errors import InputError
+from ablate.training.images.loaders import EpochSampler
+from ablate.training.seeds import stream
+
+
+class Images(pl.LightningDataModule):
+    """What all image data have in common: splits, checks, and normalising on the device.
+
+    seed: of data order and augmentation. channels, image_size, num_classes: what the network is given; other images are
+    resized. mean, std: per channel, of pixels scaled to [0, 1]. flip: mirror half of the training images. batch_size,
+    eval_batch_size: over all processes. val_fraction of the training images, drawn at random by split_seed alone, is
+    the validation set. root: the folder of the files. channels_last: memory format.
+
+    A batch reaches the network as float32 (batch, channels, image_size, image_size) and int64 (batch,).
+    Works without a trainer too: then on the CPU as the only process.
+
+    Raises InputError for values out of range, and from `setup` for data that are missing or are not as declared.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        flip: bool,
+        batch_size: int,
+        eval_batch_size: int,
+        val_fraction: float,
+        split_seed: int,
+        root: str | None,
+        channels_last: bool,
+    ) -> None:
+        super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) != channels:
+                raise InputError(f"data.{name} has {len(values)} values for data.channels={channels}: give one each.")
+        if not 0 < val_fraction < 1:
+            raise InputError(f"data.val_fraction={val_fraction}: use a number between 0 and 1, such as 0.1.")
+        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if value < 1:
+                raise InputError(f"data.{name}={value}: use a whole number from 1 up.")
+        self.seed, self.channels, self.image_size, self.num_classes = seed, channels, image_size, num_classes
+        self.flip, self.root, self.channels_last = flip, root, channels_last
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_fraction, self.split_seed = val_fraction, split_seed
+        std_column = torch.tensor(list(std)).view(1, channels, 1, 1)
+        # (x / 255 - mean) / std as one multiply-add of x.
+        self._scale = 1 / (255 * std_column)
+        self._offset = -torch.tensor(list(mean)).view(1, channels, 1, 1) / std_column
+        # Positions among the training images, set by `setup`.
+        self._train = self._val = torch.empty(0, dtype=torch.int64)
+        self._train_sampler: EpochSampler | None = None
+        self._resume_at: dict[str, int] | None = None
+
+    def checksum(self) -> str:
+        """16 hex digits that tell one set of files from another (SHA-256)."""
+        raise NotImplementedError
+
+    def files(self) -> dict[str, Any] | None:
+        """What is put on record of the files (`files.seen`), with `contents` where the checksum is not of those. None
+        where nobody knows which they are."""
+        return None
+
+    @property
+    def train_size(self) -> int:
+        return len(self._train)
+
+    @property
+    def val_size(self) -> int:
+        return len(self._val)
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """uint8 of any size to float32: (x / 255 - mean) / std, resized (bilinear, antialias)."""
+        images, labels = batch
+        if self._scale.device != images.device:
+            self._scale, self._offset = self._scale.to(images.device), self._offset.to(images.device)
+        images = torch.addcmul(self._offset, images, self._scale)
+        size = (self.image_size, self.image_size)
+        if images.shape[2:] != size:
+            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images, labels
+
+    def _split(self, count: int, num_classes: int) -> None:
+        """Set the training and validation positions among `count` training images of the declared classes."""
+        if num_classes != self.num_classes:
+            raise InputError(
+                f"The data have {num_classes} classes, data.num_classes={self.num_classes}: "
+                f"use data.num_classes={num_classes}."
+            )
+        order = torch.randperm(count, generator=stream(self.split_seed, "validation split"))
+        held_out = max(1, round(self.val_fraction * count))
+        if self.batch_size > count - held_out:
+            raise InputError(
+                f"data.batch_size={self.batch_size} is larger than the training set: "
+                f"{count - held_out} images, with {held_out} held out for validation. Use a smaller one."
+            )
+        self._train, self._val = order[held_out:].sort().values, order[:held_out].sort().values
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the training data, for the checkpoint.
+
+        Lightning saves it with its loops as well, but does not restore it where the loaders were made before
+        the loops' state was read, as they are to count the steps of a schedule.
+        """
+        return self._train_sampler.state_dict() if self._train_sampler else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._resume_at = state_dict or None
+
+    def _sampler(self, count: int, *, training: bool) -> EpochSampler:
+        sampler = EpochSampler(
+            count,
+            self.batch_size if training else self.eval_batch_size,
+            seed=self.seed,
+            training=training,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+        if training:
+            self._train_sampler = sampler
+            if self._resume_at:
+                sampler.load_state_dict(self._resume_at)
+                self._resume_at = None
+        return sampler
+
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")

@@ -1,0 +1,4 @@
+"""What a run keeps in its directory: history, checkpoints, and how both get there whole.
+
+Part of `ablate.training`.
+"""
