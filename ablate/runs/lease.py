@@ -2,14 +2,14 @@
 
 A claim is a folder `claims/<number>` in the run's directory; the highest number is the one in force. In it are
 
-    holder          host and process, as JSON; touched every few seconds. Renamed to `released` when it is given back
-    staging-<drawn>/   the holder's staging, through which everything goes that it changes (`ablate.training.saving.staging`)
+    holder              host and process, as JSON; touched every few seconds; `released` once it is given back
+    staging-<drawn>/    through which everything goes that the holder changes (`ablate.training.saving.staging`)
 
 It is made elsewhere and then renamed to its number, which one process alone can win, on shared file systems too, and
 which a full disk cannot leave half done. It ends when the holder gives it back, when the holder's process is gone
 (seen at once on the same machine), or when it has not been touched for `STALE_AFTER` seconds. Whoever takes over makes
-the next number and then removes all lower claims with their staging folders: a holder that was only asleep cannot change
-anything any more, and stops.
+the next number and then removes all lower claims with their staging folders: a holder that was only asleep cannot
+change anything any more, and stops.
 
 Why one alone holds a claim. Let B make a higher number than A's. If A's folder was there before, B's removal, which
 comes after, finds it. If it came later, A was slow; then A, which looks after making its own, sees B's number or a

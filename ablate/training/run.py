@@ -53,7 +53,7 @@ class Watch:
     """Who looks on while a run is trained.
 
     stop      a signal that has arrived ends the run, its state saved
-    staging      through which the run's directory is changed: it raises LostError where the run belongs to another process
+    staging   through which the run's directory is changed: it raises LostError where another process holds the run
     data      the data's checksum, which the checkpoints bear
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
     """

@@ -31,7 +31,7 @@ class Checkpoints(Checkpoint):
     With `keep_best`, `best.pt` holds the weights of the validation with the best val/acc, the earliest of equals.
 
     max_seconds  of training from now on; None: no end. An interruption, not the end of the training
-    staging         through which files are written and old ones go
+    staging      through which files are written and old ones go
     data         checksum of the data that the run is of
     before_save  called on every process before each save, so that the history holds every step of the checkpoint
     rows         how many rows the history holds by then, by kind: what must be there for the run to go on from here

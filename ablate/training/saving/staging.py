@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.errors import is_full
 from ablate.process.interrupt import LostError
 
-ASIDE = "aside"  # within a staging: what is on its way out of the run's directory, to be kept
+ASIDE = "aside"  # within the folder: what is on its way out of the run's directory, to be kept
 
 
 class FullDiskError(OSError):
@@ -29,7 +29,7 @@ class Staging:
     that was stopped anywhere, even between a look at its claim and a write, can change nothing when it wakes up; what
     it has done before is what a process that was killed at that point leaves, from which a run goes on.
 
-    Reading needs no staging. Neither do files that only one process ever opens (run.log, W&B's own).
+    Reading needs none. Neither do files that only one process ever opens (run.log, W&B's own).
     """
 
     def __init__(self, folder: Path) -> None:
