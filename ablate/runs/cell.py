@@ -244,9 +244,8 @@ def _run_claimed(
         raise
     run["ended"] = record.now()
     record.write(directory, run, staging)
-    RunHistory(
-        directory, staging
-    ).discard_parts()  # not earlier: until the record says that the run is over, it may go on
+    # Not earlier: until the record says that the run is over, it may go on.
+    RunHistory(directory, staging).discard_parts()
     return run
 
 
