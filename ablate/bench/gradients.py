@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import grad_norm
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ablate.bench import paired
@@ -52,10 +53,10 @@ class Watching(Callback):
 class Ours(Watching):
     """`StepRecorder`, without W&B, weights and updates at each of its steps or at none."""
 
-    def __init__(self, directory: Path, weights: bool) -> None:
+    def __init__(self, directory: Path, network: nn.Module, weights: bool) -> None:
         directory.mkdir()
         every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": int(weights)})
-        self.recorder = StepRecorder(RunHistory(directory), None, every, 1)
+        self.recorder = StepRecorder(RunHistory(directory), None, network, every, 1)
         self.on_fit_start = self.recorder.on_fit_start  # type: ignore[method-assign]
         self.on_before_optimizer_step = self.recorder.on_before_optimizer_step  # type: ignore[method-assign]
         self.on_train_batch_end = self.recorder.on_train_batch_end  # type: ignore[method-assign]
@@ -149,8 +150,8 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int, rounds
         run = wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True, console="off"))
         ways: dict[str, Watching] = {
             "nothing": Watching(),
-            "norms": Ours(Path(folder) / "norms", weights=False),
-            "weights": Ours(Path(folder) / "weights", weights=True),
+            "norms": Ours(Path(folder) / "norms", network, weights=False),
+            "weights": Ours(Path(folder) / "weights", network, weights=True),
             "lightning": Lightnings(),
             "watch": WandbWatch(run),
         }

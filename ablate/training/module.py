@@ -53,8 +53,6 @@ class Classifier(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.new_optimizer, self.new_schedule = optimizer, schedule
         self.weight_decay_on = weight_decay_on
-        # Called between clipping and the step: Lightning's callbacks have no hook there.
-        self.after_clipping: Callable[[torch.optim.Optimizer], None] | None = None
 
         def metrics() -> MetricCollection:
             def accuracy(k: int) -> Metric:
@@ -87,11 +85,6 @@ class Classifier(pl.LightningModule):
     def on_train_start(self) -> None:
         if self.global_rank > 0:
             self._metrics("train_").reset()  # with what a checkpoint's processes have counted, the first one goes on
-
-    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
-        super().configure_gradient_clipping(optimizer, *args, **kwargs)
-        if self.after_clipping is not None:
-            self.after_clipping(optimizer)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """`loss`, which Lightning divides by accumulate_grad_batches, and `batch_loss`, the batch's own."""

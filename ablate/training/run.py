@@ -18,6 +18,7 @@ from ablate.process.interrupt import StopRequest, stop_request
 from ablate.process.ranks import first_of
 from ablate.training import build
 from ablate.training.gradients.flow import Flow, flow_of
+from ablate.training.gradients.norms import GradientNorms
 from ablate.training.gradients.pictures import FlowPictures
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.images.common import Images
@@ -92,12 +93,13 @@ def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start
     quieten()
     set_numerics(cfg)
     checkpoint = start.checkpoint
-    history = RunHistory(directory, watch.staging)
+    network = build.initialised_network(cfg)
+    history = RunHistory(directory, watch.staging, GradientNorms(network).described)
     if checkpoint is not None:
         history.cut(step_of(checkpoint), start.joined)
     else:
         history.discard_parts()
-    recorder = StepRecorder(history, wandb_run, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
+    recorder = StepRecorder(history, wandb_run, network, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
     def write_history(trainer: pl.Trainer) -> None:
         recorder.flush(trainer)
@@ -116,7 +118,6 @@ def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start
         has_diverged=lambda: recorder.diverged_at is not None,
         stop=watch.stop,
     )
-    network = build.initialised_network(cfg)
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
         torch.compiler.reset()  # after some networks in one process the next would be left as it is

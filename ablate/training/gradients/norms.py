@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ablate.training.gradients.layers import MATRIX, NORM, OTHER, Layer
+
+MULTIPLY = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.MultiheadAttention, nn.RNNBase)
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+
 # A layer without a gradient at some step (no part in the forward): no norm is negative, so nothing is confused.
 ABSENT = -1.0
 
@@ -28,10 +33,10 @@ class GradientNorms:
     layers share counts in both, and frozen layers are absent. Layers stand in the order in which the network
     registers them, from the image to the head.
 
-    layers      their names
-    depths      that order scaled to 0 … 1
-    sizes       how many trainable numbers each has: norm / sqrt(size) is the root mean square
-    has_weight  whether it multiplies by a matrix or a kernel: false for norms
+    layers     their names
+    depths     that order scaled to 0 … 1
+    sizes      how many trainable numbers each has: norm / sqrt(size) is the root mean square
+    described  all of this, and each layer's kind
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -43,12 +48,20 @@ class GradientNorms:
         self.layers = list(owned)
         self.depths = [i / max(1, len(owned) - 1) for i in range(len(owned))]
         self.sizes = [sum(p.numel() for p in parameters) for parameters in owned.values()]
-        self.has_weight = [any(p.ndim > 1 for p in parameters) for parameters in owned.values()]
+        modules = dict(network.named_modules())
+        self.described = [
+            Layer(name, depth, size, _kind(modules[name]))
+            for name, depth, size in zip(self.layers, self.depths, self.sizes, strict=True)
+        ]
         self.parameters = list({id(p): p for parameters in owned.values() for p in parameters}.values())
         position = {id(p): i for i, p in enumerate(self.parameters)}
         self._pairs = [(layer, position[id(p)]) for layer, ps in enumerate(owned.values()) for p in ps]
         self._of_gradients: _Index | None = None
         self._of_all: _Index | None = None
+
+    @property
+    def has_weight(self) -> list[bool]:
+        return [layer.kind == MATRIX for layer in self.described]
 
     def measure(self, scale: Tensor | None = None) -> Tensor:
         """The gradients' norms, shape (layers,), float64, on their device; `ABSENT` where there is none.
@@ -100,6 +113,22 @@ class GradientNorms:
             absent=torch.tensor(absent, device=device),
             any_absent=any(absent),
         )
+
+
+def _kind(module: nn.Module) -> str:
+    """`Layer.kind` of a module, whoever wrote it.
+
+    Of a class that torch does not know: a layer with a matrix of its own and no layers inside multiplies by it; one
+    with layers inside owns a token or a table, as a vision transformer its position embedding.
+    """
+    if isinstance(module, MULTIPLY):
+        return MATRIX
+    if isinstance(module, NORMS):
+        return NORM
+    own = [p for p in module.parameters(recurse=False) if p.requires_grad]
+    if any(sum(size > 1 for size in p.shape) > 1 for p in own):
+        return OTHER if any(True for _ in module.children()) else MATRIX
+    return NORM if "norm" in type(module).__name__.lower() else OTHER
 
 
 def _norms(tensors: Sequence[Tensor], index: _Index) -> Tensor:

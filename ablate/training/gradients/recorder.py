@@ -1,5 +1,7 @@
 """Records every optimizer step without waiting for the device."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -7,17 +9,37 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ablate.training.gradients.flow import EarlyWarning
+from ablate.training.gradients.layers import MATRIX
 from ablate.training.gradients.norms import GradientNorms
-from ablate.training.module import classifier_of
 from ablate.training.saving.history import RunHistory
 
 CAPACITY = 64  # steps held on the device between two copies to the host
 # A run with more layers than this logs to W&B only the first, middle and last of each stage, one by one.
 READABLE = 128
+
+
+@dataclass(frozen=True)
+class _Step:
+    """An optimizer step. has_loss: whether any of its batches came with a loss."""
+
+    number: int
+    epoch: int
+    rate: float
+    has_loss: bool = True
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What was measured at a step, for one column of gradient_norms.parquet: a number for each layer."""
+
+    column: str
+    step: int
+    numbers: Tensor
 
 
 class StepRecorder(Callback):
@@ -33,59 +55,81 @@ class StepRecorder(Callback):
     layers, 4.9 MB for ResNet-1202's 2,403. The history gets every step, W&B every `log_every_n_steps`-th.
 
     A flush that finds a loss that is not finite stops the training; `diverged_at` is that step, else None.
+
+    It works with any LightningModule that trains `network`, with manual optimization too. A batch's loss is what
+    training_step returns, as a dictionary's `batch_loss` if it has one. A step without any has no train/loss_step.
     """
 
-    def __init__(self, history: RunHistory, wandb_run: Any, every: DictConfig, log_every_n_steps: int) -> None:
-        self.history, self.wandb_run = history, wandb_run
+    def __init__(
+        self, history: RunHistory, wandb_run: Any, network: nn.Module, every: DictConfig, log_every_n_steps: int
+    ) -> None:
+        self.history, self.wandb_run, self.network = history, wandb_run, network
         self.every_n_steps, self.weights_every_n_steps = every.every_n_steps, every.weights_every_n_steps
         self.log_every_n_steps = log_every_n_steps
         self.diverged_at: int | None = None
         self._micro_losses: list[Tensor] = []
-        self._stepping: int | None = None
-        self._steps: list[tuple[int, int, float]] = []  # step, epoch, learning rate
-        self._losses: list[Tensor] = []
-        self._before: list[Tensor] = []  # the weights before the step, where its update is measured
-        # By name, the steps that a norm was measured at, and the layers' norms at each.
-        self._measured: dict[str, tuple[list[int], list[Tensor]]] = {
-            name: ([], []) for name in ("norm", "clipped", "weight", "update")
-        }
+        self._stepping: list[_Step] = []  # steps of the batch that is not over: one, or several with several optimizers
+        self._before: tuple[int, list[Tensor]] | None = None  # a step whose update is measured, the weights before it
+        self._steps: list[_Step] = []
+        self._losses: list[Tensor] = []  # of the steps; 0 where there is none
+        self._rows: list[_Row] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = classifier_of(pl_module)
-        self.gradient_norms = GradientNorms(module.network)
-        self.warning = EarlyWarning(module.network, self.gradient_norms)
+        self.gradient_norms = GradientNorms(self.network)
+        self.warning = EarlyWarning(self.network, self.gradient_norms)
         self._series = series(self.gradient_norms)
-        if trainer.gradient_clip_val:
-            module.after_clipping = lambda optimizer: self._measure_clipped(trainer, optimizer)
+        if trainer.gradient_clip_val or is_overridden("configure_gradient_clipping", pl_module):
+            # Callbacks have no hook between clipping and the step; the module's own is the last before it.
+            after = self._then_measured(trainer, pl_module.configure_gradient_clipping)
+            pl_module.configure_gradient_clipping = after  # type: ignore[method-assign]
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        self._stepping = step = trainer.global_step
-        self._steps.append((step, trainer.current_epoch, float(optimizer.param_groups[0]["lr"])))
+        self._measure_update()
+        step = trainer.global_step
+        self._stepping.append(_Step(step, trainer.current_epoch, float(optimizer.param_groups[0]["lr"])))
         if not self._records(step, self.every_n_steps):
             return
-        self._add("norm", step, self.gradient_norms.measure(_remaining_scale(trainer, optimizer)))
+        self._rows.append(_Row("norm", step, self.gradient_norms.measure(_remaining_scale(trainer, optimizer))))
         if self._records(step, self.weights_every_n_steps):
-            self._add("weight", step, self.gradient_norms.weights())
-            self._before = self.gradient_norms.copied()
+            self._rows.append(_Row("weight", step, self.gradient_norms.weights()))
+            self._before = step, self.gradient_norms.copied()
 
-    def _measure_clipped(self, trainer: pl.Trainer, optimizer: Optimizer) -> None:
-        if self._records(trainer.global_step, self.every_n_steps):
-            norms = self.gradient_norms.measure(_remaining_scale(trainer, optimizer))
-            self._add("clipped", trainer.global_step, norms)
+    def _then_measured(self, trainer: pl.Trainer, clip: Callable[..., None]) -> Callable[..., None]:
+        """`clip`, the module's hook, and after it a look at what it leaves."""
+
+        def clip_and_measure(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+            clip(optimizer, *args, **kwargs)
+            step = trainer.global_step
+            if self._records(step, self.every_n_steps):
+                norms = self.gradient_norms.measure(_remaining_scale(trainer, optimizer))
+                self._rows.append(_Row("clipped", step, norms))
+
+        return clip_and_measure
+
+    def _measure_update(self) -> None:
+        if self._before is not None:
+            step, weights = self._before
+            self._rows.append(_Row("update", step, self.gradient_norms.update(weights)))
+            self._before = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._micro_losses.append(outputs["batch_loss"])
-        if self._stepping is None:
+        # Lightning has divided the loss that it optimizes by the batches of a step.
+        loss = _batch_loss(outputs or {}, trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1)
+        if loss is not None:
+            self._micro_losses.append(loss)
+        if not self._stepping:
             return
-        if self._before:
-            self._add("update", self._stepping, self.gradient_norms.update(self._before))
-        losses = self._micro_losses
-        self._losses.append(losses[0] if len(losses) == 1 else torch.stack(losses).mean())
-        self._micro_losses, self._stepping, self._before = [], None, []
+        self._measure_update()
+        losses = self._micro_losses or [torch.zeros((), device=pl_module.device)]
+        mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        for step in self._stepping:
+            self._steps.append(replace(step, has_loss=bool(self._micro_losses)))
+            self._losses.append(mean)
+        self._micro_losses, self._stepping = [], []
         if len(self._losses) >= CAPACITY:
             self.flush(trainer)
 
@@ -97,24 +141,23 @@ class StepRecorder(Callback):
         if not self._losses:
             return
         mean = trainer.strategy.reduce(torch.stack(self._losses).double(), reduce_op="mean")
-        rows = [norms for _, measured in self._measured.values() for norms in measured]
-        numbers = torch.cat([mean, *(norms.to(mean.device) for norms in rows)]).cpu()
+        numbers = torch.cat([mean, *(row.numbers.to(mean.device) for row in self._rows)]).cpu()
         losses = numbers[: len(mean)]
         if trainer.is_global_zero:
-            self._log(losses.tolist(), numbers[len(mean) :].view(len(rows), len(self.gradient_norms.layers)).numpy())
-        for (step, _, _), finite in zip(self._steps, losses.isfinite().tolist(), strict=True):
+            measured = numbers[len(mean) :].view(len(self._rows), len(self.gradient_norms.layers))
+            self._log(losses.tolist(), measured.numpy())
+        for step, finite in zip(self._steps, losses.isfinite().tolist(), strict=True):
             if not finite:
-                self.diverged_at, trainer.should_stop = step, True
+                self.diverged_at, trainer.should_stop = step.number, True
                 break
         self._steps.clear()
         self._losses.clear()
-        for steps, measured in self._measured.values():
-            steps.clear()
-            measured.clear()
+        self._rows.clear()
 
-    def _log(self, losses: list[float], rows: np.ndarray) -> None:
-        steps = self._measured["norm"][0]
-        columns = self._columns(rows)
+    def _log(self, losses: list[float], numbers: np.ndarray) -> None:
+        """numbers: (rows, layers), those of `self._rows`."""
+        steps = [row.step for row in self._rows if row.column == "norm"]
+        columns = self._columns(steps, numbers)
         norms = np.ma.getdata(columns.pop("norm"))
         measured = self.gradient_norms
         if steps:
@@ -122,33 +165,26 @@ class StepRecorder(Callback):
             self.history.log_gradient_norms(steps, measured.layers, measured.depths, norms, columns)
             self.warning.see(steps, norms)
         row_of = dict(zip(steps, norms, strict=True))
-        for (step, epoch, rate), loss in zip(self._steps, losses, strict=True):
-            values = {"train/loss_step": loss, "lr": rate, "epoch": epoch}
-            self.history.log_metrics(values, step)
-            if self.wandb_run is not None and step % self.log_every_n_steps == 0:
-                if step in row_of:
-                    norm_of = {measured.layers[i]: float(row_of[step][i]) for i in self._series}
+        for step, loss in zip(self._steps, losses, strict=True):
+            values = {"lr": step.rate, "epoch": step.epoch}
+            if step.has_loss:
+                values = {"train/loss_step": loss, **values}
+            self.history.log_metrics(values, step.number)
+            if self.wandb_run is not None and step.number % self.log_every_n_steps == 0:
+                if step.number in row_of:
+                    norm_of = {measured.layers[i]: float(row_of[step.number][i]) for i in self._series}
                     values |= {f"grad_norm/{layer}": norm for layer, norm in norm_of.items() if not norm < 0}
-                self.wandb_run.log({**values, "trainer/global_step": step})
+                self.wandb_run.log({**values, "trainer/global_step": step.number})
 
-    def _columns(self, rows: np.ndarray) -> dict[str, np.ma.MaskedArray]:
-        """What has been measured, by name, each (steps, layers); masked at the steps that were left out."""
-        row_of = {step: row for row, step in enumerate(self._measured["norm"][0])}
-        columns: dict[str, np.ma.MaskedArray] = {}
-        start = 0
-        for name, (steps, _) in self._measured.items():
-            column = np.ma.array(np.zeros((len(row_of), rows.shape[1])), mask=True)
-            if steps:
-                column[[row_of[step] for step in steps]] = rows[start : start + len(steps)]
-            columns[name] = column
-            start += len(steps)
+    def _columns(self, steps: list[int], numbers: np.ndarray) -> dict[str, np.ma.MaskedArray]:
+        """What has been measured, by column, each (steps, layers); masked at the steps that were left out."""
+        place = {step: i for i, step in enumerate(steps)}
+        shape = len(steps), len(self.gradient_norms.layers)
+        columns = {name: np.ma.array(np.zeros(shape), mask=True) for name in ("norm", "clipped", "weight", "update")}
+        for row, measured in zip(self._rows, numbers, strict=True):
+            columns[row.column][place[row.step]] = measured
         columns["update"] = columns["update"] / columns["weight"]  # masked where all weights are 0
         return columns
-
-    def _add(self, name: str, step: int, norms: Tensor) -> None:
-        steps, measured = self._measured[name]
-        steps.append(step)
-        measured.append(norms)
 
     @staticmethod
     def _records(step: int, every_n_steps: int) -> bool:
@@ -161,10 +197,21 @@ def series(measured: GradientNorms) -> list[int]:
     if len(measured.layers) <= READABLE:
         return list(range(len(measured.layers)))
     stages: dict[str, list[int]] = {}
-    for i, layer in enumerate(measured.layers):
-        if measured.has_weight[i]:
-            stages.setdefault(layer.split(".")[0], []).append(i)
+    for i, layer in enumerate(measured.described):
+        if layer.kind == MATRIX:
+            stages.setdefault(layer.stage, []).append(i)
     return sorted({i for stage in stages.values() for i in (stage[0], stage[len(stage) // 2], stage[-1])})
+
+
+def _batch_loss(outputs: Mapping[str, Any], divided_by: int) -> Tensor | None:
+    """A batch's own loss among what Lightning hands on of its training_step; None where there is none."""
+    if "batch_loss" in outputs:
+        loss = outputs["batch_loss"]
+    elif outputs.get("loss") is None:
+        return None
+    else:
+        loss = outputs["loss"] * divided_by
+    return loss.detach().reshape(())
 
 
 def _remaining_scale(trainer: pl.Trainer, optimizer: Optimizer) -> Tensor | None:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from ablate.training.gradients.layers import Layer, described
 from ablate.training.saving.staging import Staging
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -47,12 +48,15 @@ class RunHistory(Logger):
 
     `step` counts optimizer steps from 0; a metric of an epoch bears the epoch's last step. A value that is not
     finite is kept as it is.
+
+    layers  whose norms are logged: each file of them has their sizes and kinds in its metadata
     """
 
-    def __init__(self, directory: Path, staging: Staging | None = None) -> None:
+    def __init__(self, directory: Path, staging: Staging | None = None, layers: Sequence[Layer] = ()) -> None:
         super().__init__()
         self.directory = directory
         self.staging = staging or Staging(directory)
+        self.schemas = SCHEMAS | {"gradient_norms": described(SCHEMAS["gradient_norms"], layers)}
         self.parts = directory / "parts"
         self.rows = dict.fromkeys(SCHEMAS, 0)  # in the parts
         self._rows: list[tuple[int, int, str, float]] = []
@@ -201,7 +205,9 @@ class RunHistory(Logger):
         """One Parquet file of all `tables`, which appears whole or not at all. Its pages have checksums."""
 
         def write(unfinished: Path) -> None:
-            with pq.ParquetWriter(unfinished, SCHEMAS[kind], compression="zstd", write_page_checksum=True) as writer:
+            with pq.ParquetWriter(
+                unfinished, self.schemas[kind], compression="zstd", write_page_checksum=True
+            ) as writer:
                 for table in tables:
                     writer.write_table(table)
 
