@@ -158,7 +158,7 @@ def test_manual_optimization_with_two_optimizers(tmp_path, returns_loss):
     found = losses(tmp_path)
     assert sorted(step for step, _ in found) == (list(range(12)) if returns_loss else [])
     if returns_loss:
-        assert found[0, ""] == found[1, ""] == pytest.approx(float(loss_of(small_network(), BATCHES[0])))
+        assert found[0, ""] == found[1, ""] == pytest.approx(loss_of(small_network(), BATCHES[0]).item())
 
 
 class Token(nn.Module):
