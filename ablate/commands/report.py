@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ablate.commands import of_sweep_file
 from ablate.comparison.comparison import Comparison
-from ablate.comparison.gathering import from_plan, from_results
+from ablate.comparison.gathering import from_plans, from_results
 from ablate.comparison.pair import pair
 from ablate.comparison.results import find
 from ablate.errors import InputError
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="*",
         metavar="FILE or RUNS",
-        help="a sweep file, and what it was run with, or run directories and folders of them (runs)",
+        help="sweep files, and what they were run with, or run directories and folders of them (runs)",
     )
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
@@ -70,10 +70,10 @@ def _made(options: argparse.Namespace) -> Contents:
     overrides = [what for what in options.what if Path(what) not in paths]
     files = [path for path in paths if path.is_file() or path.suffix in (".yaml", ".yml")]
     if files:
-        if len(paths) > 1 or options.compare:
-            raise InputError(f"{files[0]}: a sweep file is reported alone, and --compare takes runs.")
+        if files != paths or options.compare:
+            raise InputError(f"{files[0]}: sweep files are reported without folders of runs, and --compare takes runs.")
         folder = of_sweep_file.folder(options.config_dir)
-        return contents(_of_file(files[0], [*folder, *overrides], options.metric, chosen, options.goal))
+        return contents(_of_files(files, [*folder, *overrides], options.metric, chosen, options.goal))
     if overrides:
         raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
     results = find(paths or [RUNS])
@@ -85,14 +85,15 @@ def _made(options: argparse.Namespace) -> Contents:
     return contents(from_results(results, source, options.metric, chosen, options.goal))
 
 
-def _of_file(
-    path: Path, overrides: Sequence[str], metric: str, chosen: Mapping[str, str], goal: str | None
+def _of_files(
+    paths: Sequence[Path], overrides: Sequence[str], metric: str, chosen: Mapping[str, str], goal: str | None
 ) -> Comparison:
     from ablate.sweep.execution import Request, planned
     from ablate.sweep.file import SweepFile
 
-    file = SweepFile.read(path)
-    return from_plan(planned(file, Request.of(overrides), check_data=False), file, metric, chosen, goal)
+    request = Request.of(overrides)
+    files = [SweepFile.read(path) for path in paths]
+    return from_plans([(file, planned(file, request, check_data=False)) for file in files], metric, chosen, goal)
 
 
 def _pair(typed: str) -> tuple[str, str]:

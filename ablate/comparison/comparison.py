@@ -103,7 +103,8 @@ def compare(
     goal: str | None = None,
     chance: float | None = None,
 ) -> Comparison:
-    """Group cells into variants and compare each with the baseline: each factor's first value, or the `chosen` one.
+    """Group cells into variants, in the order of their first cells, and compare each with the baseline: each factor's
+    first value, or the `chosen` one.
 
     Raises InputError where no variant has the chosen values, no run has the metric, or nobody knows its goal.
     """
@@ -126,7 +127,7 @@ def compare(
         )
         for group in groups.values()
     ]
-    variants.sort(key=lambda variant: (not variant.is_baseline, *levels(variant.assignment, factors)))
+    variants.sort(key=lambda variant: not variant.is_baseline)
     _check_metric(variants, metric)
     comparison = Comparison(
         question=question,

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.results import Result, at, defaults, distinct, identity, read, varied
-from ablate.comparison.variants import Entry, move_first, text
+from ablate.comparison.variants import Entry, levels, move_first, text
 from ablate.errors import InputError, bare
 from ablate.runs.record import RESULTS
 
@@ -52,6 +53,7 @@ def from_results(
             )
         )
     entries += _missing(entries)
+    entries.sort(key=lambda entry: levels(entry.assignment, factors))
     return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why, goal=goal)
 
 
@@ -63,18 +65,34 @@ def from_plan(
     goal: str | None = None,
 ) -> Comparison:
     """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
+    return from_plans([(file, cells)], metric, chosen, goal)
+
+
+def from_plans(
+    plans: Sequence[tuple["SweepFile", Sequence["PlannedCell"]]],
+    metric: str = "test/acc",
+    chosen: Mapping[str, str] | None = None,
+    goal: str | None = None,
+) -> Comparison:
+    """Compare the cells of sweep files as one study: what several of them have counts once, and the first values of the
+    first file are the baseline's."""
     from ablate.sweep.plan import DAMAGED  # what made the cells, so imported by now
 
-    keys = dict.fromkeys(key for cell in cells for key in cell.assignment if key != "seed")
-    values = {key: distinct(cell.assignment[key] for cell in cells) for key in keys}
+    cells = _once([cell for _, planned in plans for cell in planned])
+    rows = assignments(cells)
+    values = {key: distinct(row[key] for row in rows) for key in rows[0]}
     factors = {key: found for key, found in values.items() if len(found) > 1}
+    first = plans[0][0].baseline
     for key, found in factors.items():
-        if key in file.baseline:
-            move_first(found, file.baseline[key])
+        unsaid = [row[key] for cell, row in zip(cells, rows, strict=True) if key not in cell.assignment]
+        if key in first:
+            move_first(found, first[key])
+        elif unsaid:
+            move_first(found, unsaid[0])
     results = [_result(cell) for cell in cells]
     entries = [
         Entry(
-            assignment={key: cell.assignment[key] for key in factors},
+            assignment={key: row[key] for key in factors},
             seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
             # What is wrong with the files of a result is said beside it; the record still holds it.
             status=result.record["status"] if result and cell.status in (DAMAGED, *RESULTS) else cell.status,
@@ -83,18 +101,27 @@ def from_plan(
             reason=cell.reason,
             same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
         )
-        for cell, result in zip(cells, results, strict=True)
+        for cell, row, result in zip(cells, rows, results, strict=True)
     ]
+    files = [file for file, _ in plans]
     return compare(
         entries,
         factors,
-        source=str(file.path),
+        source=" ".join(str(file.path) for file in files),
         metric=metric,
         chosen=chosen,
-        why_baseline="the first value of every parameter",
-        question=file.description or None,
-        goal=goal or (file.goal if file.metric_name == metric else None),
+        why_baseline="the first value of every parameter" + (f" of {files[0].path}" if len(files) > 1 else ""),
+        question=" ".join(dict.fromkeys(file.description for file in files if file.description)) or None,
+        goal=goal or next((file.goal for file in files if file.metric_name == metric), None),
     )
+
+
+def _once(cells: Sequence["PlannedCell"]) -> list["PlannedCell"]:
+    """Each run once, and each combination that cannot be one."""
+    found: dict[str, PlannedCell] = {}
+    for cell in cells:
+        found.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
+    return list(found.values())
 
 
 def _result(cell: "PlannedCell") -> Result | None:

@@ -59,6 +59,13 @@ class Composer:
                 self._refused[missing] = error
             raise
 
+    def chosen(self, overrides: Sequence[str], key: str) -> Any:
+        """What `overrides` come to at `key`: the option of an axis, or a value; None where there is neither."""
+        values = self(overrides)
+        options = self._family(tuple(text for text in overrides if not _sets_value(_parsed(text)))).options
+        found = options[key] if key in options else _at(values, key)
+        return None if found is _GONE else found
+
     def _family(self, overrides: tuple[str, ...]) -> "_Family":
         """The configurations with these options, keys added and keys deleted."""
         if overrides not in self._families:
@@ -69,7 +76,7 @@ class Composer:
             while wide := next((option for option in narrow if base.reaches_beyond_its_axis(option)), None):
                 narrow.remove(wide)
                 base = self._base((*base.overrides, wide))
-            self._families[overrides] = _Family(base.with_options(narrow))
+            self._families[overrides] = _Family(*base.with_options(narrow))
         return self._families[overrides]
 
     def _base(self, overrides: tuple[str, ...]) -> "_Base":
@@ -91,12 +98,16 @@ class _Base:
         axis = _parsed(option).key_or_group
         return not self._effect(option).keys() <= {("value", axis), ("axis", axis)}
 
-    def with_options(self, options: Sequence[str]) -> Values:
-        """The unresolved values with `options` chosen, none of which reaches beyond its axis."""
+    def with_options(self, options: Sequence[str]) -> tuple[Values, Values]:
+        """The unresolved values with `options` chosen, none of which reaches beyond its axis; each axis's option."""
         parts = dict(self._parts)
         for option in options:
             parts |= self._effect(option)
-        return {key: value for (kind, key), value in parts.items() if kind == "value" and value is not _GONE}
+        values, axes = (
+            {key: value for (kind, key), value in parts.items() if kind == wanted and value is not _GONE}
+            for wanted in ("value", "axis")
+        )
+        return values, axes
 
     def _effect(self, option: str) -> Parts:
         """The parts, by name, that `option` changes here; none where it is chosen already."""
@@ -123,10 +134,14 @@ class _NotPlain(Exception):  # noqa: N818
 
 
 class _Family:
-    """The configurations that share all but plain values. `unresolved`: with interpolations as they are written."""
+    """The configurations that share all but plain values.
 
-    def __init__(self, unresolved: Values) -> None:
-        self._unresolved = unresolved
+    unresolved  with interpolations as they are written
+    options     of each axis
+    """
+
+    def __init__(self, unresolved: Values, options: Values) -> None:
+        self._unresolved, self.options = unresolved, options
         self._interpolated = [(path, text) for path, text in _leaves(unresolved) if "${" in text]
         # Elsewhere than in strings of their own: relative ones, and those within lists.
         written = json.dumps(unresolved, default=str).count("${")

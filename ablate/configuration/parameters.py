@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 
-from ablate.configuration import agent
+from ablate.configuration import agent, variant
 from ablate.configuration.overrides import flattened, override
 from ablate.errors import InputError
 
@@ -32,19 +32,20 @@ KEPT_BACK = (
 
 
 def arguments(typed: Sequence[str]) -> list[str]:
-    """The command line, with parameters that came as JSON written as Hydra's overrides.
+    """The command line, with parameters that came as JSON, and a `variant`, written as Hydra's overrides.
 
-    Raises InputError for JSON that cannot be read, for values that `override` refuses, for the bare word None, and,
-    under an agent, when one of the run's parameters does not arrive as the sweep has it.
+    Raises InputError for JSON that cannot be read, for a variant that is none, for values that `override` refuses, for
+    the bare word None, and, under an agent, when one of the run's parameters does not arrive as the sweep has it.
     """
     written: list[str] = []
     for argument in typed:
         written += _overrides(_json(argument)) if argument.startswith("{") else [argument]
+    written = variant.typed(written)
     read = [found for argument in written if (found := _read(argument)) is not None]
     for found in read:
         if _has_none(found._value):
             override(found.get_key_element(), "None")  # which refuses it
-    for name, value in flattened(agent.parameters()).items():
+    for name, value in _of_agent().items():
         if not _arrives(name, override(name, value), read):
             raise InputError(
                 f"{name}: the sweep's value, {json.dumps(value, default=str)}, does not arrive as what it is. Let the "
@@ -70,7 +71,7 @@ def permitted(typed: Sequence[str]) -> list[str]:
         else:
             left.append(argument)
     added = {found.key_or_group for text in left if (found := _read(text)) and (found.is_add() or found.is_force_add())}
-    for name, value in flattened(agent.parameters()).items():
+    for name, value in _of_agent().items():
         path = name.lstrip("+~")
         is_new = name != path or path in added
         if path.startswith("trainer.") and isinstance(value, int | float | None):
@@ -82,6 +83,11 @@ def permitted(typed: Sequence[str]) -> list[str]:
                 f" agent.allow=[{path}]."
             )
     return left
+
+
+def _of_agent() -> dict[str, Any]:
+    """The parameters that the sweep's server chose for this run, its variant's overrides one by one."""
+    return variant.expanded(flattened(agent.parameters()))
 
 
 def _is_kept_back(path: str) -> bool:

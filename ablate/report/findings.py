@@ -84,6 +84,8 @@ def _over(finding: Finding) -> str:
     effect = finding.effect
     if effect is None:
         return ""
+    if effect.aliases is not None:
+        return f", by {2 * effect.contexts} combinations, half of them with it"
     of = f"{effect.contexts} of {effect.possible}" if effect.left_out else f"{effect.contexts}"
     said = f", averaged over {of} combination{'' if effect.possible == 1 else 's'} of the other choices"
     if effect.missing:

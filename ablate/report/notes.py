@@ -7,6 +7,7 @@ from typing import Any
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import code, hardware, mixtures
 from ablate.comparison.variants import Variant, text
+from ablate.report.designs import limits
 from ablate.report.findings import fallen
 from ablate.report.numbers import duration, numbered, p_phrase, unit
 from ablate.statistics.judgement import Outcome
@@ -15,7 +16,8 @@ from ablate.statistics.paired import LEVEL, least_p_sign_flip, seeds_for_sign_fl
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader has to know before believing a number: seeds that are too few, lost runs, mixed circumstances."""
-    said = [*_outdated(comparison), *_lost(comparison), *_unfinished(comparison), *_seeds(comparison)]
+    said = [*_outdated(comparison), *_lost(comparison), *_unfinished(comparison), *limits(comparison)]
+    said += _seeds(comparison)
     results = [result for variant in comparison.variants for result in variant.results]
     for fact, counts in mixtures(results).items():
         some = list(counts.items())[:3]

@@ -13,6 +13,7 @@ from typing import Any
 from ablate.statistics.gaps import CellMeans, Levels
 from ablate.statistics.judgement import Test, assessed, paired
 from ablate.statistics.paired import LEVEL, Difference
+from ablate.statistics.screens import aliases, contrasts, is_screen
 
 Cells = Mapping[
     Levels, Mapping[int, float]
@@ -45,6 +46,7 @@ class Effect:
     left_out    the others
     missing     runs that those of the average lack: then it is by least squares with seeds as blocks
     test        over all combinations that have runs, diverged ones included
+    aliases     of a screen: the pairs of choices whose interactions are mixed in, and how much of each; else None
     """
 
     factors: tuple[str, ...]
@@ -57,6 +59,7 @@ class Effect:
     missing: int
     test: Test
     p_holm: float | None = None
+    aliases: tuple[tuple[tuple[str, str], float], ...] | None = None
 
     @property
     def possible(self) -> int:
@@ -97,7 +100,9 @@ class Design:
 
 
 def effects(design: Design) -> list[Effect]:
-    """Main effects, then interactions; empty where no two factors are crossed."""
+    """Main effects, then interactions; empty where no two factors are crossed. Of a screen main effects alone."""
+    if is_screen(design.cells):
+        return _screened(design)
     sizes = [len(values) for values in design.factors.values()]
     pairs = [
         {i: a, j: b}
@@ -110,6 +115,29 @@ def effects(design: Design) -> list[Effect]:
         return []
     main = [effect for i, n in enumerate(sizes) for a in range(1, n) if (effect := _effect(design, {i: a}))]
     return [*main, *interactions]
+
+
+def _screened(design: Design) -> list[Effect]:
+    """Of the seeds in which every combination finished; empty where there is none."""
+    seeds = sorted(set.intersection(*(set(results) for results in design.cells.values())))
+    if not seeds:
+        return []
+    names, half = list(design.factors), len(design.cells) // 2
+    return [
+        Effect(
+            factors=(name,),
+            values=(design.factors[name][1],),
+            baseline=(design.factors[name][0],),
+            difference=difference,
+            seeds=tuple(seeds),
+            contexts=half,
+            left_out=(),
+            missing=0,
+            test=paired(difference, design.sign),
+            aliases=tuple(((names[alias.pair[0]], names[alias.pair[1]]), alias.weight) for alias in mixed),
+        )
+        for name, difference, mixed in zip(names, contrasts(design.cells, seeds), aliases(design.cells), strict=True)
+    ]
 
 
 def _has_run(design: Design, changed: Mapping[int, int]) -> bool:

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ablate.configuration import yaml_file
+from ablate.configuration import variant, yaml_file
 from ablate.configuration.overrides import flattened
 from ablate.errors import InputError, nearest
 from ablate.sweep.distributions import check_parameter, draw
@@ -55,7 +55,13 @@ class SweepFile:
     @classmethod
     def read(cls, path: Path) -> "SweepFile":
         """Raises InputError for a file that is not there or not a sweep, and for what only W&B's server can do."""
-        content = _mapping(path)
+        file = cls.of(path, mapping(path))
+        _check_count(file)
+        return file
+
+    @classmethod
+    def of(cls, path: Path, content: Mapping[Any, Any]) -> "SweepFile":
+        """What a file at `path` with this content would be, however many cells it has. Raises InputError."""
         for key in content:
             if key not in _KEYS:
                 raise InputError(f"{path}: a sweep file has no key {key}.{nearest(str(key), list(_KEYS))}")
@@ -83,7 +89,6 @@ class SweepFile:
             raise InputError(
                 f"{path}: {drawn[0]} is a distribution: a grid needs `values`, or use method: random with a run_cap."
             )
-        _check_count(path, method, parameters, run_cap)
         return cls(
             path=path,
             name=str(content.get("name") or path.stem),
@@ -106,8 +111,14 @@ class SweepFile:
 
     @property
     def baseline(self) -> dict[str, Any]:
-        """The first value of every parameter that has values."""
-        return {name: values[0] for name, values in self.parameters.items() if isinstance(values, list)}
+        """The first value of every parameter that has values, what the first variant sets among them."""
+        first = {name: values[0] for name, values in self.parameters.items() if isinstance(values, list)}
+        return variant.expanded(first)
+
+    @property
+    def grid_size(self) -> int:
+        """How many cells all combinations of the values are; a distribution counts as one."""
+        return prod(len(values) for values in self.parameters.values() if isinstance(values, list))
 
     def cells(self) -> list[dict[str, Any]]:
         """The parameters of every cell: the grid in order, the first parameter slowest; or `run_cap` draws.
@@ -125,7 +136,8 @@ class SweepFile:
         ]
 
 
-def _mapping(path: Path) -> dict[Any, Any]:
+def mapping(path: Path) -> dict[Any, Any]:
+    """The content of a file that may be a sweep file. Raises InputError."""
     content = yaml_file.content(path)
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} is no sweep file: it has no `method` and no `parameters`.")
@@ -141,6 +153,8 @@ def _check_method(path: Path, content: Mapping[Any, Any]) -> None:
         near = nearest(str(method).lower(), (*_LOCAL_METHODS, *_SERVER_METHODS))
         raise InputError(
             f"{path}: there is no method: {method}.{near} {here} W&B's server has {', '.join(_SERVER_METHODS)} too."
+            f" Other designs are grids over variants: `ablate design {path} --one-at-a-time -o NEW.yaml` writes such a"
+            " file; --leave-one-out, --pairs and --screen too."
         )
     if method in _SERVER_METHODS or "early_terminate" in content:
         asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
@@ -150,13 +164,15 @@ def _check_method(path: Path, content: Mapping[Any, Any]) -> None:
         )
 
 
-def _check_count(path: Path, method: str, parameters: Mapping[str, Any], run_cap: int | None) -> None:
+def _check_count(file: SweepFile) -> None:
     """Raise InputError for more cells than anyone runs, before they are made."""
-    grid = prod(len(values) for values in parameters.values()) if method == "grid" else math.inf
-    count = min(grid, math.inf if run_cap is None else run_cap)
+    count = min(
+        file.grid_size if file.method == "grid" else math.inf, math.inf if file.run_cap is None else file.run_cap
+    )
     if count > _MOST_CELLS:
         raise InputError(
-            f"{path}: {count:,} cells; at most {_MOST_CELLS:,} are planned. Give fewer values, or a smaller run_cap."
+            f"{file.path}: {count:,} cells; at most {_MOST_CELLS:,} are planned. Give fewer values or a smaller run_cap,"
+            " or make a design with fewer combinations (`ablate design --help`)."
         )
 
 
@@ -164,11 +180,19 @@ def _check_twice(path: Path, parameters: Mapping[str, Any]) -> None:
     """Raise InputError where two parameters set one key, of which the later would win unseen."""
     said: dict[str, str] = {}
     for name, values in parameters.items():
-        given = values if isinstance(values, list) else [None]
-        for key in {inner.lstrip("+") for value in given for inner in flattened({name: value})}:
+        given = values if isinstance(values, list) else values.get("values", [None])
+        for key in {inner.lstrip("+") for value in given for inner in _keys(path, name, value)}:
             if key in said:
                 raise InputError(f"{path}: {key} is set twice, by {said[key]} and by {name}: keep one.")
             said[key] = name
+
+
+def _keys(path: Path, name: str, value: Any) -> Iterator[str]:
+    """What a parameter's value sets."""
+    try:
+        yield from variant.expanded(flattened({name: value}))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _check_goal(path: Path, metric: Mapping[str, Any]) -> None:

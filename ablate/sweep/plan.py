@@ -11,6 +11,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.configuration import variant
 from ablate.configuration.bulk import Composer
 from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
@@ -37,7 +38,7 @@ DAMAGED = "damaged"  # it had a result, of which a file is missing or of another
 class PlannedCell:
     """One cell of a sweep.
 
-    assignment   the file's parameters, by dotted name
+    assignment   the file's parameters, by dotted name; of a variant those that it sets
     overrides    what `python -m ablate` takes for this cell
     status       to do, running, interrupted, failed, finished, diverged, outdated, damaged, or invalid
     reason       of an invalid, failed, outdated or damaged cell; who runs a running one; what interrupted one, where it
@@ -186,14 +187,16 @@ def plan(
 
     Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
     """
-    typed_keys = {_key(text) for text in typed}
+    everywhere = variant.typed(typed)
+    typed_keys = {_key(text) for text in (*typed, *everywhere)}
     composer, names = Composer(), cache(_names)
     checks: Checks | None = None
     cells: dict[str, PlannedCell] = {}
     refusal: Exception | None = None
     for assignment in map(flattened, file.cells()):
-        chosen = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
-        cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *typed])
+        own = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
+        chosen = {key: value for key, value in variant.expanded(own).items() if _key(key) not in typed_keys}
+        cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *everywhere])
         try:
             values = composer(cell.overrides)
             check_values(values)

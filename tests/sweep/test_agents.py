@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from ablate.configuration.refusals import register_resolvers
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import plan
 from tests.wandb_files import offline_run
 from tests.wandb_server import WandbServer
 
@@ -159,6 +162,22 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def points(run: dict, name: str) -> list[tuple[int, float]]:
     return [(row["trainer/global_step"], row[name]) for row in run["history"] if name in row]
+
+
+def test_variants_are_the_same_cells_for_an_agent_and_for_a_plan(tmp_path, server, wandb):
+    """One change at a time: the file goes to W&B as it is."""
+    sweep = sweep_of({"variant": {"values": ["", "norm=none activation=gelu"]}, "seed": {"value": 1}})
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
+    finished(wandb(tmp_path, "sweep", "--project", "ours", "sweep.yaml"))
+    (name, *_) = reversed(server.sweeps)
+    finished(wandb(tmp_path, "agent", f"tester/ours/{name}"))
+    register_resolvers()
+    cells = plan(SweepFile.read(tmp_path / "sweep.yaml"), [f"runs_dir={tmp_path / 'runs'}"])
+    assert [cell.status for cell in cells] == ["finished", "finished"]
+    assert {run["fingerprint"] for run in records(tmp_path)} == {cell.fingerprint for cell in cells}
+    for run in records(tmp_path):  # W&B counts a cell of its grid as done by the parameter's own name
+        logged = offline_run(tmp_path / "runs" / run["fingerprint"])
+        assert logged["config"]["variant"] == server.sweeps[name].runs[logged["id"]].config["variant"]
 
 
 AWKWARD = """

@@ -150,12 +150,14 @@ def duration(seconds: float | None) -> str:
 
 
 def varying(cells: Sequence[PlannedCell]) -> list[str]:
-    """The parameters that have more than one value among the cells."""
+    """The parameters that have more than one value among the cells, or that only some variants set."""
     seen: dict[str, set[str]] = {}
+    counts: Counter[str] = Counter()
     for cell in cells:
+        counts.update(cell.assignment.keys())
         for key, value in cell.assignment.items():
             seen.setdefault(key, set()).add(word(value))
-    return [key for key, values in seen.items() if len(values) > 1]
+    return [key for key, values in seen.items() if len(values) > 1 or counts[key] < len(cells)]
 
 
 def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:

@@ -1,0 +1,78 @@
+"""What the design of a comparison cannot show: interactions, aliases."""
+
+from collections.abc import Sequence
+
+from ablate.comparison.comparison import Comparison
+from ablate.report.numbers import numbered
+from ablate.statistics.screens import is_screen
+
+LISTED = 4  # aliases of a choice; of more it says how many
+
+
+def limits(comparison: Comparison) -> list[str]:
+    """A sentence for each thing that no run of this comparison, however many seeds it had, could tell."""
+    if is_screen(comparison.by_levels):
+        return _of_screen(comparison)
+    changed = [variant for variant in comparison.variants if not variant.is_baseline]
+    if len(comparison.factors) < 2 or len(changed) < 2:
+        return []
+    if any(len(effect.factors) == 2 for effect in comparison.effects):
+        return []
+    together = max(
+        sum(level > 0 for level in levels)
+        for levels, variant in comparison.by_levels.items()
+        if not variant.is_baseline
+    )
+    if together == 1:
+        return [
+            "Each variant changes one choice, all others as in the baseline: whether a choice does more, less or the "
+            "opposite where another is changed too (an interaction), this design cannot show. `ablate design --pairs` "
+            "makes one that can."
+        ]
+    return [
+        "No two choices are changed both alone and together, so this design cannot show interactions, and of a variant "
+        "that changes several choices not which of them did it."
+    ]
+
+
+def _of_screen(comparison: Comparison) -> list[str]:
+    count = len(comparison.by_levels)
+    said = [
+        f"This is a screen: all {len(comparison.factors)} choices change together in {count} of "
+        f"{2 ** len(comparison.factors):,} combinations. A choice's effect is the mean of the {count // 2} combinations "
+        f"with it less that of the {count // 2} without. What two choices do together (an interaction) it cannot show: "
+        "that is mixed into the effects below. Confirm what a screen finds by changing it alone."
+    ]
+    if not comparison.effects:
+        lost = [variant.label for variant in comparison.variants if variant.seeds("diverged")]
+        why = f": {', '.join(lost[:LISTED])} diverged" if lost else ""
+        said.append(f"No effect can be estimated: it takes a seed in which every combination has finished{why}.")
+        return said
+    seeds = comparison.effects[0].seeds
+    if left := {seed for v in comparison.variants for seed in v.seeds("diverged")} - set(seeds):
+        said.append(
+            f"{numbered(len(left), 'seed')} with a diverged run {'is' if len(left) == 1 else 'are'} left out of the "
+            "effects, which flatters whatever made it diverge: see the variants."
+        )
+    mixed = [f"{effect.factors[0]} with {pairs(effect.aliases)}" for effect in comparison.effects if effect.aliases]
+    clear = [effect.factors[0] for effect in comparison.effects if effect.aliases == ()]
+    if mixed:
+        said.append(f"Mixed (aliases; × is what both do together): {'; '.join(mixed)}.")
+    if clear:
+        said.append(f"Clear of interactions of two choices: {', '.join(clear)}.")
+    return said
+
+
+def pairs(mixed: Sequence[tuple[tuple[str, str], float]]) -> str:
+    """`norm × activation, −1/3 shortcut × placement`: the interactions of two, and how much of each."""
+    listed = [f"{_weight(weight)}{a} × {b}" for (a, b), weight in mixed[:LISTED]]
+    more = len(mixed) - LISTED
+    return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+
+
+def _weight(weight: float) -> str:
+    """1 is not said; a third is 1/3."""
+    sign, size = "−" if weight < 0 else "", abs(weight)
+    if abs(size - 1) < 1e-6:
+        return sign
+    return f"{sign}1/{1 / size:.0f} " if abs(1 / size - round(1 / size)) < 1e-6 else f"{sign}{size:.2g} "

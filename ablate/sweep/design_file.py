@@ -1,0 +1,98 @@
+"""A design written as a sweep file: the file that it comes from, with its choices in one parameter `variant`."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.configuration import variant
+from ablate.configuration.bulk import Composer
+from ablate.configuration.overrides import flattened, override
+from ablate.errors import InputError
+from ablate.sweep.designs import DESIGNS, Change, folded_screen
+from ablate.sweep.file import SweepFile, mapping
+
+
+@dataclass(frozen=True)
+class DesignFile:
+    """A new sweep file.
+
+    changes  of each variant, the choices that are not at their first option
+    seeds    of each variant
+    grid     how many runs all combinations would take
+    """
+
+    text: str
+    choices: dict[str, list[Any]]
+    changes: list[Change]
+    seeds: int
+    grid: int
+
+
+def made(path: Path, design: str, *, fold_over: bool = False, folder: Sequence[str] = ()) -> DesignFile:
+    """The sweep file of a design of the choices in the file at `path`, whatever its method.
+
+    folder  the override that names a folder of the user's own options
+
+    Raises InputError for a file without choices, and what the design itself raises.
+    """
+    content = {key: value for key, value in mapping(path).items() if key not in ("run_cap", "early_terminate")}
+    file = SweepFile.of(path, content | {"method": "grid"})
+    if variant.NAME in file.parameters:
+        raise InputError(f"{path} has a parameter {variant.NAME} already; a design is made of parameters with options.")
+    given = {name: values for name, values in file.parameters.items() if isinstance(values, list)}
+    choices = {name: values for name, values in given.items() if len(values) > 1 and name != "seed"}
+    if not choices:
+        raise InputError(f"{path}: no parameter has several values, such as norm: {{values: [batch, none]}}.")
+    changes = folded_screen(choices) if fold_over else DESIGNS[design](choices)
+    fixed = {name: values for name, values in given.items() if name not in choices}
+    constant = {name: values[0] for name, values in fixed.items()}
+    variants = _variants(choices, changes, [*folder, *_overrides(constant)])
+    seeds = len(fixed.get("seed", [None]))
+    head = {key: value for key, value in content.items() if key != "parameters"} | {"method": "grid"}
+    source = f"# ablate design {path.name} --{design}{' --fold-over' if fold_over else ''}\n"
+    return DesignFile(source + _text(head, variants, fixed), choices, changes, seeds, prod(map(len, given.values())))
+
+
+def _variants(choices: dict[str, list[Any]], changes: Sequence[Change], fixed: Sequence[str]) -> list[str]:
+    """Each variant as a string: what it changes, and the first options that would not come of themselves."""
+    composer = Composer()
+    written = []
+    for change in changes:
+        every = {name: change.get(name, options[0]) for name, options in choices.items()}
+        rest = dict(every)
+        for name in [name for name in choices if name not in change]:
+            without = {key: option for key, option in rest.items() if key != name}
+            if _composed(composer, [*fixed, *_overrides(without)]) == _composed(composer, [*fixed, *_overrides(rest)]):
+                rest = without
+        written.append(variant.written(flattened(rest)))
+    return written
+
+
+def _composed(composer: Composer, overrides: Sequence[str]) -> Any:
+    """What the overrides come to; for those that fit nothing, themselves."""
+    try:
+        return composer(overrides)
+    except (InputError, HydraException, OmegaConfBaseException):
+        return list(overrides)
+
+
+def _overrides(parameters: dict[str, Any]) -> list[str]:
+    return [override(name, value) for name, value in flattened(parameters).items()]
+
+
+def _text(head: dict[str, Any], variants: Sequence[str], fixed: dict[str, list[Any]]) -> str:
+    """As YAML, a line for each variant."""
+    others = {name: {"values": values} if len(values) > 1 else {"value": values[0]} for name, values in fixed.items()}
+
+    def dumped(values: dict[str, Any], flow: bool | None) -> str:
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110, default_flow_style=flow)
+
+    listed = dumped({"parameters": {variant.NAME: {"values": list(variants)}}}, False)
+    return dumped(head, None) + listed + (textwrap.indent(dumped(others, None), "  ") if others else "")
