@@ -14,7 +14,7 @@ from ablate.process import garbage, streams
 COMMANDS = {
     "train": "train one design; the word may be left out",
     "describe": "show a design's network as a table; nothing is trained",
-    "design": "write the sweep file of fewer combinations: one change at a time, pairs, a screen",
+    "design": "write a sweep file of one change at a time, pairs, or a screen",
     "plan": "list the cells of a sweep file, with their state and cost",
     "sweep": "run the cells of a sweep file that have no result yet",
     "report": "compare runs: which choice mattered, as a page, tables and figures",

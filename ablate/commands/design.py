@@ -78,4 +78,6 @@ def _lines(made: "DesignFile") -> list[str]:
             lines.append(
                 f"{name}: " + (f"mixed with {pairs(named)}" if named else "clear of interactions of two choices")
             )
+    elif made.design in ("one-at-a-time", "leave-one-out"):
+        lines.append("It cannot show whether two choices act together (interactions): --pairs can.")
     return lines

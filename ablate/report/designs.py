@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ablate.comparison.comparison import Comparison
 from ablate.report.numbers import numbered
+from ablate.statistics.effects import shows_interactions
 from ablate.statistics.screens import is_screen
 
 LISTED = 4  # aliases of a choice; of more it says how many
@@ -16,7 +17,7 @@ def limits(comparison: Comparison) -> list[str]:
     changed = [variant for variant in comparison.variants if not variant.is_baseline]
     if len(comparison.factors) < 2 or len(changed) < 2:
         return []
-    if any(len(effect.factors) == 2 for effect in comparison.effects):
+    if shows_interactions(comparison.by_levels):
         return []
     together = max(
         sum(level > 0 for level in levels)
@@ -39,8 +40,8 @@ def _of_screen(comparison: Comparison) -> list[str]:
     count = len(comparison.by_levels)
     said = [
         f"This is a screen: all {len(comparison.factors)} choices change together in {count} of "
-        f"{2 ** len(comparison.factors):,} combinations. A choice's effect is the mean of the {count // 2} combinations "
-        f"with it less that of the {count // 2} without. What two choices do together (an interaction) it cannot show: "
+        f"{2 ** len(comparison.factors):,} combinations. A choice's effect is the mean of {count // 2} combinations "
+        f"with it less that of {count // 2} without. What two choices do together (an interaction) it cannot show: "
         "that is mixed into the effects below. Confirm what a screen finds by changing it alone."
     ]
     if not comparison.effects:

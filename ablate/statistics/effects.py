@@ -4,7 +4,7 @@ The contrasts are formed within each seed, so that they are paired as the varian
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -145,6 +145,17 @@ def _has_run(design: Design, changed: Mapping[int, int]) -> bool:
     return any(
         all(design.cells.get(cell) or design.lost.get(cell) for cell in signs)
         for signs in _contexts(design.cells, changed)
+    )
+
+
+def shows_interactions(design: Collection[Levels]) -> bool:
+    """Whether some two factors are changed both alone and together, all others alike."""
+    rows = set(design)
+    return any(
+        {_with(row, i, 0), _with(row, j, 0), _with(_with(row, i, 0), j, 0)} <= rows
+        for row in rows
+        for i, j in combinations(range(len(row)), 2)
+        if row[i] and row[j]
     )
 
 

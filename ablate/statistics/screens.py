@@ -1,7 +1,7 @@
 """Screens: designs of two levels in which all choices change together, balanced, in few runs.
 
-Each effect is a contrast of all runs. The price: interactions of two choices are mixed into it, its aliases. Plackett and
-Burman 1946, "The design of optimum multifactorial experiments", Biometrika 33, 305-325; Box, Hunter and Hunter 2005,
+Each effect is a contrast of all runs. Interactions of two choices are mixed into it, its aliases. Plackett and Burman
+1946, "The design of optimum multifactorial experiments", Biometrika 33, 305-325; Box, Hunter and Hunter 2005,
 "Statistics for experimenters", chapters 6 and 7.
 """
 

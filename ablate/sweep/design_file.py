@@ -29,6 +29,7 @@ class DesignFile:
     """
 
     text: str
+    design: str
     choices: dict[str, list[Any]]
     changes: list[Change]
     seeds: int
@@ -57,7 +58,9 @@ def made(path: Path, design: str, *, fold_over: bool = False, folder: Sequence[s
     seeds = len(fixed.get("seed", [None]))
     head = {key: value for key, value in content.items() if key != "parameters"} | {"method": "grid"}
     source = f"# ablate design {path.name} --{design}{' --fold-over' if fold_over else ''}\n"
-    return DesignFile(source + _text(head, variants, fixed), choices, changes, seeds, prod(map(len, given.values())))
+    return DesignFile(
+        source + _text(head, variants, fixed), design, choices, changes, seeds, prod(map(len, given.values()))
+    )
 
 
 def _variants(choices: dict[str, list[Any]], changes: Sequence[Change], fixed: Sequence[str]) -> list[str]:
@@ -91,8 +94,15 @@ def _text(head: dict[str, Any], variants: Sequence[str], fixed: dict[str, list[A
     """As YAML, a line for each variant."""
     others = {name: {"values": values} if len(values) > 1 else {"value": values[0]} for name, values in fixed.items()}
 
-    def dumped(values: dict[str, Any], flow: bool | None) -> str:
-        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110, default_flow_style=flow)
+    def dumped(values: dict[str, Any]) -> str:
+        return "".join(
+            _dumped(key, value, None if isinstance(value, dict | list) else False) for key, value in values.items()
+        )
 
-    listed = dumped({"parameters": {variant.NAME: {"values": list(variants)}}}, False)
-    return dumped(head, None) + listed + (textwrap.indent(dumped(others, None), "  ") if others else "")
+    listed = _dumped("parameters", {variant.NAME: {"values": list(variants)}}, False)
+    return dumped(head) + listed + textwrap.indent(dumped(others), "  ")
+
+
+def _dumped(key: str, value: Any, flow: bool | None) -> str:
+    """flow: whether collections stand in one line; None for those that hold no others."""
+    return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=flow)

@@ -171,8 +171,8 @@ def _check_count(file: SweepFile) -> None:
     )
     if count > _MOST_CELLS:
         raise InputError(
-            f"{file.path}: {count:,} cells; at most {_MOST_CELLS:,} are planned. Give fewer values or a smaller run_cap,"
-            " or make a design with fewer combinations (`ablate design --help`)."
+            f"{file.path}: {count:,} cells; at most {_MOST_CELLS:,} are planned. Give fewer values, a smaller run_cap"
+            " or a design with fewer combinations (`ablate design --help`)."
         )
 
 
