@@ -2,8 +2,11 @@
 
 import difflib
 import errno
+import logging
 import re
 from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
 
 # Characters by which text could move a terminal's cursor, set its title or hide what it says: control characters but
 # for the tab and the end of a line, and those that turn the direction of writing.
@@ -41,3 +44,13 @@ def is_full(error: BaseException) -> bool:
 def bare(value: object) -> str:
     """The value as text for a terminal: what may come from a file has its control characters written out."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(value))
+
+
+_said: set[str] = set()
+
+
+def say(text: str) -> None:
+    """One line of what is good to know, once in a process."""
+    if text not in _said:
+        _said.add(text)
+        log.warning(text)

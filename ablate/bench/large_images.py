@@ -102,7 +102,7 @@ def _decoded(cfg: Any, count: int) -> list[float]:
     for part in torch.arange(count).chunk(4):
         start = time.process_time()
         for number in part.tolist():
-            pictures[0, number % data.train_size]
+            pictures[0, number % len(pictures.samples)]
         rates.append(len(part) / (time.process_time() - start))
     return rates
 

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.rules import is_too_long
@@ -50,8 +51,17 @@ class Composition:
         return Composition(cfg, hydra_cfg)
 
     def values(self) -> dict[str, Any]:
-        """The configuration as plain values, resolved."""
-        values = plain(self.cfg, resolve=True)
+        """The configuration as plain values, resolved.
+
+        Raises InputError where a value is to be read from a file that does not have it.
+        """
+        try:
+            values = plain(self.cfg, resolve=True)
+        except InterpolationResolutionError as error:
+            _, is_input_error, message = str(error.msg).partition("InputError raised while resolving interpolation: ")
+            if is_input_error:  # OmegaConf keeps no more of it than that
+                raise InputError(message) from error
+            raise
         as_words(values, self.overridden)
         return values
 

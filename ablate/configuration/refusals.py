@@ -33,10 +33,17 @@ DEEPEST = 40  # brackets within brackets
 
 
 def register_resolvers() -> None:
-    """What configuration files may call: `${up_to_64_pixels:size,small,large}`."""
+    """What configuration files may call: `${up_to_64_pixels:size,small,large}`, `${of_arrays:…}` of array_files."""
     OmegaConf.register_new_resolver(
         "up_to_64_pixels", lambda size, small, large: small if size <= SMALL_IMAGE else large, replace=True
     )
+    OmegaConf.register_new_resolver("of_arrays", _of_arrays, replace=True)
+
+
+def _of_arrays(*arguments: Any) -> int | None:
+    from ablate.configuration import array_files  # NumPy, which other data do not need for a plan
+
+    return array_files.value(*arguments)
 
 
 def guarded(task: Callable[..., Any], *arguments: Any) -> int:

@@ -100,12 +100,15 @@ class Word:
 
 @dataclass(frozen=True)
 class Listed:
-    """A list of `each`, of `length` if that is given."""
+    """A list of `each`, of `length` if that is given; or null where that is allowed."""
 
     each: "Rule"
     length: int | None = None
+    null: bool = False
 
     def refusal(self, value: Any) -> str | None:
+        if value is None and self.null:
+            return None
         if not isinstance(value, Sequence) or isinstance(value, str):
             return "a list is expected."
         if self.length is not None and len(value) != self.length:

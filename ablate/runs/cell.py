@@ -27,10 +27,11 @@ from ablate.runs.checks import Checks
 from ablate.runs.lease import REPLACED, Claim, TakenError, claimed, holder
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.provenance import provenance
-from ablate.training import build, sources, tracking
+from ablate.training import build, tracking
 from ablate.training.data import ImageFolder
-from ablate.training.images.common import Images
+from ablate.training.images import memory
 from ablate.training.images.files import listing
+from ablate.training.images.own import Data
 from ablate.training.progress import progress
 from ablate.training.run import Watch, train
 from ablate.training.saving import offline
@@ -125,7 +126,7 @@ def run(
         return known, False
 
     if cfg.rerun:
-        sources.forget()
+        memory.forget()
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
     build.check_validations(cfg, data)
@@ -172,7 +173,7 @@ def _run_claimed(
     cell: Cell,
     claim: Claim,
     known: dict[str, Any] | None,
-    data: Images,
+    data: Data,
     here: dict[str, Any],
     begin: Start,
     watch: Watch,
@@ -262,7 +263,7 @@ def _write_configs(cell: Cell, directory: Path, staging: Staging) -> None:
         staging.replace(path, partial(OmegaConf.save, values))
 
 
-def _changed(then: dict[str, Any], values: dict[str, Any], data: Images) -> str | None:
+def _changed(then: dict[str, Any], values: dict[str, Any], data: Data) -> str | None:
     """What has changed since a finished run with the provenance `then`, in words."""
     if not is_silent(then):
         return Here().difference(then, values, data.root)

@@ -10,12 +10,12 @@ from ablate.runs.code import code, targets
 from ablate.training.images.files import listing
 
 if TYPE_CHECKING:  # takes torch, which to compare code and untouched files does not
-    from ablate.training.images.common import Images
+    from ablate.training.images.own import Data
 
 LISTED = 5  # files that are named; of more it is said how many
 
 
-def origin(values: dict[str, Any], data: "Images") -> dict[str, Any]:
+def origin(values: dict[str, Any], data: "Data") -> dict[str, Any]:
     """What goes on record of the user's code in the configuration `values`, and of `data`, which have been set up."""
     return {
         "code": code(targets(values)),
@@ -83,9 +83,10 @@ class Here:
         """The data's provenance now, empty where they are not here; `unreadable`: why they cannot be used."""
         from omegaconf import OmegaConf
 
-        from ablate.training import build, sources
+        from ablate.training import build
+        from ablate.training.images import memory
 
-        self._once("memory", sources.forget)
+        self._once("memory", memory.forget)
         try:
             data = build.images(OmegaConf.create(values))
             data.prepare_data()

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from ablate.training import build
 from ablate.training.assembly import part
 from ablate.training.epoch import limited
+from ablate.training.images.foreign import Foreign
 from ablate.training.module import decayed_groups
 
 TIMED_STEPS = 3
@@ -20,12 +21,14 @@ VALIDATION = 1 / 3
 
 def timed(values: dict[str, Any]) -> float | None:
     """Seconds of training and validation, by the fastest of a few steps: forward, backward, optimizer. None for a GPU
-    that is not here."""
+    that is not here, and for a data module of the user's, of whose batches nobody knows how large they are."""
     on_gpu = values["trainer"]["accelerator"] == "gpu"
     if on_gpu and not torch.cuda.is_available():
         return None
     cfg = OmegaConf.create(values)
     images = build.images(cfg)
+    if isinstance(images, Foreign):
+        return None
     images.setup("fit")
     device = torch.device("cuda" if on_gpu else "cpu")
     if cfg.threads:

@@ -33,7 +33,7 @@ def part(cfg: DictConfig) -> Any:
 
 
 def _check_arguments(cfg: DictConfig, path: str) -> None:
-    target = _target(cfg, path)
+    target = called(cfg, path)
     takes = inspect.signature(target).parameters
     takes_any = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in takes.values())
     known = _all_parameters(target) if takes_any else takes
@@ -52,7 +52,7 @@ def _check_arguments(cfg: DictConfig, path: str) -> None:
             raise InputError(f"{path}.{name} is missing: {cfg['_target_']} needs it. Leave out ~{path}.{name}.")
 
 
-def _target(cfg: DictConfig, path: str) -> Callable[..., Any]:
+def called(cfg: DictConfig, path: str) -> Callable[..., Any]:
     """What the _target_ names. Raises InputError where there is nothing of that name, or nothing to call."""
     name = cfg.get("_target_")
     if not isinstance(name, str) or not name:

@@ -9,7 +9,7 @@ from ablate.design.network import Network
 from ablate.errors import InputError, reason
 from ablate.training.assembly import network, part
 from ablate.training.epoch import check_epoch
-from ablate.training.images.common import Images
+from ablate.training.images.own import Data, data_of
 from ablate.training.module import Classifier
 from ablate.training.seeds import stream
 from ablate.training.settings import check_validated
@@ -43,9 +43,9 @@ def check_recipe(cfg: DictConfig) -> None:
         check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
 
 
-def check_validations(cfg: DictConfig, data: Images) -> None:
+def check_validations(cfg: DictConfig, data: Data) -> None:
     """Raise InputError where the data, which are set up, have too few batches for what goes by a validation."""
-    check_epoch(cfg, data.train_size // data.batch_size, _goes_by_validation(cfg))
+    check_epoch(cfg, data.batches, _goes_by_validation(cfg))
 
 
 def _goes_by_validation(cfg: DictConfig) -> bool:
@@ -61,10 +61,13 @@ def _goes_by_validation(cfg: DictConfig) -> bool:
     return any("monitor" in scheduler for scheduler in schedulers)
 
 
-def images(cfg: DictConfig) -> Images:
-    """Not read yet. Raises InputError for values that they refuse."""
+def images(cfg: DictConfig) -> Data:
+    """Not read yet: those of a class here, of a function or a data module of the user's.
+
+    Raises InputError for values that they refuse.
+    """
     try:
-        return part(cfg.data)
+        return data_of(cfg.data)
     except (InputError, HydraException, OmegaConfBaseException):
         raise
     except Exception as error:

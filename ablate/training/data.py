@@ -1,23 +1,26 @@
 """Images as Lightning data modules: small data sets on the accelerator, large ones in a folder of files."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-from ablate.errors import InputError
-from ablate.training import sources
-from ablate.training.images import files, pictures
+from ablate.errors import InputError, say
+from ablate.training.images import files, memory, pictures
 from ablate.training.images.common import Images
 from ablate.training.images.loaders import DeviceLoader, FolderLoader, Pictures
-from ablate.training.sources import DataSet, Source
+from ablate.training.images.memory import DataSet
+from ablate.training.sources import Source
 
 
 class InMemoryImages(Images):
-    """A small data set, whole on the accelerator as uint8; shifted and flipped there.
+    """A small data set, whole on the accelerator as uint8 or float32; shifted and flipped there.
 
     source: called with `root`, returns the Source. shift: pixels. The rest is as in Images.
     """
@@ -28,6 +31,7 @@ class InMemoryImages(Images):
             raise InputError(f"data.shift={shift}: use a number of pixels from 0 up.")
         self.source, self.shift = source, shift
         self._data: DataSet | None = None
+        self.of_bytes = True
 
     def prepare_data(self) -> None:
         self._read()  # one process per machine gets here, before `setup` in any: a download happens once
@@ -39,7 +43,20 @@ class InMemoryImages(Images):
             raise InputError(f"The images have {found} channels, data.channels={self.channels}: use {found}.")
         if self.shift >= (side := min(data.train_images.shape[2:])):
             raise InputError(f"data.shift={self.shift} moves images of {side} pixels out of sight: use a smaller one.")
-        self._split(len(data.train_labels), sources.classes(data, self.num_classes))
+        self._split(len(data.train_labels), memory.classes(data, self.num_classes))
+        self.of_bytes = data.train_images.dtype == torch.uint8
+        if self.mean is None or self.std is None:
+            self.mean, self.std = moments(data.train_images[self._train])
+        self._normalise_by(self.mean, self.std, self.of_bytes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the training data, and how images are normalised, which whoever loads the network needs."""
+        how = {"mean": list(self.mean or ()), "std": list(self.std or ()), "of_bytes": self.of_bytes}
+        return super().state_dict() | how
+
+    @property
+    def labels(self) -> Tensor:
+        return self._read().train_labels
 
     @property
     def test_size(self) -> int:
@@ -68,7 +85,7 @@ class InMemoryImages(Images):
 
     def _data_set(self) -> DataSet:
         if self._data is None:
-            self._data = sources.read(self.source, self.root)
+            self._data = memory.read(self.source, self.root)
         return self._data
 
     def _loader(self, images: Tensor, labels: Tensor, *, training: bool) -> DeviceLoader:
@@ -80,6 +97,27 @@ class InMemoryImages(Images):
             shift=self.shift if training else 0,
             flip=self.flip and training,
         )
+
+
+def moments(images: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of (count, channels, height, width): of bytes scaled to [0, 1], of
+    floats as they are; the same on every machine. Raises InputError for a channel that is one number everywhere."""
+    columns = [channel.reshape(-1).numpy() for channel in images.unbind(1)]
+    if images.dtype == torch.uint8:
+        counts = [np.bincount(column, minlength=256) for column in columns]
+        values = np.arange(256) / 255
+        means = [float(count @ values / count.sum()) for count in counts]
+        stds = [math.sqrt(c @ (values - m) ** 2 / c.sum()) for c, m in zip(counts, means, strict=True)]
+    else:
+        means = [float(column.mean(dtype=np.float64)) for column in columns]
+        stds = [float(column.std(dtype=np.float64)) for column in columns]
+    for channel, std in enumerate(stds):
+        if std == 0:
+            raise InputError(
+                f"Channel {channel} of the training images is {means[channel]:g} everywhere: leave it out, or give"
+                " data.mean and data.std."
+            )
+    return means, stds
 
 
 class ImageFolder(Images):
@@ -124,6 +162,11 @@ class ImageFolder(Images):
         if not self.trainer or self.trainer.is_global_zero:  # the run's other processes read the same files
             self._checksum = pictures.checksum(root, [path for path, _ in train.samples + test.samples])
             pictures.say_left_out(root, train.left_out + test.left_out)
+            say(
+                f"{root}: {self.train_size:,} images to train on and {self.val_size:,} for validation"
+                f" ({self.val_fraction:.3g} of them, data.val_fraction), all from {root / 'train'}; the test set are"
+                f" {len(test.samples):,} from {test_folder}."
+            )
         self._files, self._test_files = train.samples, test.samples
 
     @property

@@ -21,7 +21,7 @@ from ablate.training.gradients.flow import Flow, flow_of
 from ablate.training.gradients.norms import GradientNorms
 from ablate.training.gradients.pictures import FlowPictures
 from ablate.training.gradients.recorder import StepRecorder
-from ablate.training.images.common import Images
+from ablate.training.images.own import Data
 from ablate.training.progress import progress
 from ablate.training.saving.checkpoints import Checkpoints, step_of
 from ablate.training.saving.history import RunHistory
@@ -65,7 +65,7 @@ class Watch:
     progress: Callable[[bool], Callback] = progress
 
 
-def train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
+def train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
     """Train what the resolved `cfg` describes, from `start`.
 
     data: of this `cfg`, set up or not. The run's other processes read theirs themselves.
@@ -89,7 +89,7 @@ def set_numerics(cfg: DictConfig) -> None:
         torch.set_num_threads(cfg.threads)
 
 
-def _train(cfg: DictConfig, data: Images, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
+def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
     quieten()
     set_numerics(cfg)
     checkpoint = start.checkpoint

@@ -1,16 +1,14 @@
 """Small image data sets, read whole into memory: one function per data set, each returns a Source."""
 
 import gzip
-import hashlib
 import math
 import pickle
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +16,6 @@ from torch import Tensor
 from torchvision import datasets
 
 from ablate.errors import InputError
-from ablate.training.images import files
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -33,7 +30,8 @@ _UNREADABLE = (RuntimeError, OSError, EOFError, AttributeError, IndexError, KeyE
 
 
 class Source(NamedTuple):
-    """Images as uint8 (count, channels, height, width), labels as int64 (count,).
+    """Images as uint8 or float32 (count, channels, height, width), labels as int64 (count,) where they are classes,
+    float32 (count, targets) otherwise.
 
     files: all that may have been read for them, those that are looked for and missing too. While these are as they
     were, so is the Source, and need not be read to know it. None: not known.
@@ -44,61 +42,6 @@ class Source(NamedTuple):
     test_images: Tensor
     test_labels: Tensor
     files: Sequence[Path] | None = None
-
-
-class DataSet:
-    """A Source in memory, its checksum, and what its files looked like when they were read (see `files.seen`)."""
-
-    def __init__(self, source: Source, root: str | None) -> None:
-        self.source = source
-        places = None if source.files is None else [files.place(Path(path), root) for path in source.files]
-        self.files = None if places is None else files.seen(root, places)
-
-    def is_current(self, root: str | None) -> bool:
-        """Whether the files are as they were, as far as it is known which they are."""
-        return self.files is None or self.files == files.seen(root, self.files["places"])
-
-    @cached_property
-    def checksum(self) -> str:
-        """16 hex digits of SHA-256 over the arrays: of what is trained on, whatever becomes of the files."""
-        digest = hashlib.sha256()
-        for array in self.source[:4]:
-            digest.update(f"{tuple(array.shape)}".encode())
-            digest.update(array.numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-
-_kept: list[tuple[Any, DataSet]] = []
-
-
-def read(source: Callable[[str | None], Source], root: str | None) -> DataSet:
-    """What `source`, a partial of a function, has at `root`. The last one that this process has read is kept, for the
-    next run of a sweep, while its files are as they were."""
-    place = root and Path(root).expanduser().absolute()
-    function, arguments = getattr(source, "func", source), getattr(source, "keywords", {})
-    asked = (function, getattr(source, "args", ()), arguments, place)
-    if not _kept or _kept[0][0] != asked or not _kept[0][1].is_current(root):
-        _kept.clear()  # before the next one is read: there is room for one
-        _kept.append((asked, DataSet(source(root), root)))
-    return _kept[0][1]
-
-
-def classes(source: Source, expected: int) -> int:
-    """How many classes the labels count. Raises InputError for a stray label beyond those that are `expected`."""
-    seen = torch.cat([source.train_labels, source.test_labels]).unique()
-    least, most = int(seen[0]), int(seen[-1])
-    if least < 0 or (most >= expected and len(seen) <= most):
-        raise InputError(
-            f"The data have a label {least if least < 0 else most}, and {len(seen)} different ones in all, where"
-            f" data.num_classes={expected}: these are 0 to {expected - 1}. The labels are damaged, or of other data."
-        )
-    return most + 1
-
-
-def forget() -> None:
-    """Read anew, next time, what may have changed unseen: nobody knows which files a function of the user's reads."""
-    if _kept and _kept[0][1].files is None:
-        _kept.clear()
 
 
 def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source:

@@ -27,6 +27,7 @@ from ablate.sweep.execution import to_run
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import FAILED, OUTDATED, TO_DO, plan
 from ablate.training import sources
+from ablate.training.images import memory
 from ablate.training.saving.checkpoints import Checkpoints
 
 NET = """
@@ -118,7 +119,7 @@ class Lab:
 def forget_modules() -> None:
     for name in [name for name in sys.modules if name.startswith("their_")]:
         del sys.modules[name]
-    sources.forget()
+    memory.forget()
 
 
 @pytest.fixture

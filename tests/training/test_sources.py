@@ -18,6 +18,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from ablate.errors import InputError
 from ablate.training import sources
+from ablate.training.images import memory
 
 WriteCifar = Callable[[Path, int], None]
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")
@@ -256,7 +257,7 @@ def test_a_process_reads_a_data_set_once_for_all_its_runs_and_keeps_no_second_on
     read = []
 
     def reader(root, *, part):
-        assert not sources._kept, "the last one should be gone before the next is read"
+        assert not memory._kept, "the last one should be gone before the next is read"
         read.append((root, part))
         return small_source(root)
 
@@ -265,7 +266,7 @@ def test_a_process_reads_a_data_set_once_for_all_its_runs_and_keeps_no_second_on
         data.setup()
         return data.checksum()
 
-    sources._kept.clear()
+    memory._kept.clear()
     assert checksum(tmp_path, 1) == checksum(tmp_path, 1)
     assert read == [(tmp_path, 1)]
     for root, part in ((tmp_path, 2), (tmp_path / "b", 2), (tmp_path, 1)):

@@ -8,16 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ablate.errors import InputError
+from ablate.errors import InputError, say
 from ablate.training.images.loaders import EpochSampler
 from ablate.training.seeds import stream
+
+FEW = 50  # images of a validation set, of which its accuracy is too coarse
 
 
 class Images(pl.LightningDataModule):
     """What all image data have in common: splits, checks, and normalising on the device.
 
     seed: of data order and augmentation. channels, image_size, num_classes: what the network is given; other images are
-    resized. mean, std: per channel, of pixels scaled to [0, 1]. flip: mirror half of the training images. batch_size,
+    resized. mean, std: per channel, of bytes scaled to [0, 1] and of floats as they are; None: those of the training
+    images, where all of them are in memory. flip: mirror half of the training images. batch_size,
     eval_batch_size: over all processes. val_fraction of the training images, drawn at random by split_seed alone, is
     the validation set. root: the folder of the files. channels_last: memory format.
 
@@ -34,8 +37,8 @@ class Images(pl.LightningDataModule):
         channels: int,
         image_size: int,
         num_classes: int,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
         flip: bool,
         batch_size: int,
         eval_batch_size: int,
@@ -46,7 +49,7 @@ class Images(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         for name, values in (("mean", mean), ("std", std)):
-            if len(values) != channels:
+            if values is not None and len(values) != channels:
                 raise InputError(f"data.{name} has {len(values)} values for data.channels={channels}: give one each.")
         if not 0 < val_fraction < 1:
             raise InputError(f"data.val_fraction={val_fraction}: use a number between 0 and 1, such as 0.1.")
@@ -57,14 +60,28 @@ class Images(pl.LightningDataModule):
         self.flip, self.root, self.channels_last = flip, root, channels_last
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.split_seed = val_fraction, split_seed
-        std_column = torch.tensor(list(std)).view(1, channels, 1, 1)
-        # (x / 255 - mean) / std as one multiply-add of x.
-        self._scale = 1 / (255 * std_column)
-        self._offset = -torch.tensor(list(mean)).view(1, channels, 1, 1) / std_column
+        if (mean is None) != (std is None):
+            raise InputError("data.mean and data.std: give both, or neither.")
+        self.mean, self.std = mean, std
+        if mean is not None and std is not None:
+            self._normalise_by(mean, std)
         # Positions among the training images, set by `setup`.
         self._train = self._val = torch.empty(0, dtype=torch.int64)
         self._train_sampler: EpochSampler | None = None
         self._resume_at: dict[str, int] | None = None
+
+    def _normalise_by(self, mean: Sequence[float], std: Sequence[float], of_bytes: bool = True) -> None:
+        self._scale, self._offset = multiply_add(mean, std, of_bytes)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The training labels, where they are known without reading every image."""
+        return None
+
+    @property
+    def batches(self) -> int:
+        """Of one epoch."""
+        return self.train_size // self.batch_size
 
     def checksum(self) -> str:
         """16 hex digits that tell one set of files from another (SHA-256)."""
@@ -84,14 +101,11 @@ class Images(pl.LightningDataModule):
         return len(self._val)
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """uint8 of any size to float32: (x / 255 - mean) / std, resized (bilinear, antialias)."""
+        """Bytes of any size to float32: (x / 255 - mean) / std, resized (bilinear, antialias); floats: no 255."""
         images, labels = batch
         if self._scale.device != images.device:
             self._scale, self._offset = self._scale.to(images.device), self._offset.to(images.device)
-        images = torch.addcmul(self._offset, images, self._scale)
-        size = (self.image_size, self.image_size)
-        if images.shape[2:] != size:
-            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
+        images = normalised(images, self._scale, self._offset, self.image_size)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images, labels
@@ -105,6 +119,11 @@ class Images(pl.LightningDataModule):
             )
         order = torch.randperm(count, generator=stream(self.split_seed, "validation split"))
         held_out = max(1, round(self.val_fraction * count))
+        if held_out < FEW:
+            say(
+                f"The validation set has {held_out} of {count:,} training images (data.val_fraction="
+                f"{self.val_fraction:g}): too few to choose or stop by. A larger data.val_fraction gives it more."
+            )
         if self.batch_size > count - held_out:
             raise InputError(
                 f"data.batch_size={self.batch_size} is larger than the training set: "
@@ -112,7 +131,7 @@ class Images(pl.LightningDataModule):
             )
         self._train, self._val = order[held_out:].sort().values, order[:held_out].sort().values
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """The place in the training data, for the checkpoint.
 
         Lightning saves it with its loops as well, but does not restore it where the loaders were made before
@@ -120,8 +139,8 @@ class Images(pl.LightningDataModule):
         """
         return self._train_sampler.state_dict() if self._train_sampler else {}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self._resume_at = state_dict or None
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resume_at = state_dict if "epoch" in state_dict else None
 
     def _sampler(self, count: int, *, training: bool) -> EpochSampler:
         sampler = EpochSampler(
@@ -142,3 +161,19 @@ class Images(pl.LightningDataModule):
     @property
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+
+def multiply_add(mean: Sequence[float], std: Sequence[float], of_bytes: bool) -> tuple[Tensor, Tensor]:
+    """Scale and offset, each (1, channels, 1, 1), that make (x / 255 - mean) / std of bytes x, and (x - mean) / std of
+    floats, one multiply-add."""
+    shape = (1, len(mean), 1, 1)
+    std_column = torch.tensor(list(std)).view(shape)
+    return 1 / ((255 if of_bytes else 1) * std_column), -torch.tensor(list(mean)).view(shape) / std_column
+
+
+def normalised(images: Tensor, scale: Tensor, offset: Tensor, size: int) -> Tensor:
+    """Images (batch, channels, height, width) as a network gets them: float32, `size` pixels square."""
+    images = torch.addcmul(offset, images, scale)
+    if images.shape[2:] != (size, size):
+        images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+    return images

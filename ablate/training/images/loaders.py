@@ -1,6 +1,7 @@
 """Which images make a batch, and the loaders that hand the batches out."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,53 +14,23 @@ from ablate.training.images import pictures
 from ablate.training.seeds import stream
 
 
-class EpochSampler:
-    """The batches of one epoch as index tensors, a pure function of (seed, epoch), from any batch on.
+class Progress:
+    """How far an epoch has come: what Lightning asks of a sampler, and what a checkpoint holds of it."""
 
-    Training: a permutation for (seed, epoch), the last incomplete batch dropped. Evaluation: in order, all of
-    it. `batch_size` counts the images of a batch over all processes: rank r gets [r::world_size] of every
-    batch, so the ranks together see what one process sees. Nothing is duplicated; an evaluation tail too
-    small to give every rank an image joins the batch before it, because ranks with unequal numbers of batches
-    wait for each other.
-
-    Raises InputError for a training batch that does not divide among the ranks, or one too small for them.
-    """
-
-    def __init__(self, count: int, batch_size: int, *, seed: int, training: bool, rank: int, world_size: int) -> None:
-        name = "data.batch_size" if training else "data.eval_batch_size"
-        if training and batch_size % world_size:
-            raise InputError(f"{name}={batch_size} does not divide among {world_size} processes: use a multiple.")
-        if min(batch_size, count) < world_size:
-            raise InputError(f"{name}={batch_size} of {count} images leaves some of {world_size} processes idle.")
-        self.count, self.batch_size, self.seed, self.training = count, batch_size, seed, training
-        self.rank, self.world_size = rank, world_size
+    def __init__(self) -> None:
         self.epoch = 0
         self.batch = 0  # batches of this epoch handed out so far
         self._continues = False
-
-    def __len__(self) -> int:
-        full, tail = divmod(self.count, self.batch_size)
-        return full if self.training else max(1, full + (tail >= self.world_size))
 
     @property
     def first(self) -> int:
         """The batch that the next iteration starts with: 0, unless a state was loaded for this epoch."""
         return self.batch if self._continues else 0
 
-    def __iter__(self) -> Iterator[Tensor]:
-        # A generator, so epoch and first batch are read at the first `next`: Lightning makes the iterator
-        # of a resumed run before it says which epoch it is.
+    def begin(self) -> int:
+        """An iteration starts: the batch that it starts with."""
         first, self._continues = self.first, False
-        if self.training:
-            order = torch.randperm(self.count, generator=stream(self.seed, "order", self.epoch))
-        else:
-            order = torch.arange(self.count)
-        last = len(self) - 1
-        for batch in range(first, last + 1):
-            self.batch = batch + 1
-            start = batch * self.batch_size
-            stop = self.count if batch == last and not self.training else start + self.batch_size
-            yield order[start:stop][self.rank :: self.world_size]
+        return first
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning's call at the start of every epoch; a loaded epoch goes on where it stopped."""
@@ -73,7 +44,49 @@ class EpochSampler:
         self.epoch, self.batch, self._continues = state["epoch"], state["batch"], True
 
 
-class _Loader:
+class EpochSampler(Progress):
+    """The batches of one epoch as index tensors, a pure function of (seed, epoch), from any batch on.
+
+    Training: a permutation for (seed, epoch), the last incomplete batch dropped. Evaluation: in order, all of
+    it. `batch_size` counts the images of a batch over all processes: rank r gets [r::world_size] of every
+    batch, so the ranks together see what one process sees. Nothing is duplicated; an evaluation tail too
+    small to give every rank an image joins the batch before it, because ranks with unequal numbers of batches
+    wait for each other.
+
+    Raises InputError for a training batch that does not divide among the ranks, or one too small for them.
+    """
+
+    def __init__(self, count: int, batch_size: int, *, seed: int, training: bool, rank: int, world_size: int) -> None:
+        super().__init__()
+        name = "data.batch_size" if training else "data.eval_batch_size"
+        if training and batch_size % world_size:
+            raise InputError(f"{name}={batch_size} does not divide among {world_size} processes: use a multiple.")
+        if min(batch_size, count) < world_size:
+            raise InputError(f"{name}={batch_size} of {count} images leaves some of {world_size} processes idle.")
+        self.count, self.batch_size, self.seed, self.training = count, batch_size, seed, training
+        self.rank, self.world_size = rank, world_size
+
+    def __len__(self) -> int:
+        full, tail = divmod(self.count, self.batch_size)
+        return full if self.training else max(1, full + (tail >= self.world_size))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        # A generator, so epoch and first batch are read at the first `next`: Lightning makes the iterator
+        # of a resumed run before it says which epoch it is.
+        first = self.begin()
+        if self.training:
+            order = torch.randperm(self.count, generator=stream(self.seed, "order", self.epoch))
+        else:
+            order = torch.arange(self.count)
+        last = len(self) - 1
+        for batch in range(first, last + 1):
+            self.batch = batch + 1
+            start = batch * self.batch_size
+            stop = self.count if batch == last and not self.training else start + self.batch_size
+            yield order[start:stop][self.rank :: self.world_size]
+
+
+class Loader:
     """What Lightning asks of a loader: a length, `sampler.set_epoch` and the state to resume from.
 
     Not a DataLoader on purpose: Lightning would put its own sampler into one when there are several
@@ -82,7 +95,7 @@ class _Loader:
 
     batch_sampler = None  # Lightning reads it of everything that has a sampler
 
-    def __init__(self, sampler: EpochSampler) -> None:
+    def __init__(self, sampler: Any) -> None:
         self.sampler = sampler
 
     def __len__(self) -> int:
@@ -95,7 +108,7 @@ class _Loader:
         self.sampler.load_state_dict(state)
 
 
-class DeviceLoader(_Loader):
+class DeviceLoader(Loader):
     """Batches (uint8 images, labels) of a split that lies on one device, shifted and flipped in one gather.
 
     images: uint8 (count, channels, height, width). Each image moves by up to `shift` pixels each way (a
@@ -181,7 +194,7 @@ class _Keys:
             yield [(self.sampler.epoch, position) for position in index.tolist()]
 
 
-class FolderLoader(_Loader):
+class FolderLoader(Loader):
     """Batches (uint8 images, labels) that workers read from files, the same whatever their number.
 
     Raises InputError, which names the file, when the turn comes of one that cannot be read.
