@@ -26,7 +26,6 @@ from ablate.sweep.engines.pool import Job, Pool
 from ablate.sweep.execution import to_run
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import FAILED, OUTDATED, TO_DO, plan
-from ablate.training import sources
 from ablate.training.images import memory
 from ablate.training.saving.checkpoints import Checkpoints
 
@@ -304,7 +303,7 @@ def test_unchanged_files_are_not_read_again(prepared, tmp_path, monkeypatch):
     small = ("data=fashion_mnist", f"data.root={tmp_path}", "data.batch_size=16", "trainer.max_epochs=1")
     write_idx(tmp_path, 0)
     known, _ = cell.run(prepared(*small))
-    monkeypatch.setattr(sources, "read", lambda *a: pytest.fail("the data were read"))
+    monkeypatch.setattr(memory, "read", lambda *a: pytest.fail("the data were read"))
     assert cell.run(prepared(*small)) == (known, False)
 
 
