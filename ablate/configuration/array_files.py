@@ -92,7 +92,7 @@ def _header(place: Place, changed: int, size: int) -> tuple[tuple[int, ...], np.
         if place.member is None:
             with place.path.open("rb") as file:
                 return _read_header(file, place)
-        with zipfile.ZipFile(place.path) as archive, archive.open(f"{place.member}.npy") as file:
+        with zipfile.Path(place.path, f"{place.member}.npy").open("rb") as file:
             return _read_header(file, place)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{place} cannot be read ({error}): write it again with numpy.save.") from error
