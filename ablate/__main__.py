@@ -14,6 +14,7 @@ from ablate.process import garbage, streams
 COMMANDS = {
     "train": "train one design; the word may be left out",
     "describe": "show a design's network as a table; nothing is trained",
+    "check": "try whether a design keeps what paired comparisons rest on",
     "design": "write a sweep file of one change at a time, pairs, or a screen",
     "plan": "list the cells of a sweep file, with their state and cost",
     "sweep": "run the cells of a sweep file that have no result yet",
@@ -25,7 +26,7 @@ COMMANDS = {
     "bench": "measure what the harness costs on this machine",
 }
 # Those whose words are all Hydra's, but for their own flags.
-ON_CONFIGURATION = ("train", "describe")
+ON_CONFIGURATION = ("train", "describe", "check")
 
 
 def main() -> None:

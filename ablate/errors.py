@@ -4,7 +4,12 @@ import difflib
 import errno
 import logging
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
+
+from ablate.paths import relative
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +37,33 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """An error of a library's, which a value has caused, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())} (ABLATE_TRACEBACK=1 shows where.)"
+    """An error of a library's, or of the user's code, which a value has caused, in one line that says where."""
+    while error.__cause__ is not None and (inner := place(error.__cause__)) and place(error) == inner:
+        error = error.__cause__
+    where = place(error) or "ABLATE_TRACEBACK=1 shows where."
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"
+
+
+def place(error: BaseException) -> str | None:
+    """The line of the user's own code in which the error arose, or the last one on the way there; None where none of
+    theirs had a part."""
+    if isinstance(error, SyntaxError) and error.filename and _is_theirs(error.filename):
+        return f"{relative(Path(error.filename))}, line {error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_theirs(frame.filename)]
+    if not frames:
+        return place(error.__cause__) if error.__cause__ else None
+    last = frames[-1]
+    return f"{relative(Path(last.filename))}, line {last.lineno}, in {last.name}: {last.line}"
+
+
+def _is_theirs(file: str) -> bool:
+    """Whether a source file is neither this package's, nor Python's, nor an installed one."""
+    path = Path(file)
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return path.is_file() and not installed and not any(path.is_relative_to(folder) for folder in _NOT_THEIRS)
+
+
+_NOT_THEIRS = (Path(__file__).resolve().parent, Path(sysconfig.get_path("stdlib")))
 
 
 def is_full(error: BaseException) -> bool:

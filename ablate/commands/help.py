@@ -10,7 +10,7 @@ import yaml
 
 from ablate.paths import CONF
 
-SHOWN = 16  # options of an axis that are listed; of more, how many there are and where
+SHOWN = 20  # options of an axis that are listed; of more, how many there are and where
 
 MORE = """\
 ablate --cfg job                    the configuration: all that can be set

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.results import Result, at, defaults, distinct, identity, read, varied
 from ablate.comparison.variants import Entry, levels, move_first, text
+from ablate.configuration import whole
 from ablate.errors import InputError, bare
 from ablate.runs.record import RESULTS
 
@@ -32,10 +33,11 @@ def from_results(
     for key, found in factors.items():
         default = options[key] if key in options else at(values, key)
         ours = [value for value in found if identity(value) == identity(default)]
-        move_first(found, ours[0] if ours else results[0].value(key))
+        having = next(result for result in results if result.has(key))
+        move_first(found, ours[0] if ours else having.value(key))
     by_cell: dict[tuple[str, int], list[Result]] = {}
     for result in results:
-        cell = identity({key: result.value(key) for key in factors})
+        cell = identity(_assignment(result, factors))
         by_cell.setdefault((cell, result.seed), []).append(result)
     entries = []
     for runs in by_cell.values():
@@ -43,18 +45,24 @@ def from_results(
         *older, result = sorted(runs, key=lambda r: (r.record["status"] == "finished", r.record["started"]))
         entries.append(
             Entry(
-                assignment={key: result.value(key) for key in factors},
+                assignment=_assignment(result, factors),
                 seed=result.seed,
                 status=result.record["status"],
                 overrides=tuple(result.record["overrides"]),
                 result=result,
                 reason=result.record.get("reason"),
                 superseded=tuple(older),
+                without=frozenset(key for key in factors if not result.has(key)),
             )
         )
     entries += _missing(entries)
     entries.sort(key=lambda entry: levels(entry.assignment, factors))
     return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why, goal=goal)
+
+
+def _assignment(result: Result, factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The run's choices; the baseline's where its network has none."""
+    return {key: result.value(key) if result.has(key) else found[0] for key, found in factors.items()}
 
 
 def from_plan(
@@ -80,11 +88,13 @@ def from_plans(
 
     cells = _once([cell for _, planned in plans for cell in planned])
     rows = assignments(cells)
-    values = {key: distinct(row[key] for row in rows) for key in rows[0]}
+    lacking = [whole.absent(cell.values or {}) for cell in cells]
+    having = {key: [i for i, lacks in enumerate(lacking) if not whole.concerns(key, lacks)] for key in rows[0]}
+    values = {key: distinct(rows[i][key] for i in which) for key, which in having.items()}
     factors = {key: found for key, found in values.items() if len(found) > 1}
     first = plans[0][0].baseline
     for key, found in factors.items():
-        unsaid = [row[key] for cell, row in zip(cells, rows, strict=True) if key not in cell.assignment]
+        unsaid = [rows[i][key] for i in having[key] if key not in cells[i].assignment]
         if key in first:
             move_first(found, first[key])
         elif unsaid:
@@ -92,16 +102,17 @@ def from_plans(
     results = [_result(cell) for cell in cells]
     entries = [
         Entry(
-            assignment={key: row[key] for key in factors},
+            assignment={key: found[0] if whole.concerns(key, lacks) else row[key] for key, found in factors.items()},
             seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
             # What is wrong with the files of a result is said beside it; the record still holds it.
             status=result.record["status"] if result and cell.status in (DAMAGED, *RESULTS) else cell.status,
             overrides=tuple(cell.overrides),
             result=result,
             reason=cell.reason,
+            without=frozenset(key for key in factors if whole.concerns(key, lacks)),
             same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
         )
-        for cell, row, result in zip(cells, rows, results, strict=True)
+        for cell, row, lacks, result in zip(cells, rows, lacking, results, strict=True)
     ]
     files = [file for file, _ in plans]
     return compare(

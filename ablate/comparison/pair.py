@@ -60,7 +60,7 @@ def pair(results: Sequence[Result], first: str, second: str, metric: str, goal: 
         entries, factors, source=f"{first} and {second}", metric=metric, why_baseline="the first of the two", goal=goal
     )
     for variant in comparison.variants:
-        variant.label = " ".join(f"{key}={text(value)}" for key, value in variant.assignment.items())
+        variant.label = " ".join(f"{key}={text(value)}" for key, value in variant.choices.items())
     return Pair(comparison, _configuration(*(side[0] for side in sides)), _metrics(*sides))
 
 

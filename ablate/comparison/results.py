@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ablate.configuration import whole
 from ablate.configuration.fingerprint import ADDED, NOT_HASHED
 from ablate.errors import InputError, bare
 from ablate.runs import record
@@ -49,6 +50,14 @@ class Result:
         """The option of an axis, or the configuration's value at a dotted key; None where there is neither."""
         choices = self.record["choices"]
         return choices[key] if key in choices else at(self.config, key)
+
+    def has(self, key: str) -> bool:
+        """Whether the run has such a choice: a network of the user's has no axes but those that its file mentions, and
+        a value of one model need not be one of another."""
+        model = self.config.get("model")
+        if key.startswith("model.") and isinstance(model, dict):
+            return key.split(".")[1] in model
+        return not whole.concerns(key, whole.absent(self.config))
 
 
 def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
@@ -133,12 +142,13 @@ def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
     typed = dict.fromkeys(key for result in results for key in result.typed)
     factors = {}
     for key in typed:
-        values = distinct(result.value(key) for result in results)
+        having = [result for result in results if result.has(key)]
+        values = distinct(result.value(key) for result in having)
         if len(values) < 2:
             continue
-        is_axis = any(key in result.record["choices"] for result in results)
-        if is_axis and any(key in result.config for result in results):
-            meanings = distinct(at(config, key) for config in {id(r.config): r.config for r in results}.values())
+        is_axis = any(key in result.record["choices"] for result in having)
+        if is_axis and any(key in result.config for result in having):
+            meanings = distinct(at(config, key) for config in {id(r.config): r.config for r in having}.values())
             if len(meanings) < 2:
                 continue
         factors[key] = sorted(values, key=_order)
@@ -172,12 +182,15 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """Where two configurations differ, by dotted key, `besides` and what cannot change a result left out."""
     left_out = (*NOT_HASHED, "seed", *besides)
+    absent = whole.absent(config) | whole.absent(other)  # parts that one of the two networks does not have
 
     def walk(a: Any, b: Any, path: str) -> Iterable[tuple[str, tuple[Any, Any]]]:
         if path and _inside(path, left_out):
             return
         if isinstance(a, dict) and isinstance(b, dict):
             for key in dict.fromkeys([*a, *b]):
+                if not path and key in absent:
+                    continue
                 place = f"{path}.{key}" if path else str(key)
                 yield from walk(a.get(key, ADDED.get(place)), b.get(key, ADDED.get(place)), place)
         elif a != b:

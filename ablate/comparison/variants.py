@@ -24,6 +24,7 @@ class Entry:
     overrides   what is typed to run it
     superseded  other runs of the same choices and seed, which do not count
     same        cells of the plan that come out identical and are this one
+    without     choices that its network does not have: the assignment has the baseline's value there
     """
 
     assignment: Assignment
@@ -34,6 +35,7 @@ class Entry:
     reason: str | None = None
     superseded: tuple[Result, ...] = ()
     same: tuple[str, ...] = ()
+    without: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -61,6 +63,11 @@ class Variant:
     outperforming: Outperforming | None = None
     confounds: list[str] = field(default_factory=list)
     outdated: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def choices(self) -> Assignment:
+        """The assignment, as far as the network has such choices."""
+        return {key: value for key, value in self.assignment.items() if key not in self.entries[0].without}
 
     @cached_property
     def results(self) -> list[Result]:

@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.configuration import whole
 from ablate.configuration.composition import Composition, as_words, axes, check_option, check_type, composed, plain
 from ablate.configuration.schema import check_keys
 from ablate.errors import InputError
@@ -43,6 +44,7 @@ class Composer:
         values = [override for _, override in parsed if _sets_value(override)]
         others = tuple(text for text, override in parsed if not _sets_value(override))
         family = self._family(others)
+        whole.check_typed([override.key_or_group for _, override in parsed], _model(parsed), family.unused)
         missing = (others, *family.missing([override.key_or_group for override in values]))
         if missing in self._refused:
             raise self._refused[missing]
@@ -65,6 +67,17 @@ class Composer:
         options = self._family(tuple(text for text in overrides if not _sets_value(_parsed(text)))).options
         found = options[key] if key in options else _at(values, key)
         return None if found is _GONE else found
+
+    def used(self, overrides: Sequence[str]) -> list[str]:
+        """Those of the overrides that concern what the network of these overrides has.
+
+        Raises what Hydra raises for an override that does not fit.
+        """
+        keys = [_parsed(text).key_or_group for text in overrides]
+        if not any(whole.concerns(key, frozenset(whole.PARTS)) for key in keys):
+            return list(overrides)
+        family = self._family(tuple(text for text in overrides if not _sets_value(_parsed(text))))
+        return [text for text, key in zip(overrides, keys, strict=True) if not whole.concerns(key, family.unused)]
 
     def _family(self, overrides: tuple[str, ...]) -> "_Family":
         """The configurations with these options, keys added and keys deleted."""
@@ -147,6 +160,7 @@ class _Family:
         written = json.dumps(unresolved, default=str).count("${")
         self._plain = written == sum(text.count("${") for _, text in self._interpolated if "${." not in text)
         self._refusal = _refused(check_keys, unresolved)
+        self.unused = whole.unused(unresolved)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """The keys that are not there to be set."""
@@ -159,7 +173,7 @@ class _Family:
             raise self._refusal
         if not self._plain:
             raise _NotPlain
-        result = _copied(self._unresolved)
+        result: Values = _copied(whole.without(self._unresolved, self.unused))
         for override in overrides:
             key, value = override.key_or_group, override.value()
             check_type(key, value, _resolved_at(self._unresolved, key))
@@ -188,6 +202,11 @@ def _by_hydra(overrides: Sequence[str]) -> Values:
 @cache
 def _parsed(text: str) -> Override:
     return OverridesParser.create().parse_overrides([text])[0]  # whose error says which one
+
+
+def _model(parsed: Sequence[tuple[str, Override]]) -> str | None:
+    """The model among the overrides."""
+    return next((str(found.value()) for _, found in reversed(parsed) if found.key_or_group == "model"), None)
 
 
 def _sets_value(override: Override) -> bool:

@@ -15,7 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from ablate.configuration import agent, whole
 from ablate.configuration.fingerprint import NOT_HASHED
+from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
 from ablate.errors import InputError, WrongNameError
@@ -51,7 +53,7 @@ class Composition:
         return Composition(cfg, hydra_cfg)
 
     def values(self) -> dict[str, Any]:
-        """The configuration as plain values, resolved.
+        """What decides the run, as plain values, resolved: axes that its network does not have are left out.
 
         Raises InputError where a value is to be read from a file that does not have it.
         """
@@ -62,6 +64,7 @@ class Composition:
             if is_input_error:  # OmegaConf keeps no more of it than that
                 raise InputError(message) from error
             raise
+        values = whole.without(values, self.unused)
         as_words(values, self.overridden)
         return values
 
@@ -82,8 +85,13 @@ class Composition:
 
     @property
     def choices(self) -> dict[str, str | None]:
-        """The option chosen on each axis."""
-        return axes(self.hydra_cfg)
+        """The option chosen on each axis that has a part in the run."""
+        return {axis: option for axis, option in axes(self.hydra_cfg).items() if axis not in self.unused}
+
+    @cached_property
+    def unused(self) -> frozenset[str]:
+        """The axes that the network does not have."""
+        return whole.unused(plain(self.cfg, resolve=False))
 
     @cached_property
     def overridden(self) -> dict[str, str]:
@@ -98,7 +106,9 @@ class Composition:
         default_choices = axes(defaults)
 
         def differs(key: str) -> bool:
-            if any(key == path or key.startswith(f"{path}.") for path in NOT_HASHED):
+            if any(key == path or key.startswith(f"{path}.") for path in NOT_HASHED) or whole.concerns(
+                key, self.unused
+            ):
                 return False
             if key in self.choices and self.choices[key] == default_choices[key]:
                 # The default, but not what a model or an experiment that was typed too would have chosen.
@@ -115,12 +125,14 @@ class Composition:
         return _known(*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides, loader=_loader())
 
     def check_types(self) -> None:
-        """Raise InputError for a value of another type than the one that its option's file gives it, and for a key that
-        nothing reads.
+        """Raise InputError for a value of another type than the one that its option's file gives it, for a key that
+        nothing reads, and for one of an axis that the network does not have, unless a sweep's server hands it out.
 
         A value that is null there may become anything: whoever uses it checks it.
         """
         check_keys(plain(self.cfg, resolve=False))
+        asked = [key for key in self.overridden if key not in flattened(agent.parameters())]
+        whole.check_typed(asked, self.choices.get("model"), self.unused)
         for key, text in self.overridden.items():
             if key in axes(self._composed([])):
                 check_option(key, OverridesParser.create().parse_override(text).value())

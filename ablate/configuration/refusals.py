@@ -1,5 +1,6 @@
 """Hydra's command line with one clear message for wrong input."""
 
+import glob
 import os
 import re
 import shlex
@@ -7,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from pathlib import Path
 from pickle import UnpicklingError
 from signal import SIGTERM
 from typing import Any
@@ -20,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.configuration.composition import axes, composed
 from ablate.configuration.failure import described
 from ablate.configuration.schema import suggestion
-from ablate.errors import InputError, bare, is_full, nearest
+from ablate.errors import InputError, bare, is_full, nearest, reason
 from ablate.process.interrupt import LostError, OutOfTimeError
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
@@ -91,7 +93,7 @@ def explained(error: Exception) -> str:
     text = str(error) + (f" {error.__cause__}" if error.__cause__ else "")
     where = re.search(r"full_key: (\S+)", str(error))
     if isinstance(error, InstantiationException) and where and error.__cause__:
-        text = f"{where[1]}: {error.__cause__}"
+        text = f"{where[1]}: {reason(error.__cause__)}"
     if isinstance(error, MissingConfigException) and error.options:
         return _unknown_option(error)
     key = re.search(r"Could not override '([^']+)'", text)
@@ -156,7 +158,11 @@ def _unreadable(error: OverrideParseException) -> str:
 def _unknown_option(error: MissingConfigException) -> str:
     axis, _, option = (error.missing_cfg_file or "").rpartition("/")
     options = sorted(error.options or [])
-    return f"{axis}={option}: there is no such option.{nearest(option, options)} Options: {', '.join(options)}."
+    forgotten = sorted(Path().glob(f"*/{glob.escape(axis)}/{glob.escape(option)}.yaml"))
+    hint = f" {forgotten[0]} is there: type --config-dir {forgotten[0].parts[0]} too." if forgotten else ""
+    others = "" if forgotten else " (--config-dir DIR adds a folder of your own.)"
+    near = nearest(option, options) if not forgotten else ""
+    return f"{axis}={option}: there is no such option.{hint}{near} Options: {', '.join(options)}.{others}"
 
 
 def _unknown_key(key: str) -> str:

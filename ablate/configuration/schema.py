@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from ablate.configuration import whole
 from ablate.configuration.rules import Blocks, Choice, Listed, Number, Rule, Share, Word
 from ablate.errors import InputError, WrongNameError, nearest
 
@@ -111,13 +112,16 @@ WORDS = tuple(path for path, rule in TABLE.items() if isinstance(rule, Word) or 
 
 def check(values: Mapping[str, Any]) -> None:
     """Raise InputError for a value that is missing, of the wrong type or out of range."""
+    its_own = whole.is_whole(values)  # the model's keys are what its target takes
     for parents, rules in _RULES:
+        if its_own and parents and (parents[0] == "model" or (parents[0] in whole.PARTS and parents[0] not in values)):
+            continue
         holder = _holder(values, parents)
         if holder is None:
             continue
         for key, path, rule, needed in rules:
             if key not in holder:
-                if needed:
+                if needed and not (its_own and path in whole.PARTS):
                     raise _missing(path)
             elif rule is not None and (expected := rule.refusal(holder[key])):
                 raise InputError(f"{path}={_shown(holder[key])}: {expected}")
@@ -150,6 +154,8 @@ def check_keys(values: Mapping[str, Any]) -> None:
 def _unknown(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Collection[str]]]:
     """Each unknown key by its path and name, with the known ones beside it."""
     for parents, known in _CLOSED.items():
+        if parents == ("model",) and whole.is_whole(values):
+            continue
         holder: Any = values
         for parent in parents:
             holder = holder.get(parent) if isinstance(holder, Mapping) else None

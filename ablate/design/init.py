@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ablate.design.network import Network
+from ablate.design.block import Block
 
 Fill = Callable[..., torch.Tensor]
 
@@ -17,7 +17,7 @@ class Initialiser:
 
     conv             for convolutions
     linear           for linear layers
-    identity_blocks  for convolutions in blocks that keep their input's shape
+    identity_blocks  for convolutions in blocks of `design.block` that keep their input's shape
 
     Each is a function of `torch.nn.init` with its options bound. Norm layers keep torch's start
     (scale 1, shift 0), and parameters that a part owns itself keep the part's.
@@ -27,15 +27,16 @@ class Initialiser:
     linear: Fill
     identity_blocks: Fill
 
-    def __call__(self, network: Network, stream: Callable[[str], torch.Generator]) -> None:
+    def __call__(self, network: nn.Module, stream: Callable[[str], torch.Generator]) -> None:
         """Fill `network` in place. `stream` gives each layer, by its name, a generator of its own: a layer
         that two designs share starts from the same weights in both, whatever else differs.
         """
-        in_identity_block = {id(m) for block in network.blocks if block.keeps_shape for m in block.modules()}
+        kept = [block for block in network.modules() if isinstance(block, Block) and block.keeps_shape]
+        in_identity_block = {id(m) for block in kept for m in block.modules()}
         for name, module in network.named_modules():
             if isinstance(module, nn.Linear):
                 fill = self.linear
-            elif isinstance(module, nn.Conv2d):
+            elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
                 fill = self.identity_blocks if id(module) in in_identity_block else self.conv
             else:
                 continue

@@ -90,7 +90,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     return {
         "label": variant.label,
         "is_baseline": variant.is_baseline,
-        "choices": " ".join(f"{key}={text(value)}" for key, value in variant.assignment.items()),
+        "choices": " ".join(f"{key}={text(value)}" for key, value in variant.choices.items()),
         "n": estimate.n,
         "mean": (estimate.mean, of.value(estimate.mean)),
         "interval": _interval(variant, of),

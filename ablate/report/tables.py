@@ -64,6 +64,7 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
     return {
         "label": variant.label,
         "assignment": variant.assignment,
+        "without": sorted(variant.entries[0].without),
         "is_baseline": variant.is_baseline,
         **_estimate(variant.estimate),
         "verdict": variant.verdict,

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.design.cost import ALIKE, Cost, cost
+from ablate.configuration.whole import is_whole
+from ablate.design.cost import ALIKE, Cost
 from ablate.errors import InputError
-from ablate.runs.description import network_parts
+from ablate.runs.description import network_cost, network_parts
 from ablate.training import build
-from ablate.training.assembly import network
+from ablate.training.assembly import network, network_on_meta
 from ablate.training.trainer import check_trainer
 
 # Devices that every machine has: Lightning's Trainer refuses those of another one.
@@ -40,7 +41,8 @@ class Checks:
         """
         trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
         self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
-        recipe = {key: values[key] for key in ("init", "optimizer", "schedule")} | {"trainer": trainer}
+        own = [key for key in ("init", "optimizer", "schedule") if key in values]
+        recipe = {key: values[key] for key in own} | {"trainer": trainer}
         self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
         data = values["data"] | {"seed": 0}
         self._once("images", data, lambda: build.images(OmegaConf.create({"data": data})))
@@ -48,6 +50,8 @@ class Checks:
             self._once("data", data, lambda: _check_data(values))
         parts = network_parts(values)
         cost = self._once("network", parts, lambda: _cost(parts, asked))
+        if not values.get("module"):  # whose loss may be of anything
+            _check_scores(cost, values)
         if data.get("batch_size", 1) // trainer["devices"] == 1:
             self._once("one image", parts, lambda: _check_one_image(parts))
         if not self.elsewhere:
@@ -67,6 +71,16 @@ class Checks:
         return self._known[key]
 
 
+def _check_scores(cost: Cost, values: dict[str, Any]) -> None:
+    """Raise InputError for a network that does not give each class a score."""
+    classes = values["data"]["num_classes"]
+    if len(cost.shape) != 1 or cost.shape[0] < classes:
+        raise InputError(
+            f"model: of each image the network makes numbers of shape {cost.shape}; {classes} are expected, a score for"
+            " each of data.num_classes."
+        )
+
+
 def _check_data(values: dict[str, Any]) -> None:
     images = build.images(OmegaConf.create(values))
     images.prepare_data()
@@ -79,10 +93,9 @@ def _check_one_image(parts: dict[str, Any]) -> None:
     Over a batch, norms average what is 1x1 in a picture: one image leaves one number, which is its own mean.
     """
     cfg = OmegaConf.create(parts)
-    with torch.device("meta"):
-        net, image = network(cfg).train(), torch.empty(1, cfg.data.channels, cfg.data.image_size, cfg.data.image_size)
+    net = network_on_meta(cfg).train()
     try:
-        net(image)
+        net(torch.empty(1, cfg.data.channels, cfg.data.image_size, cfg.data.image_size, device="meta"))
     except ValueError as error:
         raise InputError(
             "data.batch_size gives each process one image at a time, on which this network cannot be trained"
@@ -91,15 +104,14 @@ def _check_one_image(parts: dict[str, Any]) -> None:
 
 
 def _cost(parts: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
-    cfg, stages = _shortened(parts), parts["model"]["stages"]
-    with torch.device("meta"):
-        try:
-            net = network(cfg)
-        except InputError:
+    cfg, stages = (OmegaConf.create(parts), None) if is_whole(parts) else (_shortened(parts), parts["model"]["stages"])
+    try:
+        net = network_on_meta(cfg)
+    except InputError:
+        with torch.device("meta"):
             network(asked())
-            raise
-    total, _ = cost(net, cfg.data.channels, cfg.data.image_size, stages)
-    return total
+        raise
+    return network_cost(net, cfg, stages)[0]
 
 
 def _shortened(parts: dict[str, Any]) -> DictConfig:
@@ -115,7 +127,7 @@ def _check_memory(cost: Cost, values: dict[str, Any]) -> None:
     data, devices = values["data"], values["trainer"]["devices"]
     batch = data.get("batch_size", 1) / devices * data["channels"] * data["image_size"] ** 2 * _FLOAT
     for what, size, advice in (
-        (f"{cost.params:,} parameters and their gradients", 2 * _FLOAT * cost.params, "model.widths"),
+        (f"{cost.params:,} parameters and their gradients", 2 * _FLOAT * cost.params, "layers"),
         (f"a batch of {data['image_size']}x{data['image_size']} pixels", batch, "data.image_size or data.batch_size"),
     ):
         if size > here:

@@ -1,7 +1,8 @@
 """What a design's network costs and how its choices change that, found without training or allocating it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import torch
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 
 from ablate.configuration.composition import CONF, Composition, axes, composed
 from ablate.configuration.refusals import explained
 from ablate.design.cost import Cost, cost
-from ablate.errors import InputError
-from ablate.training.assembly import network
+from ablate.design.network import Network
+from ablate.design.whole_cost import whole_cost
+from ablate.errors import InputError, reason
+from ablate.training.assembly import network, network_on_meta
 from ablate.training.settings import check_values
 
 # What a network is built from; every other axis leaves it as it is, and of the data only these values count.
@@ -29,7 +33,8 @@ _NETWORK_DATA = ("channels", "image_size", "num_classes")
 
 def network_parts(values: Mapping[str, Any]) -> dict[str, Any]:
     """Of the values those that a network is built from."""
-    return {axis: values[axis] for axis in NETWORK_AXES} | {"data": {key: values["data"][key] for key in _NETWORK_DATA}}
+    own = {axis: values[axis] for axis in NETWORK_AXES if axis in values}
+    return own | {"data": {key: values["data"][key] for key in _NETWORK_DATA}}
 
 
 def description(composition: Composition) -> dict[str, Any]:
@@ -186,6 +191,28 @@ def _resolved(cfg: DictConfig) -> DictConfig:
 
 
 def _cost(cfg: DictConfig) -> tuple[Cost, dict[str, Cost]]:
-    with torch.device("meta"):
-        net = network(cfg)
-    return cost(net, cfg.data.channels, cfg.data.image_size)
+    return network_cost(network_on_meta(cfg), cfg)
+
+
+def network_cost(net: nn.Module, cfg: DictConfig, stages: Sequence[int] | None = None) -> tuple[Cost, dict[str, Cost]]:
+    """The cost of `net`, which is on the meta device, and of its stages or parts by name.
+
+    cfg     what it was made from
+    stages  see `design.cost`
+
+    Raises InputError where images of the data's size do not go through it.
+    """
+    channels, size = cfg.data.channels, cfg.data.image_size
+    if isinstance(net, Network):
+        return cost(net, channels, size, stages)
+    try:
+        with suppress(Exception):  # what meta tensors cannot do, as to tell their numbers
+            return whole_cost(net, channels, size)
+        with torch.random.fork_rng(devices=[]):
+            return whole_cost(network(cfg), channels, size)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"model: images of {channels}x{size}x{size} do not go through the network: {reason(error)}"
+        ) from error

@@ -48,4 +48,4 @@ def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
 
 def _work(cell: PlannedCell) -> float:
     assert cell.macs is not None and cell.values is not None
-    return cell.macs * float(cell.values["trainer"]["max_epochs"])
+    return max(1, cell.macs) * float(cell.values["trainer"]["max_epochs"])

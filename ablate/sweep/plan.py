@@ -193,11 +193,13 @@ def plan(
     checks: Checks | None = None
     cells: dict[str, PlannedCell] = {}
     refusal: Exception | None = None
+    has_use: dict[str, bool] = {}
     for assignment in map(flattened, file.cells()):
         own = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
         chosen = {key: value for key, value in variant.expanded(own).items() if _key(key) not in typed_keys}
         cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *everywhere])
         try:
+            _keep_used(cell, composer, has_use)
             values = composer(cell.overrides)
             check_values(values)
             silent = threads_unsaid(values, [_key(text) for text in cell.overrides])
@@ -226,9 +228,24 @@ def plan(
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
         if first is not cell:
             first.same.append(chosen)
+    if idle := [key for key, is_used in has_use.items() if not is_used]:
+        raise WrongNameError(f"{idle[0]}: no model of this sweep uses it. Leave it out.")
     if refusal is not None and not isinstance(refusal, InputError) and not any(c.values for c in cells.values()):
         raise refusal  # what fits no cell is a key that does not exist
     return list(cells.values())
+
+
+def _keep_used(cell: PlannedCell, composer: Composer, has_use: dict[str, bool]) -> None:
+    """Take from the cell what its network does not have: an axis of this project's networks beside one of the user's.
+
+    has_use  by the key of an override, whether some cell's network has it
+    """
+    kept = set(composer.used(cell.overrides))
+    for text in cell.overrides:
+        has_use[_key(text)] = has_use.get(_key(text), False) or text in kept
+    left_out = {_key(text) for text in cell.overrides if text not in kept}
+    cell.overrides = [text for text in cell.overrides if text in kept]
+    cell.assignment = {key: value for key, value in cell.assignment.items() if _key(key) not in left_out}
 
 
 def _names(runs_dir: str) -> set[str]:

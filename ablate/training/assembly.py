@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 
+from ablate.configuration.whole import is_whole
 from ablate.design.convolution import PADDINGS
 from ablate.design.network import Network
 from ablate.design.placement import Parts
@@ -83,21 +85,63 @@ def _all_parameters(target: Callable[..., Any]) -> dict[str, Any] | None:
     return None
 
 
-def network(cfg: DictConfig) -> Network:
-    """The network that `cfg` describes, with torch's own initial weights.
+def network(cfg: DictConfig) -> nn.Module:
+    """The network that `cfg` describes, with its own initial weights, or torch's: this project's `Network`, or what the
+    model's _target_ makes.
 
     Raises InputError where two of its choices clash; where the images are too small, it names a size that fits. What
-    depends on the size, as `stem=auto` does, must not be resolved in `cfg` for that.
+    depends on the size, as `stem=auto` does, must not be resolved in `cfg` for that. Where the user's code raises, it
+    names the line.
     """
     try:
-        return _network(cfg)
+        return _whole(cfg) if is_whole(cfg) else _network(cfg)
     except ImageSizeError as error:
         size = _fitting_size(cfg)
         raise InputError(f"{error} data.image_size={size} fits." if size else str(error)) from error
+    except InstantiationException as error:
+        if not is_whole(cfg) or isinstance(error.__cause__, InputError):
+            raise
+        raise InputError(f"model: no network can be made: {reason(error.__cause__ or error)}") from error
     except (InputError, HydraException, OmegaConfBaseException):
         raise
     except Exception as error:  # a part's values that torch, or a part of the user's own, refuses
         raise InputError(f"No network can be built of these choices: {reason(error)}") from error
+
+
+def network_on_meta(cfg: DictConfig) -> nn.Module:
+    """The network without weights, on the meta device. Raises InputError as `network` does."""
+    try:
+        with torch.device("meta"):
+            return network(cfg)
+    except InputError:
+        if not is_whole(cfg):
+            raise
+    # It reads numbers while it is made, which meta tensors do not have; or it is wrong, and this says so.
+    with torch.random.fork_rng(devices=[]):
+        return network(cfg).to("meta")
+
+
+def own_init(cfg: DictConfig) -> DictConfig | None:
+    """The initialiser of the configuration's network: of one of this project's the axis, of another what its file says
+    as `init`, which is not handed to it; None where it starts from weights of its own."""
+    if not is_whole(cfg):
+        return cfg.init
+    found = cfg.model.get("init")
+    return found if isinstance(found, DictConfig) and "_target_" in found else None
+
+
+def _whole(cfg: DictConfig) -> nn.Module:
+    """What the model's _target_ makes. Raises InputError for what is no module."""
+    values = OmegaConf.to_container(cfg.model, resolve=True)
+    assert isinstance(values, dict)
+    if own_init(cfg) is not None:
+        del values["init"]
+    made = part(OmegaConf.create({"model": values}).model)
+    if not isinstance(made, nn.Module):
+        raise InputError(
+            f"model._target_={values['_target_']}: it returns {type(made).__name__}; a torch.nn.Module is expected."
+        )
+    return made
 
 
 def _fitting_size(cfg: DictConfig) -> int | None:

@@ -1,13 +1,17 @@
 """From a resolved configuration to what trains it: initialised network, Lightning module, images."""
 
+from contextlib import suppress
+
 import torch
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 
+from ablate.design.forward import forward
 from ablate.design.network import Network
 from ablate.errors import InputError, reason
-from ablate.training.assembly import network, part
+from ablate.training.assembly import network, own_init, part
 from ablate.training.epoch import check_epoch
 from ablate.training.images.own import Data, data_of
 from ablate.training.module import Classifier
@@ -15,16 +19,46 @@ from ablate.training.seeds import stream
 from ablate.training.settings import check_validated
 
 
-def initialised_network(cfg: DictConfig) -> Network:
-    """The network with the weights that `cfg.seed` and `cfg.init` give it, the same on every machine."""
+def initialised_network(cfg: DictConfig) -> nn.Module:
+    """The network with the weights that `cfg.seed` and its initialiser, or its own code, give it, the same on every
+    machine."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(cfg.seed, "parts").initial_seed())  # for parts that fill parameters of their own
         net = network(cfg)
-    part(cfg.init)(net, lambda layer: stream(cfg.seed, f"initialisation of {layer}"))
-    return net.to(memory_format=torch.channels_last) if cfg.channels_last else net
+    if (init := own_init(cfg)) is not None:
+        part(init)(net, lambda layer: stream(cfg.seed, f"initialisation of {layer}"))
+    if not isinstance(net, Network):
+        _note_order(net, cfg)
+    return net.to(memory_format=torch.channels_last) if has_channels_last(net, cfg) else net
 
 
-def classifier(cfg: DictConfig, net: Network) -> Classifier:
+def has_channels_last(net: nn.Module, cfg: DictConfig) -> bool:
+    """Whether `net` and its images lie in memory as `channels_last` says: of a network of the user's own where that
+    helps, which is where most of what it computes are convolutions, and it takes such images."""
+    if not cfg.channels_last or isinstance(net, Network):
+        return bool(cfg.channels_last)
+    with suppress(Exception):  # it refuses them, as `view` does, or cannot be asked without computing
+        return forward(net, _shape(cfg), torch.channels_last).convolutional
+    return False
+
+
+def lay_out(data: Images, net: nn.Module, cfg: DictConfig) -> None:
+    """Let the batches of `data` lie in memory as the network's weights do."""
+    if getattr(data, "channels_last", False):
+        data.channels_last = has_channels_last(net, cfg)
+
+
+def _note_order(net: nn.Module, cfg: DictConfig) -> None:
+    """Layers are told in the order in which they run, where that can be found out without computing."""
+    with suppress(Exception):  # what the user's code raises on tensors without numbers, whatever it is
+        net.order_of_parameters = forward(net, _shape(cfg), torch.contiguous_format).order  # type: ignore[assignment]
+
+
+def _shape(cfg: DictConfig) -> tuple[int, int, int]:
+    return cfg.data.channels, cfg.data.image_size, cfg.data.image_size
+
+
+def classifier(cfg: DictConfig, net: nn.Module) -> Classifier:
     return Classifier(
         net,
         classes=cfg.data.num_classes,
@@ -38,7 +72,8 @@ def classifier(cfg: DictConfig, net: Network) -> Classifier:
 def check_recipe(cfg: DictConfig) -> None:
     """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, and
     for a schedule that goes by a validation which does not take place."""
-    part(cfg.init)
+    if "init" in cfg:
+        part(cfg.init)
     if _goes_by_validation(cfg):
         check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
 

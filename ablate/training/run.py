@@ -94,6 +94,7 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
     set_numerics(cfg)
     checkpoint = start.checkpoint
     network = build.initialised_network(cfg)
+    build.lay_out(data, network, cfg)
     history = RunHistory(directory, watch.staging, GradientNorms(network).described)
     if checkpoint is not None:
         history.cut(step_of(checkpoint), start.joined)

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
+from torch import nn
 
-from ablate.design.network import Network
 from ablate.errors import InputError
 from ablate.training import build
 from ablate.training.assembly import network
@@ -23,6 +23,8 @@ RESIZED = re.compile(r"data\.image_size=\d+")
 
 def shrunk(cfg: DictConfig) -> DictConfig:
     """The same design with at most two blocks a stage, at most 8 channels wide: no kind of layer is lost."""
+    if "_target_" in cfg.model:
+        return cfg
     cfg.model.stages = [min(blocks, 2) for blocks in cfg.model.stages]
     narrowest = min(cfg.model.widths)
     cfg.model.widths = [min(8, 4 * width // narrowest) for width in cfg.model.widths]
@@ -31,7 +33,7 @@ def shrunk(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def learn(cfg: DictConfig) -> Network:
+def learn(cfg: DictConfig) -> nn.Module:
     """The initialised network after a backward: every parameter has a finite gradient, most not zero."""
     net = build.initialised_network(cfg)
     random = torch.Generator().manual_seed(0)
@@ -42,7 +44,8 @@ def learn(cfg: DictConfig) -> Network:
     missing = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert not missing
     moving = [p for p in net.parameters() if p.grad is not None and p.grad.any()]
-    assert len(moving) > 0.8 * len(list(net.parameters()))
+    # Other libraries start branches at zero, before which no gradient arrives at first.
+    assert len(moving) > (0.6 if "_target_" in cfg.model else 0.8) * len(list(net.parameters()))
     return net
 
 

@@ -1,8 +1,10 @@
 """Where the gradient signal dies: one word for a run, and a warning while there is time to stop it.
 
-Judged by the convolutions of the blocks' branches, and by the root mean square of a layer's gradient, so that width
-does not count: norms, projections and the stem have gradients of another size in every network. Each layer stands for
-itself by its median over `WINDOW` recorded steps.
+Judged by the root mean square of a layer's gradient, so that width does not count; of this project's networks by the
+convolutions of the blocks' branches, of others by all layers with a matrix or a kernel but the first and the last:
+norms, projections and the stem have gradients of another size in every network. Of others, where depthwise kernels,
+attention and perceptrons take turns, a quarter of the layers stands for either end, by their median. Each layer stands
+for itself by its median over `WINDOW` recorded steps.
 
 An even gradient can be too large everywhere, as where a network without norm is initialised with too large weights.
 So its size is asked too: the median over the convolutions, at the first `FIRST` recorded steps and at the last
@@ -26,6 +28,7 @@ import pyarrow as pa
 from torch import nn
 
 from ablate.design.block import Block
+from ablate.training.gradients.layers import MATRIX
 from ablate.training.gradients.norms import GradientNorms
 from ablate.training.saving.history import first_steps, last_steps
 
@@ -43,10 +46,10 @@ FLOOR = 1e-30  # what a gradient of exactly 0 counts as in a logarithm
 
 @dataclass(frozen=True)
 class Flow:
-    """How the gradient of the branches' convolutions runs from the head to the image.
+    """How the gradient of the layers that are judged runs from the head to the image.
 
     verdict          vanishing, even or exploding
-    first_to_last    the first convolution's root mean square, divided by the last one's
+    first_to_last    the first layer's root mean square, divided by the last one's; or that of the first few, as above
     decay_per_layer  slope of log10 of the root mean square over the convolutions: 0.1 means that the gradient loses
                      a fifth of its size at every convolution on its way to the image; negative: it grows
 
@@ -73,11 +76,22 @@ def branch_convs(network: nn.Module) -> list[str]:
     ]
 
 
-def judged(rms: np.ndarray, head: np.ndarray | None = None, first: np.ndarray | None = None) -> Flow | None:
+def judged_layers(network: nn.Module) -> tuple[list[str], int]:
+    """The names of the layers that are judged, from the image to the head, and how many stand for either end."""
+    if convs := branch_convs(network):
+        return convs, 1
+    layers = [layer.name for layer in GradientNorms(network).described if layer.kind == MATRIX][1:-1]
+    return layers, max(1, len(layers) // 4)
+
+
+def judged(
+    rms: np.ndarray, head: np.ndarray | None = None, first: np.ndarray | None = None, ends: int = 1
+) -> Flow | None:
     """The flow in `rms` (steps, convolutions), the root mean squares; NaN where a layer had no gradient.
 
     head   (steps,), that of the last layer at the same steps
     first  (steps, convolutions), the run's first steps
+    ends   how many layers stand for either end
 
     A gradient that is not finite is given as inf. None where fewer than two convolutions have any.
 
@@ -91,7 +105,8 @@ def judged(rms: np.ndarray, head: np.ndarray | None = None, first: np.ndarray | 
     if np.isinf(medians).any():
         return Flow("exploding", math.nan, math.nan, math.nan)
     slope = float(np.polyfit(np.arange(len(medians)), np.log10(np.maximum(medians, FLOOR)), 1)[0])
-    first_to_last = float(medians[0] / medians[-1]) if medians[-1] else math.nan
+    near_image, near_head = (float(np.median(some)) for some in (medians[:ends], medians[-ends:]))
+    first_to_last = near_image / near_head if near_head else math.nan
     size = float(np.median(medians))
     relative = size / beside if (beside := _typical(head)) and math.isfinite(beside) else 0.0
     size = max(size, _typical(first) or 0.0)
@@ -105,10 +120,10 @@ def judged(rms: np.ndarray, head: np.ndarray | None = None, first: np.ndarray | 
 
 def flow_of(path: Path, network: nn.Module) -> Flow | None:
     """The flow over the last `WINDOW` recorded steps of a gradient_norms.parquet, and its first `FIRST`."""
-    convs, last = branch_convs(network), last_steps(path, WINDOW)
+    (layers, ends), last = judged_layers(network), last_steps(path, WINDOW)
     names = dict(zip(last["depth"].to_pylist(), last["layer"].to_pylist(), strict=True))
     head = _table(last, [names[max(names)]]) if names else None
-    return judged(_table(last, convs), head, _table(first_steps(path, FIRST), convs))
+    return judged(_table(last, layers), head, _table(first_steps(path, FIRST), layers), ends)
 
 
 def _table(table: pa.Table, layers: Sequence[str]) -> np.ndarray:
@@ -136,7 +151,8 @@ class EarlyWarning:
     """
 
     def __init__(self, network: nn.Module, measured: GradientNorms) -> None:
-        convs = set(branch_convs(network))
+        judged_names, self._ends = judged_layers(network)
+        convs = set(judged_names)
         self.layers = measured.layers
         self._convs = [i for i, layer in enumerate(measured.layers) if layer in convs]
         self._scale = np.sqrt([measured.sizes[i] for i in self._convs])
@@ -156,14 +172,14 @@ class EarlyWarning:
         self._head = np.concatenate([self._head, norms[:, -1] / self._head_scale])[-WINDOW:]
         if len(self._rms) < LEAST:
             return
-        flow = judged(self._rms, self._head, self._first)
+        flow = judged(self._rms, self._head, self._first, self._ends)
         if flow is None or flow.verdict == "even":
             return
         if flow.verdict == "exploding" and flow.first_to_last <= EXPLODING:
             self._say(
                 flow.verdict,
                 f"the gradient is exploding at step {steps[-1]}: it is even over depth, but as large as {flow.size:.1e}"
-                f" (root mean square, median over the branches' convolutions); those of networks that train are below"
+                f" (root mean square, median over the layers that are judged); those of networks that train are below"
                 f" {LARGE:g}, and below {OVER_HEAD:g} times the last layer's",
             )
             return
@@ -173,7 +189,7 @@ class EarlyWarning:
             flow.verdict,
             f"the gradient is {flow.verdict} at step {steps[-1]}: over the last {len(self._rms)} recorded steps the"
             f" root mean square of {self.layers[self._convs[extreme]]} has a median of {medians[extreme]:.1e}"
-            f" (the first convolution of a branch, divided by the last: {flow.first_to_last:.1e})",
+            f" (near the image, divided by near the head: {flow.first_to_last:.1e})",
         )
 
     def _say(self, what: str, message: str) -> None:

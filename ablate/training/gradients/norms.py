@@ -30,8 +30,9 @@ class GradientNorms:
     """Measures a network's gradients, weights and updates layer by layer.
 
     A layer is a module that owns trainable parameters, and its norm is over all of them; a parameter that two
-    layers share counts in both, and frozen layers are absent. Layers stand in the order in which the network
-    registers them, from the image to the head.
+    layers share counts in both, and frozen layers are absent. What the network itself owns beside its modules, such
+    as a token, are layers each by itself. Layers stand in the order in which they run, where the network tells it
+    (`order_of_parameters`, build.py), else in that in which it registers them, from the image to the head.
 
     layers     their names
     depths     that order scaled to 0 … 1
@@ -40,17 +41,12 @@ class GradientNorms:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        owned = {
-            name: [p for p in module.parameters(recurse=False) if p.requires_grad]
-            for name, module in network.named_modules()
-        }
-        owned = {name: parameters for name, parameters in owned.items() if parameters}
+        owned, kinds = _owned(network)
         self.layers = list(owned)
         self.depths = [i / max(1, len(owned) - 1) for i in range(len(owned))]
         self.sizes = [sum(p.numel() for p in parameters) for parameters in owned.values()]
-        modules = dict(network.named_modules())
         self.described = [
-            Layer(name, depth, size, _kind(modules[name]))
+            Layer(name, depth, size, kinds[name])
             for name, depth, size in zip(self.layers, self.depths, self.sizes, strict=True)
         ]
         self.parameters = list({id(p): p for parameters in owned.values() for p in parameters}.values())
@@ -113,6 +109,27 @@ class GradientNorms:
             absent=torch.tensor(absent, device=device),
             any_absent=any(absent),
         )
+
+
+def _owned(network: nn.Module) -> tuple[dict[str, list[Tensor]], dict[str, str]]:
+    """The layers' trainable parameters and kinds, by the layers' names, in order."""
+    names = {id(p): name for name, p in network.named_parameters()}
+    layers: dict[str, list[Tensor]] = {}
+    kinds: dict[str, str] = {}
+    for name, module in network.named_modules():
+        parameters: list[Tensor] = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        alone = not name and any(True for _ in network.children())
+        for layer, part in [(names[id(p)], [p]) for p in parameters] if alone else [(name, parameters)]:
+            if part:
+                layer = layer or type(network).__name__  # the network is one layer
+                layers[layer], kinds[layer] = part, OTHER if alone else _kind(module)
+    place = {name: i for i, name in enumerate(getattr(network, "order_of_parameters", ()))}
+    places: dict[str, int] = {}
+    latest = -1
+    for layer, part in layers.items():  # one that was not seen to run stands after the one registered before it
+        seen = [place[names[id(p)]] for p in part if names[id(p)] in place]
+        places[layer] = latest = min(seen, default=latest)
+    return {layer: layers[layer] for layer in sorted(layers, key=places.__getitem__)}, kinds
 
 
 def _kind(module: nn.Module) -> str:

@@ -1,0 +1,55 @@
+"""Networks of other libraries by their names there, with random weights."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ablate.errors import InputError, nearest
+
+_COLOURS = 3  # that torchvision's networks read
+
+
+def torchvision_model(name: str, *, channels: int, num_classes: int, **options: Any) -> nn.Module:
+    """An image classifier of torchvision's; one that reads colours sees a grey image three times, as usual.
+
+    options  arguments of that model's own, such as dropout
+
+    Raises InputError for a name that torchvision does not have, and for images of neither one channel nor three.
+    """
+    from torchvision import models
+
+    _check_name("torchvision", name, models.list_models(module=models))
+    if channels not in (1, _COLOURS):
+        raise InputError(f"model=torchvision reads images of {_COLOURS} channels, or grey ones, not of {channels}.")
+    network = models.get_model(name, weights=None, num_classes=num_classes, **options)
+    if channels == 1:
+        network.register_forward_pre_hook(_in_colours)
+    return network
+
+
+def timm_model(name: str, *, channels: int, num_classes: int, **options: Any) -> nn.Module:
+    """A model of timm's (pip install 'ablate-resnet[timm]').
+
+    options  arguments of that model's own: a vision transformer needs img_size where images are not of its usual size
+
+    Raises InputError for a name that timm does not have, and where timm is not installed.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise InputError("model=timm needs timm: pip install 'ablate-resnet[timm]'.") from error
+    if not timm.is_model(name):
+        _check_name("timm", name, timm.list_models())
+    return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=channels, **options)
+
+
+def _check_name(library: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        raise InputError(
+            f"model.name={name}: {library} has no such model.{nearest(str(name), known)} It has {len(known)}, such as"
+            f" {', '.join(known[:: max(1, len(known) // 5)][:5])}."
+        )
+
+
+def _in_colours(network: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    return inputs[0].expand(-1, _COLOURS, -1, -1)
