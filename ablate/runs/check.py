@@ -22,7 +22,7 @@ from ablate.errors import InputError, reason
 from ablate.process.interrupt import Interrupted, StopRequest, stop_request
 from ablate.training import build
 from ablate.training.assembly import network
-from ablate.training.images.common import Images
+from ablate.training.images.own import Data
 from ablate.training.run import Watch, set_numerics, train
 from ablate.training.saving.history import read
 from ablate.training.saving.resume import Start, start
@@ -93,7 +93,7 @@ def _shortened(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"trainer": trainer, "gradient_norms": norms}
 
 
-def _scores(cfg: DictConfig, data: Images) -> str:
+def _scores(cfg: DictConfig, data: Data) -> str:
     """In training and evaluation: one number for each image and class."""
     net = build.initialised_network(cfg)
     images, _ = _batch(data)
@@ -110,7 +110,7 @@ def _scores(cfg: DictConfig, data: Images) -> str:
     return ""
 
 
-def _one_image(cfg: DictConfig, data: Images) -> str:
+def _one_image(cfg: DictConfig, data: Data) -> str:
     """As the last batch of a validation may be."""
     net = build.initialised_network(cfg).eval()
     images, _ = _batch(data)
@@ -119,7 +119,7 @@ def _one_image(cfg: DictConfig, data: Images) -> str:
     return "" if scores.shape[:1] == (1,) and scores.ndim > 1 else f"scores of shape {tuple(scores.shape)}"
 
 
-def _gradients(cfg: DictConfig, data: Images) -> str:
+def _gradients(cfg: DictConfig, data: Data) -> str:
     """Within a few steps: where a branch starts at zero, what stands before it has its first gradient a step later."""
     net = build.initialised_network(cfg).train()
     parameters = {name: p for name, p in net.named_parameters() if p.requires_grad}
@@ -141,7 +141,7 @@ def _loss(scores: Tensor) -> Tensor:
     return (scores.float() - wanted).square().mean()
 
 
-def _draws(cfg: DictConfig, data: Images) -> str:
+def _draws(cfg: DictConfig, data: Data) -> str:
     """From generators that are everybody's: Python's and NumPy's never, torch's in training alone, as dropout does:
     that one the run seeds, and its checkpoints keep it."""
     others = {"Python's": random.getstate, "NumPy's": lambda: str(np.random.get_state())}
@@ -163,7 +163,7 @@ def _draws(cfg: DictConfig, data: Images) -> str:
     return f"it draws from {', '.join(found)}" if found else ""
 
 
-def _same_batches(cfg: DictConfig, data: Images) -> str:
+def _same_batches(cfg: DictConfig, data: Data) -> str:
     """Whatever a network has drawn elsewhere."""
     batches = []
     for seed in (1, 2):
@@ -181,11 +181,11 @@ def _same_batches(cfg: DictConfig, data: Images) -> str:
     return ""
 
 
-def _batch(data: Images) -> tuple[Tensor, Tensor]:
+def _batch(data: Data) -> tuple[Tensor, Tensor]:
     return next(_batches(data, 1))
 
 
-def _batches(data: Images, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(data: Data, count: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The first training batches, as a network gets them."""
     for number, batch in enumerate(data.train_dataloader()):
         if number == count:
@@ -193,7 +193,7 @@ def _batches(data: Images, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield data.on_after_batch_transfer(batch, 0)
 
 
-_PROMISES: dict[str, Callable[[DictConfig, Images], str]] = {
+_PROMISES: dict[str, Callable[[DictConfig, Data], str]] = {
     "scores have the right shape in training and evaluation": _scores,
     "a batch of one image works": _one_image,
     "every parameter gets a gradient": _gradients,

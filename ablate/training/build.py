@@ -42,7 +42,7 @@ def has_channels_last(net: nn.Module, cfg: DictConfig) -> bool:
     return False
 
 
-def lay_out(data: Images, net: nn.Module, cfg: DictConfig) -> None:
+def lay_out(data: Data, net: nn.Module, cfg: DictConfig) -> None:
     """Let the batches of `data` lie in memory as the network's weights do."""
     if getattr(data, "channels_last", False):
         data.channels_last = has_channels_last(net, cfg)
