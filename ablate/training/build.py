@@ -13,6 +13,7 @@ from ablate.design.network import Network
 from ablate.errors import InputError, reason
 from ablate.training.assembly import network, own_init, part
 from ablate.training.epoch import check_epoch
+from ablate.training.images.common import Images
 from ablate.training.images.own import Data, data_of
 from ablate.training.module import Classifier
 from ablate.training.seeds import stream
@@ -44,7 +45,7 @@ def has_channels_last(net: nn.Module, cfg: DictConfig) -> bool:
 
 def lay_out(data: Data, net: nn.Module, cfg: DictConfig) -> None:
     """Let the batches of `data` lie in memory as the network's weights do."""
-    if getattr(data, "channels_last", False):
+    if isinstance(data, Images) and data.channels_last:
         data.channels_last = has_channels_last(net, cfg)
 
 
