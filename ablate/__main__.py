@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from ablate.process import garbage, streams
+from ablate.process import exit_codes, garbage, streams
 
 # Every command, with its line in `ablate --help`; the first is meant where none is named.
 COMMANDS = {
@@ -40,12 +40,12 @@ def main() -> None:
     try:
         code = _run(sys.argv[1:])
     except KeyboardInterrupt:
-        code = 130
+        code = exit_codes.CTRL_C
     except BaseException as stop:
         if not hasattr(stop, "signum"):
             raise
         print("ablate: interrupted, state saved; the same command goes on from there.", file=sys.stderr)
-        code = 128 + stop.signum
+        code = exit_codes.by_signal(stop.signum)
     sys.exit(code)
 
 

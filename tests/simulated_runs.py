@@ -20,6 +20,7 @@ from ablate.configuration.composition import axes, composed
 from ablate.configuration.refusals import register_resolvers
 from ablate.runs import record
 from ablate.runs.provenance import PACKAGES
+from ablate.runs.record import RunRecord
 from ablate.training.saving.history import RunHistory
 
 PROVENANCE = {
@@ -101,7 +102,7 @@ def write_run(
         "gradient_norms": {},
         **changes,
     }
-    record.write(directory, known)
+    record.write(directory, RunRecord.of(known))
     if history:
         _write_history(directory, value if value is not None else 0.5, seed, epochs, steps, layers)
     return directory

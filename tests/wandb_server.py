@@ -6,13 +6,12 @@ asked that it does not know is answered by an error and remembered in `unknown`.
 
 import itertools
 import json
-import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import yaml
+
+from tests.loopback import Loopback, operation
 
 ENTITY = "tester"
 
@@ -34,54 +33,23 @@ class Sweep:
     runs: dict[str, Run] = field(default_factory=dict)
 
 
-class WandbServer:
-    """Use as a context manager; `environment` is what a `wandb` process needs to find it.
+class WandbServer(Loopback):
+    """What plans sweeps and is asked by agents.
 
     add(config)  is what `wandb sweep` does
     stop(name)   has the agent stop this run at its next heartbeat
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.sweeps: dict[str, Sweep] = {}
         self.agents: dict[str, str] = {}  # agent: sweep
         self.operations: list[str] = []
-        self.unknown: list[str] = []
-        self.lock = threading.Lock()
         self._stopping: set[str] = set()
-
-    def __enter__(self) -> "WandbServer":
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with server.lock:
-                    answer = server.answer(request.get("query", ""), request.get("variables") or {})
-                body = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Nothing on the tests' output."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
-            "WANDB_BASE_URL": f"http://127.0.0.1:{self._http.server_address[1]}",
-            "WANDB_API_KEY": "0" * 40,
-            "WANDB_MODE": "offline",
-        }
+        return super().environment | {"WANDB_MODE": "offline"}
 
     @property
     def runs(self) -> list[Run]:
@@ -98,9 +66,8 @@ class WandbServer:
         with self.lock:
             self._stopping.add(name)
 
-    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        operation = re.search(r"(?:query|mutation)\s+(\w+)", query)
-        name = operation[1] if operation else query
+    def answer(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
+        name = operation(request.get("query", ""))
         self.operations.append(name)
         known = {
             "Viewer": self._viewer,
@@ -110,9 +77,8 @@ class WandbServer:
             "Heartbeat": self._heartbeat,
         }
         if name not in known:
-            self.unknown.append(query)
-            return {"errors": [{"message": f"unknown operation {name}"}]}
-        return {"data": known[name](variables)}
+            return self.not_known(name)
+        return {"data": known[name](request.get("variables") or {})}
 
     def _viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
         teams = {"edges": [{"node": {"name": ENTITY}}]}

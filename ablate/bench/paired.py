@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from ablate.configuration.composition import Composition
 from ablate.errors import InputError
 from ablate.runs import cell
+from ablate.runs.record import RunRecord
 
 # What of a configuration the comparisons set themselves or have no use for, and what in it they honour.
 IGNORED = ("compile", "matmul_precision", "gradient_norms", "trainer", "tracking", "runs_dir", "checkpoint")
@@ -39,13 +40,13 @@ def clock(cfg: DictConfig) -> Callable[[], float]:
     return time.process_time if cfg.trainer.accelerator == "cpu" and cfg.threads == 1 else time.perf_counter
 
 
-def trained(chosen: cell.Cell, watching: Callback | None = None) -> dict[str, Any]:
+def trained(chosen: cell.Cell, watching: Callback | None = None) -> RunRecord:
     """The record of a run of `chosen`, all of it real; `watching` takes the place of what shows its progress.
 
     Raises InputError where the run diverges: a training cut short is no measure.
     """
     record, _ = cell.run(chosen, progress=lambda bar: watching or Callback())
-    if record["status"] != "finished":
+    if record.status != "finished":
         raise InputError(f"{' '.join(chosen.composition.overrides)}: the training diverged, which measures nothing.")
     return record
 

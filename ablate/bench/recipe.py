@@ -57,7 +57,7 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:
             chosen = paired.prepared(overrides, [*own, f"runs_dir={folder}"])
-            return paired.trained(chosen)["cost"]["seconds"]
+            return paired.trained(chosen).cost["seconds"]
 
     found = paired.in_turns({"ours": ours, "usual": lambda: usual_epoch(cfg)}, ROUNDS)
     speed = {name: count / sorted(seconds)[len(seconds) // 2] for name, seconds in found.items()}

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
     known = record.read(trained)
     assert known is not None
     for cell in cells:
-        assert cell.values is not None
+        assert cell.values is not None and cell.fingerprint is not None
         draw = random.Random(cell.fingerprint)
         values = {"val/acc": draw.gauss(0.9, 0.01), "test/acc": draw.gauss(0.9, 0.01)}
         cell.directory.mkdir(parents=True)
@@ -102,16 +103,16 @@ def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
         )
         record.write(
             cell.directory,
-            known
-            | {
-                "fingerprint": cell.fingerprint,
-                "name": cell.name,
-                "choices": known["choices"] | {key: cell.assignment[key] for key in NETWORKS if key in cell.assignment},
-                "overrides": cell.overrides,
-                "seed": cell.values["seed"],
-                "summary": known["summary"] | values,
-                "cost": known["cost"] | {"params": cell.params, "macs": cell.macs},
-            },
+            replace(
+                known,
+                fingerprint=cell.fingerprint,
+                name=cell.name,
+                choices=known.choices | {key: cell.assignment[key] for key in NETWORKS if key in cell.assignment},
+                overrides=cell.overrides,
+                seed=cell.values["seed"],
+                summary=known.summary | values,
+                cost=known.cost | {"params": cell.params, "macs": cell.macs},
+            ),
         )
 
 

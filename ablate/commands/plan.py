@@ -6,7 +6,7 @@ ablate plan sweeps/quick.yaml
 import argparse
 
 from ablate.commands import of_sweep_file
-from ablate.configuration import refusals
+from ablate.process.exit_codes import DONE, WRONG_INPUT
 from ablate.report.terminal import plan_table
 from ablate.runs.origin import Here
 from ablate.sweep import execution
@@ -26,4 +26,4 @@ def run(options: argparse.Namespace) -> int:
     cells = execution.planned(file, request, check_data=False, here=Here())
     estimate(cells, measure=not request.elsewhere)
     plan_table.show(file, cells, as_json=options.json, every=options.all)
-    return refusals.WRONG_INPUT if all(cell.status == INVALID for cell in cells) else refusals.DONE
+    return WRONG_INPUT if all(cell.status == INVALID for cell in cells) else DONE

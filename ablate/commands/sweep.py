@@ -9,8 +9,8 @@ from contextlib import nullcontext
 
 from ablate.commands import of_sweep_file
 from ablate.configuration import place
-from ablate.configuration.refusals import DONE, FAILED, WRONG_INPUT
 from ablate.errors import bare
+from ablate.process.exit_codes import CTRL_C, DONE, FAILED, WRONG_INPUT, by_signal
 from ablate.process.interrupt import Interrupted
 from ablate.report.terminal import plan_table, sweep_view
 from ablate.runs.origin import Here
@@ -51,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
         with view if request.in_pool else nullcontext():  # the others show their runs themselves
             execution.sweep(left, request, view)
     except (pool.Stopped, Interrupted) as stop:
-        code = 128 + stop.signum
+        code = by_signal(stop.signum)
     except KeyboardInterrupt:
-        code = 130
+        code = CTRL_C
     sweep_view.show_result(file, cells, sys.argv[2:])
     return code or (DONE if all(cell.status in RESULTS for cell in valid) else FAILED)

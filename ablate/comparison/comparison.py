@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from ablate.comparison.confounds import confounds, outdated
-from ablate.comparison.results import identity
-from ablate.comparison.variants import Assignment, Entry, Variant, levels, move_first, text
+from ablate.comparison.variants import Assignment, Entry, Variant, levels, move_first
 from ablate.comparison.verdicts import guessing, judge
+from ablate.configuration.values import identity, word
 from ablate.errors import InputError
 from ablate.runs.origin import Here
 from ablate.statistics.effects import Effect, crossed
@@ -159,7 +159,7 @@ def compare(
 
 
 def _check_metric(variants: Sequence[Variant], metric: str) -> None:
-    summaries = [r.metrics for v in variants for r in v.results if r.record["status"] == "finished"]
+    summaries = [r.metrics for v in variants for r in v.results if r.record.status == "finished"]
     if summaries and not any(metric in summary for summary in summaries):
         known = ", ".join(sorted({name for summary in summaries for name in summary}))
         raise InputError(f"--metric {metric}: no run has it. They have {known}.")
@@ -170,7 +170,7 @@ def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[A
     entry = min((group[0] for group in groups.values()), key=lambda e: sum(map(bool, levels(e.assignment, factors))))
     missing = [key for key, values in factors.items() if identity(entry.assignment[key]) != identity(values[0])]
     if exactly and missing:
-        wanted = " ".join(f"{key}={text(values[0])}" for key, values in factors.items())
+        wanted = " ".join(f"{key}={word(values[0])}" for key, values in factors.items())
         raise InputError(
             f"--baseline: there is no variant {wanted}. The nearest has another value of {', '.join(missing)}."
         )
@@ -179,7 +179,7 @@ def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[A
 
 def _label(assignment: Assignment, baseline: Assignment) -> str:
     """By what a variant differs from the baseline."""
-    apart = [f"{k}={text(v)}" for k, v in assignment.items() if identity(v) != identity(baseline[k])]
+    apart = [f"{k}={word(v)}" for k, v in assignment.items() if identity(v) != identity(baseline[k])]
     return " ".join(apart) or "baseline"
 
 
@@ -188,7 +188,7 @@ def _named(factors: Mapping[str, Sequence[Any]], key: str, typed: str) -> Any:
         known = ", ".join(factors) or "none"
         raise InputError(f"--baseline {key}={typed}: {key} is not a choice that varies here. Those that do: {known}.")
     for value in factors[key]:
-        if text(value) == typed or identity(value) == identity(yaml.safe_load(typed)):
+        if word(value) == typed or identity(value) == identity(yaml.safe_load(typed)):
             return value
-    values = ", ".join(text(value) for value in factors[key])
+    values = ", ".join(word(value) for value in factors[key])
     raise InputError(f"--baseline {key}={typed}: no run has this value. They have {values}.")

@@ -52,7 +52,7 @@ def confounds(
     warnings = []
     if runs and baseline:
         for name, what in (("params", "parameters"), ("macs", "multiply-adds")):
-            ours, theirs = (group[0].record["cost"].get(name) for group in (runs, baseline))
+            ours, theirs = (group[0].record.cost.get(name) for group in (runs, baseline))
             if ours and theirs and ours != theirs:
                 warnings.append(f"{ours / theirs - 1:+.2%} {what}")
         changed = differences(baseline[0].config, runs[0].config, besides)
@@ -68,13 +68,13 @@ def confounds(
         apart = [
             run.seed
             for run in runs
-            if run.seed in partners and fact(run.record["provenance"]) != fact(partners[run.seed].record["provenance"])
+            if run.seed in partners and fact(run.record.provenance) != fact(partners[run.seed].record.provenance)
         ]
         if apart:
             warnings.append(
                 f"{name} other than the baseline's in {_seeds(apart)}: {_apart(runs, partners, apart, fact)}"
             )
-    resumed = [run.seed for run in runs if run.record.get("resumed")]
+    resumed = [run.seed for run in runs if run.record.resumed]
     if resumed:
         warnings.append(f"resumed after an interruption: {_seeds(resumed)}")
     warnings += [f"outdated, {_seeds(seeds)}: {changed} since" for changed, seeds in (stale or {}).items()]
@@ -88,7 +88,7 @@ def outdated(runs: Sequence[Result], here: Here) -> dict[str, list[int]]:
     """What has changed since runs were trained, as far as that is cheap to find out, with their seeds."""
     found: dict[str, list[int]] = {}
     for run in runs:
-        then = run.record["provenance"]
+        then = run.record.provenance
         if changed := here.difference(then, run.config, then.get("data_root")):
             found.setdefault(changed, []).append(run.seed)
     return found
@@ -96,7 +96,7 @@ def outdated(runs: Sequence[Result], here: Here) -> dict[str, list[int]]:
 
 def mixtures(runs: Sequence[Result]) -> dict[str, dict[str, int]]:
     """The facts that are not the same for all runs: how many runs have which value."""
-    counts = {name: Counter(fact(run.record["provenance"]) for run in runs) for name, fact in FACTS.items()}
+    counts = {name: Counter(fact(run.record.provenance) for run in runs) for name, fact in FACTS.items()}
     return {name: dict(counter.most_common()) for name, counter in counts.items() if len(counter) > 1}
 
 
@@ -105,7 +105,7 @@ def _apart(
 ) -> str:
     """The first pair that differs, reduced to the parts in which it does."""
     run = next(run for run in runs if run.seed == seeds[0])
-    ours, theirs = (fact(r.record["provenance"]).split(", ") for r in (run, partners[seeds[0]]))
+    ours, theirs = (fact(r.record.provenance).split(", ") for r in (run, partners[seeds[0]]))
     own = ", ".join(part for part in ours if part not in theirs) or ", ".join(ours)
     other = ", ".join(part for part in theirs if part not in ours) or ", ".join(theirs)
     return f"{own} instead of {other}"

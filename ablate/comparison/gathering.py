@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import Comparison, compare
-from ablate.comparison.results import Result, at, defaults, distinct, identity, read, varied
-from ablate.comparison.variants import Entry, levels, move_first, text
+from ablate.comparison.results import Result, at, defaults, distinct, read, varied
+from ablate.comparison.variants import Entry, levels, move_first
 from ablate.configuration import whole
+from ablate.configuration.values import identity
 from ablate.errors import InputError, bare
 from ablate.runs.record import RESULTS
 
@@ -42,15 +43,15 @@ def from_results(
     entries = []
     for runs in by_cell.values():
         # A finished run before one that is not, then the latest.
-        *older, result = sorted(runs, key=lambda r: (r.record["status"] == "finished", r.record["started"]))
+        *older, result = sorted(runs, key=lambda r: (r.record.status == "finished", r.record.started))
         entries.append(
             Entry(
                 assignment=_assignment(result, factors),
                 seed=result.seed,
-                status=result.record["status"],
-                overrides=tuple(result.record["overrides"]),
+                status=result.record.status,
+                overrides=tuple(result.record.overrides),
                 result=result,
-                reason=result.record.get("reason"),
+                reason=result.record.reason,
                 superseded=tuple(older),
                 without=frozenset(key for key in factors if not result.has(key)),
             )
@@ -84,7 +85,7 @@ def from_plans(
 ) -> Comparison:
     """Compare the cells of sweep files as one study: what several of them have counts once, and the first values of the
     first file are the baseline's."""
-    from ablate.sweep.plan import DAMAGED  # what made the cells, so imported by now
+    from ablate.sweep.plan import DAMAGED, named  # what made the cells, so imported by now
 
     cells = _once([cell for _, planned in plans for cell in planned])
     rows = assignments(cells)
@@ -105,12 +106,12 @@ def from_plans(
             assignment={key: found[0] if whole.concerns(key, lacks) else row[key] for key, found in factors.items()},
             seed=int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0))),
             # What is wrong with the files of a result is said beside it; the record still holds it.
-            status=result.record["status"] if result and cell.status in (DAMAGED, *RESULTS) else cell.status,
+            status=result.record.status if result and cell.status in (DAMAGED, *RESULTS) else cell.status,
             overrides=tuple(cell.overrides),
             result=result,
             reason=cell.reason,
             without=frozenset(key for key in factors if whole.concerns(key, lacks)),
-            same=tuple(" ".join(f"{key}={text(value)}" for key, value in other.items()) for other in cell.same),
+            same=tuple(map(named, cell.same)),
         )
         for cell, row, lacks, result in zip(cells, rows, lacking, results, strict=True)
     ]

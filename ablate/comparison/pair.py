@@ -7,8 +7,9 @@ from typing import Any
 
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.gathering import from_results
-from ablate.comparison.results import Result, differences, identity, read
-from ablate.comparison.variants import Entry, Variant, text
+from ablate.comparison.results import Result, differences, read
+from ablate.comparison.variants import Entry, Variant
+from ablate.configuration.values import identity, word
 from ablate.errors import InputError
 from ablate.statistics.paired import Estimate
 
@@ -37,7 +38,7 @@ def pair(results: Sequence[Result], first: str, second: str, metric: str, goal: 
         sides = [[run] for run in runs if run]
         names: list[dict[str, Any]] = [{"run": run.fingerprint} for run in runs if run]
         entries = [
-            Entry(name, run.seed, run.record["status"], tuple(run.record["overrides"]), run)
+            Entry(name, run.seed, run.record.status, tuple(run.record.overrides), run)
             for name, (run,) in zip(names, sides, strict=True)
         ]
     else:
@@ -60,7 +61,7 @@ def pair(results: Sequence[Result], first: str, second: str, metric: str, goal: 
         entries, factors, source=f"{first} and {second}", metric=metric, why_baseline="the first of the two", goal=goal
     )
     for variant in comparison.variants:
-        variant.label = " ".join(f"{key}={text(value)}" for key, value in variant.choices.items())
+        variant.label = " ".join(f"{key}={word(value)}" for key, value in variant.choices.items())
     return Pair(comparison, _configuration(*(side[0] for side in sides)), _metrics(*sides))
 
 
@@ -82,7 +83,7 @@ def _variant(results: Sequence[Result], name: str, metric: str, goal: str | None
         key, _, value = part.partition("=")
         if key not in variants[0].assignment:
             raise InputError(f"--compare {name}: {key} is not a choice that varies here.")
-        variants = [v for v in variants if text(v.assignment[key]) == value]
+        variants = [v for v in variants if word(v.assignment[key]) == value]
         if not variants:
             raise InputError(f"--compare {name}: no run has {key}={value}.")
     # The choices that are not named are the baseline's, which stands first.
@@ -91,8 +92,8 @@ def _variant(results: Sequence[Result], name: str, metric: str, goal: str | None
 
 def _configuration(a: Result, b: Result) -> list[tuple[str, Any, Any]]:
     options = {
-        key: (a.record["choices"].get(key), b.record["choices"].get(key))
-        for key in dict.fromkeys([*a.record["choices"], *b.record["choices"]])
+        key: (a.record.choices.get(key), b.record.choices.get(key))
+        for key in dict.fromkeys([*a.record.choices, *b.record.choices])
     }
     seeds = {"seed": (a.seed, b.seed)} if a.seed != b.seed else {}
     apart = {key: ends for key, ends in options.items() if ends[0] != ends[1]} | seeds | differences(a.config, b.config)
@@ -100,10 +101,10 @@ def _configuration(a: Result, b: Result) -> list[tuple[str, Any, Any]]:
 
 
 def _metrics(a: Sequence[Result], b: Sequence[Result]) -> list[tuple[str, Estimate, Estimate]]:
-    names = sorted({name for result in (*a, *b) for name in result.record["summary"]})
+    names = sorted({name for result in (*a, *b) for name in result.record.summary})
 
     def estimate(runs: Sequence[Result], name: str) -> Estimate:
-        values = (run.record["summary"].get(name) for run in runs)
+        values = (run.record.summary.get(name) for run in runs)
         return Estimate(tuple(value for value in values if isinstance(value, int | float)))
 
     return [(name, estimate(a, name), estimate(b, name)) for name in names]

@@ -1,6 +1,5 @@
 """What runs left in their directories, and by which choices they differ."""
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Sequence
@@ -13,8 +12,10 @@ import yaml
 
 from ablate.configuration import whole
 from ablate.configuration.fingerprint import ADDED, NOT_HASHED
+from ablate.configuration.values import identity
 from ablate.errors import InputError, bare
-from ablate.runs import record
+from ablate.runs import config_file, record
+from ablate.runs.record import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -24,31 +25,31 @@ class Result:
     """One run's directory: its record, and its resolved configuration, shared by runs that differ in the seed only."""
 
     directory: Path
-    record: dict[str, Any]
+    record: RunRecord
     config: dict[str, Any]
 
     @property
     def fingerprint(self) -> str:
-        return str(self.record["fingerprint"])
+        return self.record.fingerprint
 
     @property
     def seed(self) -> int:
-        return int(self.record["seed"])
+        return self.record.seed
 
     @cached_property
     def typed(self) -> dict[str, str]:
         """What was typed, by its key, the seed and what cannot change a result left out."""
-        typed = {_key(text): text for text in self.record["overrides"]}
+        typed = {_key(text): text for text in self.record.overrides}
         return {key: text for key, text in typed.items() if key != "seed" and not _inside(key, NOT_HASHED)}
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The summary, and what the run cost as cost/params, cost/macs and cost/seconds."""
-        return record.metrics(self.record)
+        """Of the record; kept, since a report asks for them once per metric."""
+        return self.record.metrics
 
     def value(self, key: str) -> Any:
         """The option of an axis, or the configuration's value at a dotted key; None where there is neither."""
-        choices = self.record["choices"]
+        choices = self.record.choices
         return choices[key] if key in choices else at(self.config, key)
 
     def has(self, key: str) -> bool:
@@ -60,7 +61,7 @@ class Result:
         return not whole.concerns(key, whole.absent(self.config))
 
 
-def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
+def read(directory: Path, known: RunRecord | None = None) -> Result | None:
     """The run in `directory`, or None. `known`: its record, where that has been read already.
 
     Raises InputError where its files cannot be understood.
@@ -69,38 +70,16 @@ def read(directory: Path, known: dict[str, Any] | None = None) -> Result | None:
         known = known or record.read(directory)
         if known is None and not (directory / "run.json").exists():
             return None
-        if known is None or not _is_whole(known):
+        if known is None or known.lacking:
             raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
         # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
         # data.seed follows the seed unless it was typed.
-        follows = not any(_key(text) == "data.seed" for text in known["overrides"])
-        seed = rf"^{' *' if follows else ''}seed: {known['seed']}\n"
+        follows = not any(_key(text) == "data.seed" for text in known.overrides)
+        seed = rf"^{' *' if follows else ''}seed: {known.seed}\n"
         text = re.sub(seed, "", (directory / "config.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE)
-        config = _parsed(text)
-        return Result(directory, _unless_cut_short(directory, known, config.get("trainer") or {}), config)
+        return Result(directory, known, _parsed(text))
     except (yaml.YAMLError, OSError, ValueError) as error:
         raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error
-
-
-def _is_whole(known: dict[str, Any]) -> bool:
-    """Whether a record has what every record has."""
-    kinds = {"fingerprint": str, "choices": dict, "overrides": list, "seed": int, "summary": dict, "cost": dict}
-    has_all = all(isinstance(known.get(key), kind) for key, kind in kinds.items())
-    return has_all and isinstance(known.get("provenance"), dict) and isinstance(known.get("started"), str)
-
-
-def _unless_cut_short(directory: Path, known: dict[str, Any], trainer: dict[str, Any]) -> dict[str, Any]:
-    """The record, but `interrupted` where an older version called a run finished that trainer.max_time had ended."""
-    if known["status"] != "finished" or not trainer.get("max_time") or trainer.get("callbacks"):
-        return known
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(directory / "metrics.parquet") as file:
-        table = file.read(columns=["step", "epoch"]).to_pydict()
-    done = max(table["epoch"], default=-1) + 1 >= trainer["max_epochs"]
-    if done or max(table["step"], default=-1) + 1 == trainer.get("max_steps", -1):
-        return known
-    return known | {"status": "interrupted", "reason": "trainer.max_time had ended it before the training was over"}
 
 
 def find(paths: Iterable[Path]) -> list[Result]:
@@ -123,7 +102,7 @@ def find(paths: Iterable[Path]) -> list[Result]:
                 f"{path}: there is no run. A run's directory holds run.json; --help shows what can be given."
             )
         found |= {result.directory.resolve(): result for result in results}
-    return sorted(found.values(), key=lambda result: (result.record["started"], result.fingerprint))
+    return sorted(found.values(), key=lambda result: (result.record.started, result.fingerprint))
 
 
 def _read_if_whole(directory: Path, damaged: list[InputError]) -> Result | None:
@@ -146,7 +125,7 @@ def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
         values = distinct(result.value(key) for result in having)
         if len(values) < 2:
             continue
-        is_axis = any(key in result.record["choices"] for result in having)
+        is_axis = any(key in result.record.choices for result in having)
         if is_axis and any(key in result.config for result in having):
             meanings = distinct(at(config, key) for config in {id(r.config): r.config for r in having}.values())
             if len(meanings) < 2:
@@ -158,10 +137,6 @@ def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
 def distinct(values: Iterable[Any]) -> list[Any]:
     """Each different value once, in the order of its first appearance; lists and mappings compare by content."""
     return list({identity(value): value for value in values}.values())
-
-
-def identity(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
 
 
 def at(config: dict[str, Any], key: str) -> Any:
@@ -240,4 +215,4 @@ def _key(override: str) -> str:
 
 @cache
 def _parsed(text: str) -> dict[str, Any]:
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    return config_file.parsed(text) or {}

@@ -60,7 +60,7 @@ def curve(results: Sequence[Result], name: str) -> Curve | None:
     finished: list[np.ndarray] = []
     lost: list[np.ndarray] = []
     for result in results:
-        status = result.record["status"]
+        status = result.record.status
         if len(finished) + len(lost) == RUNS:
             break
         if status in ("finished", "diverged") and len(points := _points_if_whole(result.directory, name)):

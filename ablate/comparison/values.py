@@ -6,8 +6,9 @@ from typing import Any
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.results import Result
 from ablate.comparison.variants import Assignment, Entry
+from ablate.runs.record import RunRecord
 
-_NOWHERE = {
+_NOWHERE: dict[str, Any] = {
     "git": None,
     "hardware": {"gpus": [], "cpu": ""},
     "python": "",
@@ -19,14 +20,8 @@ _CONFIG: dict[str, Any] = {}
 
 def entry(assignment: Assignment, seed: int, metric: str, value: float | None, status: str = "finished") -> Entry:
     """The cell of a run with this result; None where it has none."""
-    record = {
-        "status": status,
-        "seed": seed,
-        "overrides": (),
-        "summary": {} if value is None else {metric: value},
-        "cost": {},
-        "provenance": _NOWHERE,
-    }
+    summary = {} if value is None else {metric: value}
+    record = RunRecord(status=status, seed=seed, summary=summary, provenance=_NOWHERE)
     return Entry(assignment, seed, status, (), Result(Path(), record, _CONFIG))
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ablate.comparison.results import Result, identity
+from ablate.comparison.results import Result
+from ablate.configuration.values import identity
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate, Outperforming
 
@@ -79,7 +80,7 @@ class Variant:
         return {
             result.seed: float(value)
             for result in self.results
-            if result.record["status"] == "finished"
+            if result.record.status == "finished"
             and (value := result.metrics.get(self.metric)) is not None
             and math.isfinite(value)
         }
@@ -103,13 +104,13 @@ class Variant:
 
     def cost(self, name: str) -> float | None:
         """The median over the runs of params, macs or seconds."""
-        costs = sorted(r.record["cost"][name] for r in self.results if r.record["cost"].get(name) is not None)
+        costs = sorted(cost for r in self.results if (cost := r.record.cost.get(name)) is not None)
         return costs[len(costs) // 2] if costs else None
 
     @property
     def gradient_flow(self) -> dict[str, int]:
         """How many runs were judged what, where runs were."""
-        verdicts = (verdict(result) for result in self.results)
+        verdicts = (result.record.gradient_flow for result in self.results)
         return dict(Counter(found for found in verdicts if found).most_common())
 
     def command(self, seeds: Iterable[int] | None = None) -> str:
@@ -119,16 +120,6 @@ class Variant:
         overrides = [text for text in typed if text.split("=")[0].lstrip("+") not in ("seed", "rerun")]
         many = ["-m"] if len(wanted) > 1 else []
         return shlex.join(["python", "-m", "ablate", *many, *overrides, f"seed={','.join(map(str, wanted))}"])
-
-
-def verdict(result: Result) -> str | None:
-    """What the run's gradient flow was judged to be; None where too little was recorded, or the run is older."""
-    return result.record.get("gradient_flow")
-
-
-def text(value: Any) -> str:
-    """A value as it is typed."""
-    return value if isinstance(value, str) else identity(value)
 
 
 def levels(assignment: Assignment, factors: Mapping[str, Sequence[Any]]) -> tuple[int, ...]:

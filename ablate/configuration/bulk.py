@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.configuration import whole
 from ablate.configuration.composition import Composition, as_words, axes, check_option, check_type, composed, plain
 from ablate.configuration.schema import check_keys
+from ablate.configuration.values import at
 from ablate.errors import InputError
 
 Values = dict[str, Any]
@@ -65,7 +66,7 @@ class Composer:
         """What `overrides` come to at `key`: the option of an axis, or a value; None where there is neither."""
         values = self(overrides)
         options = self._family(tuple(text for text in overrides if not _sets_value(_parsed(text)))).options
-        found = options[key] if key in options else _at(values, key)
+        found = options[key] if key in options else at(values, key, _GONE)
         return None if found is _GONE else found
 
     def used(self, overrides: Sequence[str]) -> list[str]:
@@ -164,7 +165,7 @@ class _Family:
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """The keys that are not there to be set."""
-        return [key for key in keys if _at(self._unresolved, key) is _GONE]
+        return [key for key in keys if at(self._unresolved, key, _GONE) is _GONE]
 
     def values(self, overrides: Sequence[Override]) -> Values:
         """Raises _NotPlain where an interpolation is of a kind that only OmegaConf resolves, WrongNameError for a key
@@ -178,7 +179,7 @@ class _Family:
             key, value = override.key_or_group, override.value()
             check_type(key, value, _resolved_at(self._unresolved, key))
             _set(result, key, value)
-        texts = [(path, text) for path, text in self._interpolated if _at(result, path) == text]
+        texts = [(path, text) for path, text in self._interpolated if at(result, path) == text]
         resolved = [(path, _resolved(text, result)) for path, text in texts]
         for path, value in resolved:
             _set(result, path, value)
@@ -240,7 +241,7 @@ def _resolved(text: str, values: Values) -> Any:
 
 
 def _resolved_at(values: Values, path: str) -> Any:
-    value = _at(values, path)
+    value = at(values, path, _GONE)
     return _resolved(value, values) if isinstance(value, str) and "${" in value else value
 
 
@@ -262,15 +263,6 @@ def _leaves(values: Values, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _leaves(value, f"{prefix}{key}.")
         elif isinstance(value, str):
             yield f"{prefix}{key}", value
-
-
-def _at(values: Values, path: str) -> Any:
-    value: Any = values
-    for key in path.split("."):
-        if not isinstance(value, dict) or key not in value:
-            return _GONE
-        value = value[key]
-    return value
 
 
 def _set(values: Values, path: str, value: Any) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ablate.configuration.values import at
+
 # What cannot change a result: where things lie, who watches, and how often something is written down.
 NOT_HASHED = frozenset(
     (
@@ -37,10 +39,10 @@ ADDED: dict[str, Any] = {
 # Where the same values have come to mean another result: what is hashed beside them, and for which.
 REVISED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "a step's loss and gradient are the mean over its batches": lambda values: (
-        _at(values, "trainer.accumulate_grad_batches") not in (None, 1)
+        at(values, "trainer.accumulate_grad_batches") not in (None, 1)
     ),
     "the best weights are those that were validated": lambda values: (
-        values.get("result") == "best" and _at(values, "trainer.val_check_interval") is not None
+        values.get("result") == "best" and at(values, "trainer.val_check_interval") is not None
     ),
 }
 
@@ -78,11 +80,3 @@ def _hashed(value: Any, path: str) -> Any:
         return [_hashed(item, path) for item in value]
     is_whole = isinstance(value, float) and value.is_integer() and not path.startswith("trainer.")
     return int(value) if is_whole else value
-
-
-def _at(values: dict[str, Any], path: str) -> Any:
-    """The value at a dotted path, or None."""
-    value: Any = values
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

@@ -24,6 +24,11 @@ def results_in(runs_dir: str) -> Path:
     return folder
 
 
+def of_run(runs_dir: str, fingerprint: str) -> Path:
+    """Where the run with this fingerprint lies."""
+    return Path(runs_dir).expanduser().absolute() / fingerprint
+
+
 def make(folder: Path) -> None:
     """Make the folder of results. Raises InputError where that cannot be."""
     try:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from pickle import UnpicklingError
-from signal import SIGTERM
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,10 +22,8 @@ from ablate.configuration.composition import axes, composed
 from ablate.configuration.failure import described
 from ablate.configuration.schema import suggestion
 from ablate.errors import InputError, bare, is_full, nearest, reason
+from ablate.process.exit_codes import DONE, FAILED, OUT_OF_TIME, WRONG_INPUT
 from ablate.process.interrupt import LostError, OutOfTimeError
-
-DONE, FAILED, WRONG_INPUT = 0, 1, 2
-OUT_OF_TIME = 128 + SIGTERM  # as after a polite kill: the state is saved
 
 # An image side up to which a network starts with a 3x3 convolution: CIFAR has 32, Tiny ImageNet 64.
 SMALL_IMAGE = 64

@@ -10,7 +10,8 @@ import numpy as np
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.pair import Pair
 from ablate.comparison.series import Gradients, curve, gradients
-from ablate.comparison.variants import Entry, Variant, text
+from ablate.comparison.variants import Entry, Variant
+from ablate.configuration.values import word
 from ablate.paths import relative
 from ablate.report.answer import answer
 from ablate.report.drawing import figures
@@ -19,6 +20,7 @@ from ablate.report.drawing.figures import Row
 from ablate.report.drawing.svg import SERIES, Drawing
 from ablate.report.notes import circumstances, notes
 from ablate.report.numbers import DASH, Unit, count, duration, p_value, percent, unit
+from ablate.runs.record import RunRecord
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Outcome, Test
 from ablate.statistics.paired import Difference, Estimate
@@ -90,7 +92,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     return {
         "label": variant.label,
         "is_baseline": variant.is_baseline,
-        "choices": " ".join(f"{key}={text(value)}" for key, value in variant.choices.items()),
+        "choices": " ".join(f"{key}={word(value)}" for key, value in variant.choices.items()),
         "n": estimate.n,
         "mean": (estimate.mean, of.value(estimate.mean)),
         "interval": _interval(variant, of),
@@ -148,23 +150,23 @@ def _row(label: str, difference: Difference, test: Test, p: float | None, certai
 
 
 def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
-    known = entry.result.record if entry.result else {}
-    value = known.get("summary", {}).get(metric) if entry.status == "finished" else None
+    known = entry.result.record if entry.result else RunRecord()
+    value = known.summary.get(metric) if entry.status == "finished" else None
     said = entry.status
     if entry.status == "diverged":
-        said = f"diverged at step {known.get('diverged_at')}"
+        said = f"diverged at step {known.diverged_at}"
     elif entry.status == "interrupted" and entry.reason:
         said = f"interrupted: {entry.reason}"
     elif entry.status == "failed":
-        said = "failed: " + (known.get("error") or "").strip().rsplit("\n", 1)[-1][:200]
+        said = f"failed: {(entry.reason or known.failure)[:200]}"
     return {
         "seed": entry.seed,
         "status": entry.status,
         "said": said,
         "value": of.value(value),
-        "fingerprint": known.get("fingerprint"),
+        "fingerprint": known.fingerprint or None,
         "directory": str(relative(entry.result.directory)) if entry.result else None,
-        "url": url if (url := (known.get("wandb") or {}).get("url")) and url.startswith("https://") else None,
+        "url": url if (url := known.wandb.url) and url.startswith("https://") else None,
     }
 
 
@@ -220,7 +222,7 @@ def _draw_effects(made: Contents) -> None:
 
 
 def _effect_row(effect: Effect, of: Unit) -> Row:
-    label = " × ".join(f"{key}={text(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
+    label = " × ".join(f"{key}={word(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
     return _row(label, effect.difference, effect.test, effect.p_holm, effect.is_certain, of)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablate.comparison.comparison import Comparison
-from ablate.comparison.variants import Variant, text
+from ablate.comparison.variants import Variant
+from ablate.configuration.values import word
 from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Outcome, Test
@@ -61,7 +62,7 @@ def findings(comparison: Comparison) -> list[Finding]:
 
 def _of_effect(effect: Effect) -> Finding:
     (factor,), (value,), (was,) = effect.factors, effect.values, effect.baseline
-    subject = f"{factor}={text(value)} instead of {text(was)}"
+    subject = f"{factor}={word(value)} instead of {word(was)}"
     return Finding(factor, subject, effect.difference, effect.test, effect.p_holm, effect.verdict, effect)
 
 
@@ -101,7 +102,7 @@ def lacking(finding: Finding) -> str:
         return ""
     listed = []
     for left in effect.left_out[:LISTED]:
-        where = " ".join(f"{key}={text(value)}" for key, value in left.where.items())
+        where = " ".join(f"{key}={word(value)}" for key, value in left.where.items())
         with_it, without = (f"{lost} of {ended}" for lost, ended in zip(left.diverged, left.ended, strict=True))
         why = f"diverged: {with_it} with it, {without} without" if any(left.diverged) else "too few results"
         listed.append(f"{where} ({why})")

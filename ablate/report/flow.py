@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from ablate.errors import InputError
 from ablate.runs import record
+from ablate.runs.record import RunRecord
 from ablate.training.gradients.pictures import Picture, heat_maps, picture, recorded
 
 
@@ -26,7 +26,7 @@ def write(runs: Sequence[Path], out: Path) -> None:
     print(out)
 
 
-def _record(run: Path) -> dict[str, Any]:
+def _record(run: Path) -> RunRecord:
     found = record.read(run)
     if found is None or not (run / "gradient_norms.parquet").exists():
         raise InputError(f"{run}: no finished run lies there (run.json and gradient_norms.parquet).")
@@ -44,11 +44,11 @@ def _picture(run: Path) -> Picture:
     return drawn
 
 
-def _titles(records: list[dict[str, Any]]) -> list[str]:
+def _titles(records: list[RunRecord]) -> list[str]:
     """What tells the runs apart, and their verdicts."""
-    choices = [found["choices"] | {"seed": found["seed"]} for found in records]
+    choices = [found.choices | {"seed": found.seed} for found in records]
     differing = [axis for axis in choices[0] if len({str(c.get(axis)) for c in choices}) > 1]
     names = [" ".join(f"{axis}={c.get(axis)}" for axis in differing) for c in choices]
     if len(set(names)) < len(names):
-        names = [f"{name} {found['fingerprint']}".strip() for name, found in zip(names, records, strict=True)]
-    return [f"{name}: {found.get('gradient_flow') or '?'}" for name, found in zip(names, records, strict=True)]
+        names = [f"{name} {found.fingerprint}".strip() for name, found in zip(names, records, strict=True)]
+    return [f"{name}: {found.gradient_flow or '?'}" for name, found in zip(names, records, strict=True)]

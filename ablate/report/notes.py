@@ -6,7 +6,8 @@ from typing import Any
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import code, hardware, mixtures
-from ablate.comparison.variants import Variant, text
+from ablate.comparison.variants import Variant
+from ablate.configuration.values import word
 from ablate.report.designs import limits
 from ablate.report.findings import fallen
 from ablate.report.numbers import duration, numbered, p_phrase, unit
@@ -28,13 +29,13 @@ def notes(comparison: Comparison) -> list[str]:
         said.append(f"The runs do not share their {fact}: {listed}{more}.")
     if comparison.metric == "cost/seconds":
         said.append("Times compare where nothing else ran beside these runs: one at a time, on an idle machine.")
-    dirty = sum(bool((r.record["provenance"].get("git") or {}).get("dirty")) for r in results)
+    dirty = sum(bool((r.record.provenance.get("git") or {}).get("dirty")) for r in results)
     if dirty:
         said.append(f"{numbered(dirty, 'run')} had uncommitted changes in the code: which, nobody knows.")
     together = [effect for effect in comparison.effects if len(effect.factors) == 2 and effect.is_certain]
     if together:
         effect = max(together, key=lambda effect: abs(effect.difference.mean or 0))
-        a, b = (f"{key}={text(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
+        a, b = (f"{key}={word(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
         of = unit(comparison.metric)
         said.append(
             f"Choices act together: with {b}, what {a} does is another by {of.change(effect.difference.mean)}"
@@ -48,10 +49,10 @@ def notes(comparison: Comparison) -> list[str]:
 def circumstances(comparison: Comparison) -> str:
     """How long all runs were trained, and on what: the most frequent machine and code; what differs is in the notes."""
     results = [result for variant in comparison.variants for result in variant.results]
-    seconds = [result.record["cost"]["seconds"] for result in results if "seconds" in result.record["cost"]]
+    seconds = [result.record.cost["seconds"] for result in results if "seconds" in result.record.cost]
     if not seconds:
         return ""
-    facts = (Counter(fact(r.record["provenance"]) for r in results).most_common(1)[0][0] for fact in (_machine, code))
+    facts = (Counter(fact(r.record.provenance) for r in results).most_common(1)[0][0] for fact in (_machine, code))
     return f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all, on {', code '.join(facts)}"
 
 

@@ -15,13 +15,13 @@ class Unit:
     of_difference: str
 
     def value(self, value: float | None) -> str:
-        return DASH if value is None else _plain(value * self.factor, self.decimals)
+        return DASH if value is None else _written(value * self.factor, self.decimals)
 
     def change(self, value: float | None) -> str:
         """With its sign; a difference that rounds to nothing has none."""
         if value is None:
             return DASH
-        text = _plain(value * self.factor, self.decimals)
+        text = _written(value * self.factor, self.decimals)
         return text if text.startswith("−") or not text.strip("0.") else f"+{text}"
 
     def possible(self, value: float) -> float:
@@ -57,13 +57,21 @@ def p_phrase(p: float | None) -> str:
     return f"p {said[0]} {said[1:]}" if said.startswith("<") else f"p = {said}"
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float | None, decimals: int = 1) -> str:
+    """1.4 s, 3 min 20 s, 2 h 05 min. `decimals` of the seconds, where it is less than a minute."""
     if seconds is None:
         return DASH
-    for word, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {word}"
-    return f"{seconds:.1f} s"
+    if round(seconds, decimals) < 60:
+        return f"{seconds:.{decimals}f} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def about(seconds: float) -> str:
+    """An estimate, which has no tenths: about 31 s."""
+    return f"about {duration(seconds, decimals=0)}"
 
 
 def count(number: float) -> str:
@@ -82,7 +90,7 @@ def numbered(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _plain(value: float, decimals: int) -> str:
+def _written(value: float, decimals: int) -> str:
     text = f"{value:.{decimals}f}"
     if not text.strip("-0."):
         text = text.lstrip("-")

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ablate.comparison.variants import text
+from ablate.configuration.values import word
 from ablate.report.contents import Contents
 from ablate.report.drawing.svg import Drawing, fill, stroke
 from ablate.report.numbers import unit
@@ -56,7 +56,7 @@ def render(made: Contents) -> str:
         script_hash=f"sha256-{digest}",
         made=made,
         pair=made.pair,
-        typed=text,
+        typed=word,
         unit=unit,
         c=comparison,
         figures=figures,

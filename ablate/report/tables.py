@@ -1,6 +1,5 @@
 """The comparison as JSON, as a table in markdown and LaTeX, and on the terminal."""
 
-import math
 from typing import Any
 
 from rich.console import Console
@@ -8,7 +7,8 @@ from rich.table import Table
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import mixtures
-from ablate.comparison.variants import Variant, verdict
+from ablate.comparison.variants import Variant
+from ablate.configuration.values import without_nan
 from ablate.paths import relative
 from ablate.report.contents import Contents
 from ablate.report.terminal.markup import plain
@@ -38,7 +38,7 @@ def as_json(made: Contents) -> dict[str, Any]:
     """Everything, in the metric's own units; null where there is no such number."""
     comparison = made.comparison
     results = [result for variant in comparison.variants for result in variant.results]
-    return _plain(
+    return without_nan(
         {
             "question": comparison.question,
             "answer": made.answer,
@@ -85,7 +85,7 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
                 "reason": entry.reason,
                 "fingerprint": entry.result.fingerprint if entry.result else None,
                 "directory": str(relative(entry.result.directory)) if entry.result else None,
-                "gradient_flow": verdict(entry.result) if entry.result else None,
+                "gradient_flow": entry.result.record.gradient_flow if entry.result else None,
                 "superseded": [str(relative(result.directory)) for result in entry.superseded],
             }
             for entry in variant.entries
@@ -256,11 +256,3 @@ def _in_latex(text: str) -> str:
         "…": r"\dots{}",
     } | {c: f"\\{c}" for c in "&%$#_{}"}
     return " ".join("".join(special.get(c, c) for c in text).split())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

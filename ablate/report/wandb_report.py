@@ -41,9 +41,7 @@ def place(made: Contents) -> tuple[str | None, str]:
     """Entity (None: the login's own) and project of the runs. Raises InputError where none has been to W&B."""
     runs = [run for variant in made.comparison.variants for run in variant.results]
     places = {
-        (run.config["tracking"]["entity"], run.config["tracking"]["project"])
-        for run in runs
-        if run.record["wandb"]["id"]
+        (run.config["tracking"]["entity"], run.config["tracking"]["project"]) for run in runs if run.record.wandb.id
     }
     if not places:
         raise InputError("--wandb: none of these runs has a W&B run; they were made with tracking=disabled.")
@@ -148,4 +146,4 @@ def _lines(title: str, x: str, column: int, **what: Any) -> Any:
 
 
 def _ids(variant: Variant) -> Sequence[str]:
-    return [run.record["wandb"]["id"] for run in variant.results if run.record["wandb"]["id"]]
+    return [run.record.wandb.id for run in variant.results if run.record.wandb.id]

@@ -1,18 +1,16 @@
 """Where a claimed run begins: at a checkpoint, or anew where what was there is damaged."""
 
 import logging
-from typing import Any
 
-from ablate.runs import intact, record
+from ablate.runs import intact
 from ablate.runs.lease import DAMAGED, Claim
+from ablate.runs.record import RunRecord
 from ablate.training.saving.resume import Start, start
 
 log = logging.getLogger(__name__)
 
 
-def beginning(
-    claim: Claim, known: dict[str, Any] | None, checksum: str, keeps_best: bool
-) -> tuple[dict[str, Any] | None, Start]:
+def beginning(claim: Claim, known: RunRecord | None, checksum: str, keeps_best: bool) -> tuple[RunRecord | None, Start]:
     """The record that the run goes on with, and where it begins. What is damaged is said; where nothing of it can be
     used, it is set aside, and the run begins anew.
 
@@ -24,7 +22,7 @@ def beginning(
     damage = list(found.damage)
     if known is None and (directory / "run.json").exists():
         damage.append("run.json is damaged")
-    if known and known["status"] in record.RESULTS:
+    if known and known.is_result:
         damage += intact.faults(directory, known)
     if not damage:
         return known, found

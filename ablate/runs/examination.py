@@ -4,12 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from ablate.errors import InputError
-from ablate.runs import intact, record
+from ablate.runs import config_file, intact, record
 from ablate.runs.lease import DAMAGED, TakenError, claimed, holder
 
 WHOLE, RUNNING, RESUMABLE, LOST = "whole", "running", "resumable", "lost"
@@ -55,7 +52,7 @@ def examine(directory: Path) -> Finding:
     notes = [f"{path.relative_to(directory)} was left behind" for path in intact.leftovers(directory, known)]
     if known is None:
         wrong.append("run.json is damaged" if (directory / "run.json").exists() else "run.json is missing")
-    elif known["status"] in record.RESULTS:
+    elif known.is_result:
         wrong += intact.faults(directory, known)
         if not wrong and intact.damage(directory, known):
             return Finding(directory, RESUMABLE, ["config.yaml is damaged or missing: it is written anew", *notes])
@@ -65,11 +62,11 @@ def examine(directory: Path) -> Finding:
     return _unfinished(directory, known, wrong, notes)
 
 
-def _unfinished(directory: Path, known: dict[str, Any] | None, wrong: list[str], notes: list[str]) -> Finding:
+def _unfinished(directory: Path, known: record.RunRecord | None, wrong: list[str], notes: list[str]) -> Finding:
     from ablate.training.saving.resume import start  # torch: not where all is whole
 
     try:
-        found = start(directory, None, _keeps_best(directory))
+        found = start(directory, None, (config_file.read(directory) or {}).get("result") == "best")
     except InputError as error:
         return Finding(directory, LOST, [*wrong, str(error), *notes])
     wrong += found.damage
@@ -78,7 +75,7 @@ def _unfinished(directory: Path, known: dict[str, Any] | None, wrong: list[str],
         return Finding(directory, RESUMABLE, [*wrong, f"goes on from {found.checkpoint.name}", *unsure, *notes])
     if wrong:
         return Finding(directory, LOST, [*wrong, *notes])
-    return Finding(directory, RESUMABLE, [f"{(known or {}).get('status')} before its first checkpoint", *notes])
+    return Finding(directory, RESUMABLE, [f"{known.status if known else None} before its first checkpoint", *notes])
 
 
 def _repaired(directory: Path) -> Finding:
@@ -114,11 +111,3 @@ def _is_run(path: Path) -> bool:
     if not path.is_dir():
         return _FINGERPRINT.fullmatch(path.name) is not None
     return any((path / name).exists() for name in ("run.json", "checkpoints", *intact.HISTORY))
-
-
-def _keeps_best(directory: Path) -> bool:
-    try:
-        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return False
-    return isinstance(config, dict) and config.get("result") == "best"

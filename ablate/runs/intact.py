@@ -2,45 +2,44 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ablate.runs import record
+from ablate.runs import config_file
 from ablate.runs.lease import DAMAGED, Claim
+from ablate.runs.record import RunRecord, now
 
 # In a run's directory: what is a file, and what a folder.
 FILES = ("run.json", "config.yaml", "metrics.parquet", "gradient_norms.parquet", "run.log")
 FOLDERS = ("checkpoints", "parts", "gradient_flow", "wandb", ".hydra")
 FLAT = ("checkpoints", "parts", "gradient_flow", ".hydra")  # folders of files only
 HISTORY = ("metrics.parquet", "gradient_norms.parquet")
+RESUMED_FROM, BEST = "checkpoints/step-", "checkpoints/best.pt"
 
 
 def described(directory: Path) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of the files that a result consists of, by their names in the run's directory."""
     newest = sorted((directory / "checkpoints").glob("step-*.ckpt"))[-1:]
-    paths = [*(directory / name for name in HISTORY), *newest, directory / "checkpoints" / "best.pt"]
+    paths = [*(directory / name for name in HISTORY), *newest, directory / BEST]
     return {path.relative_to(directory).as_posix(): _of(path) for path in paths if path.exists()}
 
 
-def faults(directory: Path, known: dict[str, Any], thorough: bool = True) -> list[str]:
+def faults(directory: Path, known: RunRecord, thorough: bool = True) -> list[str]:
     """What is missing or damaged of the result that the record `known` speaks of; nothing where it is whole.
 
-    A result whose checkpoints have all been deleted is whole: that is how people make room.
+    Checkpoints that only serve to resume are not needed any more, and people delete them to make room: those that are
+    there are whole, and with any of them the weights of the best epoch.
 
     thorough  read every file, not only look at its size
     """
-    found = []
-    files = known.get("files")
-    if not isinstance(files, dict):  # an older version's: Parquet files end with what they must contain
+    found = [f"run.json lacks {', '.join(known.lacking)}"] if known.lacking else []
+    if known.files is None:  # an older version's: Parquet files end with what they must contain
         unread = [name for name in HISTORY if thorough and not _is_parquet(directory / name)]
-        return [f"{name} is damaged or missing" for name in unread]
-    checkpoints = directory / "checkpoints"
-    has_any = checkpoints.is_dir() and any(checkpoints.iterdir())
-    for name, was in files.items():
+        return found + [f"{name} is damaged or missing" for name in unread]
+    for name, was in known.files.items():
         path = directory / name
-        if name.startswith("checkpoints/") and not has_any:
+        if not path.exists() and (name.startswith(RESUMED_FROM) or (name == BEST and is_without_weights(directory))):
             continue
         if not path.is_file():
             found.append(f"{name} is missing")
@@ -51,10 +50,10 @@ def faults(directory: Path, known: dict[str, Any], thorough: bool = True) -> lis
     return found
 
 
-def damage(directory: Path, known: dict[str, Any]) -> list[str]:
+def damage(directory: Path, known: RunRecord) -> list[str]:
     """As `faults`, and what the same command writes anew without training."""
     found = faults(directory, known)
-    return found if _is_mapping(directory / "config.yaml") else [*found, "config.yaml is damaged or missing"]
+    return found if config_file.read(directory) is not None else [*found, "config.yaml is damaged or missing"]
 
 
 def is_without_weights(directory: Path) -> bool:
@@ -77,14 +76,14 @@ def misplaced(directory: Path) -> list[Path]:
     ]
 
 
-def leftovers(directory: Path, known: dict[str, Any] | None) -> list[Path]:
+def leftovers(directory: Path, known: RunRecord | None) -> list[Path]:
     """What processes that were killed have left: unfinished files, and the parts of a run that has its result."""
     unfinished = [path for folder in ("", "checkpoints", "parts", "gradient_flow") for path in _tmp(directory / folder)]
-    over = known is not None and known["status"] in record.RESULTS
+    over = known is not None and known.is_result
     return [*unfinished, *([directory / "parts"] if over and (directory / "parts").is_dir() else [])]
 
 
-def sweep_up(claim: Claim, known: dict[str, Any] | None) -> None:
+def sweep_up(claim: Claim, known: RunRecord | None) -> None:
     """Remove leftovers, and move what is in a file's or a folder's place to <runs_dir>/.damaged."""
     for path in leftovers(claim.directory, known):
         claim.staging.remove(path)
@@ -92,9 +91,9 @@ def sweep_up(claim: Claim, known: dict[str, Any] | None) -> None:
         claim.set_aside(wrong, "misplaced", DAMAGED)
 
 
-def set_aside(claim: Claim, known: dict[str, Any] | None, place: str) -> Path:
+def set_aside(claim: Claim, known: RunRecord | None, place: str) -> Path:
     """Move a run's files to <runs_dir>/<place>/<fingerprint>-<start>; the claimed directory stays, empty."""
-    started = str((known or {}).get("started", "")) or record.now()
+    started = known.started if known and known.started else now()
     stamp = "".join(c for c in started if c.isdigit())[:14]
     # The record last: until then the same command finds the run as it was, and goes on moving it.
     entries = sorted(claim.directory.iterdir(), key=lambda entry: entry.name == "run.json")
@@ -106,17 +105,15 @@ def _tmp(folder: Path) -> Iterator[Path]:
 
 
 def _of(path: Path) -> dict[str, Any]:
+    found = path.stat()
+    return {"bytes": found.st_size, "sha256": _sha256(path, found.st_ino, found.st_size, found.st_mtime_ns)}
+
+
+@lru_cache(maxsize=2**16)
+def _sha256(path: Path, *version: int) -> str:
+    """Of a file's content; once per command, as long as the file is the same by number, size and time."""
     with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _is_mapping(path: Path) -> bool:
-    """Whether it is YAML with a mapping at its top."""
-    try:
-        found = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError):
-        return False
-    return isinstance(found, dict)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_parquet(path: Path) -> bool:

@@ -12,11 +12,10 @@ from ablate.configuration import agent
 from ablate.configuration.overrides import override
 from ablate.errors import InputError
 from ablate.process import processors
-from ablate.runs import record
 from ablate.runs.origin import Here
 from ablate.runs.record import RESULTS
 from ablate.sweep.engines import launchers
-from ablate.sweep.engines.pool import Job, Pool, View
+from ablate.sweep.engines.pool import Pool, View
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, plan
 from ablate.training.settings import pinned
@@ -89,7 +88,7 @@ def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
             launchers.launch([_pinned(cell) if request.elsewhere else cell.overrides for cell in cells], request.engine)
     finally:
         for cell in cells:
-            # What the pool's view has heard a directory may not tell.
+            # What the pool has heard a directory may not tell.
             if not request.in_pool or cell.status not in (FAILED, INVALID):
                 cell.look()
 
@@ -113,8 +112,7 @@ def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> 
     threads = max((cell.values or {}).get("threads") or 0 for cell in cells) or None
     gpus, workers = _shares(cells, threads, launcher.workers)
     logs = cells[0].directory.parent / ".workers"
-    pool = Pool(workers, threads, gpus, logs)
-    pool.run([Job(c.directory.name, c.overrides, c.directory, record.ended(c.record)) for c in cells], view)
+    Pool(workers, threads, gpus, logs).run(cells, view)
 
 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:

@@ -3,28 +3,28 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.configuration import variant
+from ablate.configuration import place, variant
 from ablate.configuration.bulk import Composer
 from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
 from ablate.configuration.overrides import flattened, override
-from ablate.configuration.place import results_in
 from ablate.configuration.refusals import explained
+from ablate.configuration.values import word
 from ablate.errors import InputError, WrongNameError
 from ablate.runs import intact, record
-from ablate.runs.lease import claimed, holder
+from ablate.runs.lease import holder
 from ablate.runs.origin import Here
-from ablate.runs.provenance import provenance
+from ablate.runs.record import RunRecord
 from ablate.sweep.file import SweepFile
-from ablate.training.settings import check_values, resolve_auto, threads_unsaid
+from ablate.training.settings import check_values, resolve_in_sweep
 
 if TYPE_CHECKING:
     from ablate.runs.checks import Checks
@@ -59,7 +59,7 @@ class PlannedCell:
     macs: int | None = None
     status: str = INVALID
     reason: str | None = None
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
     same: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
     one_thread: bool = False
@@ -71,7 +71,7 @@ class PlannedCell:
     @property
     def directory(self) -> Path:
         assert self.values is not None and self.fingerprint is not None
-        return Path(self.values["runs_dir"]).expanduser().absolute() / self.fingerprint
+        return place.of_run(self.values["runs_dir"], self.fingerprint)
 
     def asked(self) -> DictConfig:
         """The configuration, unresolved."""
@@ -82,48 +82,36 @@ class PlannedCell:
 
         A death goes on record, so that the cell is not tried again unasked.
         """
-        before = record.ended(self.record)
+        before = record.training(self.record)
         self.look()
-        if status == FAILED and self.status in (OUTDATED, *record.RESULTS) and record.ended(self.record) == before:
+        if status == FAILED and self.status in (OUTDATED, *record.RESULTS) and record.training(self.record) == before:
             self.status, self.reason = status, reason  # the result is that of the training before this one
         elif status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
             with suppress(OSError, InputError):  # of a full disk, say: then the cell goes on once there is room
-                self._put_on_record(str(reason))
+                self._record_death(str(reason))
             self.look()
         elif status == INVALID:
             self.status, self.reason = status, reason
 
-    def _put_on_record(self, reason: str) -> None:
-        """That the run has failed, where its own process could not say so."""
-        assert self.values is not None
-        composition = Composition.of(self.overrides)
-        blank = {
-            "fingerprint": self.fingerprint,
-            "name": composition.name,
-            "choices": composition.choices,
-            "overrides": self.overrides,
-            "search_path": composition.search_path,
-            "seed": self.values["seed"],
-            "summary": {},
-            "cost": {"params": self.params, "macs": self.macs},
-            "provenance": provenance(None),
-            "wandb": {"id": None, "mode": None, "url": None, "sweep": None},
-            "started": record.now(),
-            "resumed": False,
-        }
-        with claimed(self.directory, lambda: None) as claim:
-            if not (path := self.directory / "config.yaml").exists():
-                claim.staging.replace(path, partial(OmegaConf.save, OmegaConf.create(self.values)))
-            known = record.read(self.directory) or blank
-            ended = {"status": FAILED, "error": reason, "ended": record.now()}
-            record.write(self.directory, known | ended, claim.staging)
+    def _record_death(self, reason: str) -> None:
+        from ablate.runs.recording import record_death  # which takes what training takes
+
+        assert self.values is not None and self.fingerprint is not None
+        cost = {"params": self.params, "macs": self.macs}
+        record_death(Composition.of(self.overrides), self.values, self.fingerprint, cost, reason)
+
+    def ended_elsewhere(self) -> str | None:
+        """The status of a result that another process has made since the plan, as two sweeps with rerun=true do."""
+        known = record.read(self.directory)
+        is_new = known is not None and known.is_result and record.training(known) != record.training(self.record)
+        return known.status if known and is_new else None
 
     def compare(self, here: Here) -> None:
         """Set `status` to outdated where code or data are not those of the result, or of the checkpoints."""
         assert self.values is not None
         done = self.status in record.RESULTS
         if self.record and (done or (self.status in (INTERRUPTED, FAILED, DAMAGED) and self._can_resume())):
-            then, root = self.record["provenance"], self.values["data"].get("root")
+            then, root = self.record.provenance, self.values["data"].get("root")
             if changed := here.difference(then, self.values, root):
                 self.status, self.reason = OUTDATED, changed
 
@@ -134,22 +122,20 @@ class PlannedCell:
         """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
         if self.values is None:
             return
-        before, self.record = record.ended(self.record), record.read(self.directory)
-        if self.status == OUTDATED and record.ended(self.record) == before:
+        before, self.record = record.training(self.record), record.read(self.directory)
+        if self.status == OUTDATED and record.training(self.record) == before:
             return  # as it was compared
-        known = self.record["status"] if self.record else None
         self.reason = None
-        if known in record.RESULTS:
-            assert self.record is not None
-            self.status, self.seconds = str(known), self.record["cost"]["seconds"]
+        if self.record and self.record.is_result:
+            self.status, self.seconds = self.record.status, self.record.cost.get("seconds")
             if faults := intact.faults(self.directory, self.record, thorough=False):
                 self.status, self.reason = DAMAGED, "; ".join(faults)
         elif who := holder(self.directory) if self.directory.exists() else None:
             self.status, self.reason = RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
-        elif known == FAILED:
-            self.status, self.reason = FAILED, record.last_line(self.record)
+        elif self.record and self.record.status == FAILED:
+            self.status, self.reason = FAILED, self.record.failure
         elif self.record:
-            self.status, self.reason = INTERRUPTED, self.record.get("reason")
+            self.status, self.reason = INTERRUPTED, self.record.reason
         else:
             self.status = TO_DO
 
@@ -157,12 +143,6 @@ class PlannedCell:
 def named(assignment: Mapping[str, Any]) -> str:
     """The parameters as they are typed."""
     return " ".join(f"{key}={word(value)}" for key, value in assignment.items())
-
-
-def word(value: Any) -> str:
-    """A value as it is typed."""
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _key(text: str) -> str:
@@ -202,11 +182,10 @@ def plan(
             _keep_used(cell, composer, has_use)
             values = composer(cell.overrides)
             check_values(values)
-            silent = threads_unsaid(values, [_key(text) for text in cell.overrides])
-            resolve_auto(values, elsewhere=elsewhere, one_thread=silent)
-            if silent and values["threads"] is not None:  # as it is on a GPU
+            threads = resolve_in_sweep(values, [_key(text) for text in cell.overrides], elsewhere=elsewhere)
+            if threads is not None:
                 cell.one_thread = True
-                cell.overrides.append(override("threads", values["threads"]))
+                cell.overrides.append(override("threads", threads))
             cell.values, cell.fingerprint, cell.status = values, fingerprint(values), TO_DO
             if cell.fingerprint in cells:
                 cells[cell.fingerprint].same.append(chosen)
@@ -216,7 +195,7 @@ def plan(
                 if here is not None and not values["rerun"]:
                     cell.compare(here)
             if cell.record and cell.status in (OUTDATED, *record.RESULTS) and not values["rerun"]:
-                cell.params, cell.macs = (cell.record["cost"][name] for name in ("params", "macs"))
+                cell.params, cell.macs = (cell.record.cost.get(name) for name in ("params", "macs"))
             else:
                 checks = checks or _checks(check_data, elsewhere)
                 cost = checks(values, cell.asked)
@@ -249,7 +228,7 @@ def _keep_used(cell: PlannedCell, composer: Composer, has_use: dict[str, bool]) 
 
 
 def _names(runs_dir: str) -> set[str]:
-    folder = results_in(runs_dir)
+    folder = place.results_in(runs_dir)
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.process import streams
@@ -23,10 +23,12 @@ from ablate.training.gradients.pictures import FlowPictures
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.images.own import Data
 from ablate.training.progress import progress
+from ablate.training.saving.best import BestWeights
 from ablate.training.saving.checkpoints import Checkpoints, step_of
 from ablate.training.saving.history import RunHistory
 from ablate.training.saving.resume import Start, loaded
 from ablate.training.saving.staging import Staging
+from ablate.training.saving.stopping import Stopping
 from ablate.training.trainer import max_seconds, new_trainer, quieten
 
 
@@ -106,18 +108,22 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         recorder.flush(trainer)
         history.save()
 
+    def has_diverged() -> bool:
+        return recorder.diverged_at is not None
+
+    timer, best = Timer(), directory / "checkpoints" / "best.pt"
     checkpoints = Checkpoints(
         directory / "checkpoints",
         every_n_epochs=cfg.checkpoint.every_n_epochs,
         every_n_steps=cfg.checkpoint.every_n_steps,
-        keep_best=cfg.result == "best",
-        max_seconds=max_seconds(cfg.trainer),
+        timer=timer,
+        stopping=Stopping(watch.stop, timer, max_seconds(cfg.trainer)),
+        best=BestWeights(best, watch.staging, has_diverged) if cfg.result == "best" else None,
         staging=watch.staging,
         data=watch.data,
         before_save=write_history,
         rows=lambda: history.rows,
-        has_diverged=lambda: recorder.diverged_at is not None,
-        stop=watch.stop,
+        has_diverged=has_diverged,
     )
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
@@ -129,10 +135,10 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
 
     torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
     trainer.fit(model, data, ckpt_path=checkpoint)
-    seconds = checkpoints.seconds
+    seconds = timer.time_elapsed()
     if recorder.diverged_at is None:
         if cfg.result == "best":
-            weights = loaded(directory / "checkpoints" / "best.pt")
+            weights = loaded(best)
             assert weights is not None, "best.pt has been damaged since it was written"
             network.load_state_dict(weights)
         trainer.test(model, data, verbose=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.configuration import schema
+from ablate.configuration.values import at
 from ablate.errors import InputError
 from ablate.process import processors
 
@@ -37,16 +38,22 @@ AUTO = (
 
 def pinned(values: Mapping[str, Any]) -> dict[str, Any]:
     """What `auto` came to stand for in these values, by path: a job on another machine must not decide it anew."""
-    return {path: _at(values, path) for path in AUTO if path != "optimizer.fused" or "fused" in values["optimizer"]}
+    return {path: at(values, path) for path in AUTO if path != "optimizer.fused" or "fused" in values["optimizer"]}
 
 
-def threads_unsaid(values: Mapping[str, Any], typed: Container[str]) -> bool:
-    """Whether neither what was `typed`, by its keys, nor an option says how many threads: then a sweep's cell has one.
+def resolve_in_sweep(values: dict[str, Any], typed: Container[str], *, elsewhere: bool = False) -> int | None:
+    """As `resolve_auto`, for a cell of a sweep: with one thread where neither what was `typed`, by its keys, nor an
+    option says how many.
 
     Cells run beside each other, and two processes of one thread do more than one of two. The rule asks neither how
     many cells there are nor how many cores: a grid may grow, and any machine may take part.
+
+    Returns the number of threads where nobody has said it: the cell on its own takes it as an override. On a GPU there
+    is none.
     """
-    return values["threads"] == "auto" and "threads" not in typed
+    is_unsaid = values["threads"] == "auto" and "threads" not in typed
+    resolve_auto(values, elsewhere=elsewhere, one_thread=is_unsaid)
+    return values["threads"] if is_unsaid else None
 
 
 def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread: bool = False) -> None:
@@ -184,12 +191,3 @@ def check_validated(choice: str, trainer: Mapping[str, Any], every_epoch: bool =
             f"{choice} goes by the validation{' after each epoch' * every_epoch} and clashes with"
             f" trainer.{name}={trainer[name]}: leave one of the two out."
         )
-
-
-def _at(cfg: Mapping[str, Any], path: str) -> Any:
-    value: Any = cfg
-    for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value

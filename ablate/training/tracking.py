@@ -11,9 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.configuration import agent
 from ablate.errors import InputError
-
-# W&B's name for a job that was killed is a non-zero exit; these are ours.
-EXIT_FINISHED, EXIT_FAILED = 0, 1
+from ablate.process.exit_codes import DONE, FAILED
 
 NAME = 128  # characters of a run's name that W&B's server takes
 
@@ -54,16 +52,16 @@ def _refused(error: wandb.Error, mode: str) -> InputError:
     return InputError(f"W&B: {' '.join(str(error).split())}{advice}")
 
 
-def run_id(mode: str, known: dict[str, Any] | None) -> str | None:
-    """The id of the W&B run: that of an interrupted run's record, or a new one; None where an agent names it."""
-    if known and known["wandb"]["id"]:
-        return known["wandb"]["id"]
+def run_id(mode: str, known: str | None) -> str | None:
+    """The id of the W&B run: `known`, of a run that is resumed, or a new one; None where an agent names it."""
+    if known:
+        return known
     return None if mode == "disabled" or agent.present() else secrets.token_hex(4)
 
 
-def closing_summary(record: dict[str, Any]) -> dict[str, Any]:
+def closing_summary(status: str, fingerprint: str, cost: dict[str, Any]) -> dict[str, Any]:
     """What a W&B run's summary says at its end beside the metrics."""
-    return {"status": record["status"], "fingerprint": record["fingerprint"], **record["cost"]}
+    return {"status": status, "fingerprint": fingerprint, **cost}
 
 
 @contextmanager
@@ -115,10 +113,10 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
         run.define_metric(axis, hidden=True)
         for pattern in names:
             run.define_metric(pattern, step_metric=axis)
-    exit_code = EXIT_FAILED
+    exit_code = FAILED  # by which W&B tells a run that broke from one that is over
     try:
         yield run
-        exit_code = EXIT_FINISHED
+        exit_code = DONE
     finally:
         run.finish(exit_code=exit_code)
 

@@ -49,7 +49,7 @@ def test_the_loop_by_hand_has_the_losses_of_the_run(tmp_path, precision):
     chosen = paired.prepared([*ON_ONE_CORE, f"trainer.precision={precision}"], own)
     beside = harness.Beside(chosen.cfg, 12)
     record, trained = cell.run(chosen, progress=lambda bar: beside)
-    assert trained and record["status"] == "finished"
+    assert trained and record.status == "finished"
     rows = pq.read_table(chosen.directory / "metrics.parquet").to_pylist()
     losses = [row["value"] for row in rows if row["name"] == "train/loss_step"]
     by_hand = [float(loss) for loss in beside.loop.losses]

@@ -135,7 +135,7 @@ def test_a_report_says_what_the_runs_took_and_on_what(run, compared):
     for seed in range(3):
         run(BATCH, seed, 0.9, history=False, cost={"seconds": 60.0})
     run(NONE, 0, None, history=False, status="diverged", cost={"seconds": 30.0})
-    said = "4 runs, 3.5 min of training in all, on CPU A (2 cores), torch 1.0, code 0123456789"
+    said = "4 runs, 3 min 30 s of training in all, on CPU A (2 cores), torch 1.0, code 0123456789"
     assert contents(compared()).made == said
 
 

@@ -34,7 +34,7 @@ def _here(tmp_path, monkeypatch):
 
 def test_the_table_has_every_metric_of_a_run(prepared):
     known, _ = cell.run(prepared("trainer.max_epochs=2", "data.batch_size=64"))
-    names = {*known["summary"], *(f"cost/{name}" for name in ("params", "macs", "seconds"))}
+    names = {*known.summary, *(f"cost/{name}" for name in ("params", "macs", "seconds"))}
     assert names == set(goal.KNOWN)
 
 

@@ -198,7 +198,7 @@ def test_what_the_number_of_batches_decides_is_refused_before_anything_is_writte
 )
 def test_a_validation_that_comes_at_the_last_moment_will_do(prepared, overrides):
     record, _ = cell.run(prepared(*overrides.split(" ")))
-    assert record["status"] == "finished"
+    assert record.status == "finished"
 
 
 def test_a_users_callbacks_loggers_and_plugins_join_the_runs_own(prepared, tmp_path, monkeypatch):
@@ -211,7 +211,7 @@ def test_a_users_callbacks_loggers_and_plugins_join_the_runs_own(prepared, tmp_p
         "+trainer.plugins={_target_:pytorch_lightning.plugins.MixedPrecision,precision:bf16-mixed,device:cpu}",
     )
     record, _ = cell.run(chosen)
-    assert record["status"] == "finished" and record["summary"]["val/acc"] > 0
+    assert record.status == "finished" and record.summary["val/acc"] > 0
     assert Seen.steps == [1, 2, 3]
     assert "test/acc" in (tmp_path / "a" / "b" / "metrics.csv").read_text().splitlines()[0]
 
@@ -224,7 +224,7 @@ def test_a_users_progress_bar_takes_the_place_of_the_runs_own(prepared, monkeypa
     monkeypatch.setattr(sys.stdout, "isatty", lambda: on_a_terminal)
     chosen = prepared(BAR, "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
     record, _ = cell.run(chosen)
-    assert record["status"] == "finished"
+    assert record.status == "finished"
     said = capsys.readouterr()
     assert "Epoch 0: 100%" in said.out + said.err
     assert ("epoch 1/1" in said.out) == (not on_a_terminal)
@@ -242,4 +242,4 @@ def test_a_users_model_checkpoint_makes_its_folder(prepared, tmp_path):
         f"+trainer.callbacks=[{{_target_:pytorch_lightning.callbacks.ModelCheckpoint,dirpath:{folder}}}]",
     )
     record, _ = cell.run(chosen)
-    assert record["status"] == "finished" and [path.suffix for path in folder.iterdir()] == [".ckpt"]
+    assert record.status == "finished" and [path.suffix for path in folder.iterdir()] == [".ckpt"]

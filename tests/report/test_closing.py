@@ -7,6 +7,7 @@ from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.refusals import register_resolvers
 from ablate.report.terminal import closing
 from ablate.runs import cell
+from ablate.runs.record import RunRecord
 from tests.conftest import SMALL
 
 
@@ -29,7 +30,7 @@ def test_training_again_knows_the_users_own_options(tmp_path, capsys):
 
 
 def test_a_run_without_wandb_has_a_next_step_and_paths_are_quoted(tmp_path, capsys):
-    record = {
+    known = {
         "name": "defaults",
         "status": "finished",
         "summary": {},
@@ -40,10 +41,10 @@ def test_a_run_without_wandb_has_a_next_step_and_paths_are_quoted(tmp_path, caps
         "wandb": {"url": None, "mode": "disabled"},
     }
     directory = tmp_path / "my runs" / "0123"
-    closing.show(record, directory, trained=False)
+    closing.show(RunRecord.of(known), directory, trained=False)
     out = capsys.readouterr().out
     assert f"python -m ablate report '{directory}'" in out
     assert "python -m ablate '--config-dir=/of the user' norm=none rerun=true" in out
-    closing.show(record | {"wandb": {"url": None, "mode": "offline"}}, directory, trained=True)
+    closing.show(RunRecord.of(known | {"wandb": {"url": None, "mode": "offline"}}), directory, trained=True)
     out = capsys.readouterr().out
     assert f"wandb sync '{directory}/wandb'/offline-run-*" in out and f"wandb leet '{directory}/wandb'" in out

@@ -1,8 +1,8 @@
 """Heat maps of several runs: the command."""
 
-import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from ablate.__main__ import called
 from ablate.errors import InputError
 from ablate.report import flow
-from ablate.runs import cell
+from ablate.runs import cell, record
 
 
 def test_runs_of_different_depth_side_by_side(prepared, tmp_path):
@@ -25,11 +25,11 @@ def test_runs_of_different_depth_side_by_side(prepared, tmp_path):
     out = tmp_path / "flow.png"
     called("flow", [*runs, str(out)])
     assert out.read_bytes()[:4] == b"\x89PNG"
-    records = [json.loads((Path(run) / "run.json").read_text()) for run in runs]
-    verdicts = [record["gradient_flow"] for record in records]
+    records = [record.read(Path(run)) for run in runs]
+    verdicts = [found.gradient_flow for found in records]
     assert flow._titles(records) == [f"norm=batch: {verdicts[0]}", f"norm=none: {verdicts[1]}"]
-    same = [record | {"choices": records[0]["choices"]} for record in records]
-    assert flow._titles(same) == [f"{r['fingerprint']}: {v}" for r, v in zip(records, verdicts, strict=True)]
+    same = [replace(found, choices=records[0].choices) for found in records]
+    assert flow._titles(same) == [f"{r.fingerprint}: {v}" for r, v in zip(records, verdicts, strict=True)]
 
 
 @pytest.mark.parametrize("arguments", [[], ["x.png"], ["runs/none"], ["runs/none", "x.png"]])

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ablate.report.terminal import plan_table, sweep_view
+from ablate.runs.record import RunRecord
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import PlannedCell
 
@@ -24,7 +25,7 @@ def swept(tmp_path):  # type: ignore[no-untyped-def]
     (tmp_path / "sweep.yaml").write_text(
         "method: grid\nmetric: {name: val/acc, goal: maximize}\nparameters: {norm: {values: [batch, none]}}\n"
     )
-    record = {"summary": {"val/acc": 0.913, "test/acc": 0.902}, "cost": {"seconds": 17.3}}
+    record = RunRecord(summary={"val/acc": 0.913, "test/acc": 0.902}, cost={"seconds": 17.3})
     cells = [
         PlannedCell({"optimizer.lr": 0.1, "norm": "batch"}, [], params=272474, macs=41_000_000, seconds=17.3),
         PlannedCell(

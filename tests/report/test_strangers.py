@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,8 +95,8 @@ def test_folders_named_like_partitions_add_no_columns(run, tmp_path, simulate):
 
 def test_a_training_below_such_a_folder_keeps_its_rows(prepared, tmp_path):
     chosen = prepared("trainer.max_epochs=2", f"runs_dir='{tmp_path}/epoch=20'")
-    summary = cell.run(chosen)[0]["summary"]
-    assert summary == cell.run(prepared("trainer.max_epochs=2", runs="runs"))[0]["summary"]
+    summary = cell.run(chosen)[0].summary
+    assert summary == cell.run(prepared("trainer.max_epochs=2", runs="runs"))[0].summary
     assert summary["val/acc"] > 0
 
 
@@ -121,7 +122,7 @@ def test_a_folder_of_the_users_own_is_left_as_it_is(two, tmp_path):
     made = set((out / MARKER).read_text().split())
     assert "index.html" in made and "figures/mine.svg" not in made
     for directory in two[2:]:
-        record.write(directory, record.read(directory) | {"status": "failed"})
+        record.write(directory, replace(record.read(directory), status="failed"))
     reported(tmp_path)
     assert (out / "figures" / "mine.svg").exists() and (out / "figures" / "kept.svg").exists()
     now = set((out / MARKER).read_text().split())
@@ -142,10 +143,10 @@ def test_what_comes_from_files_reaches_the_terminal_escaped(run, tmp_path, capsy
         run(NONE, seed, 0.8)
     results = find([tmp_path / "runs"])
     for result in results:
-        result.record["choices"]["norm"] += EVIL
+        result.record.choices["norm"] += EVIL
     tables.show(contents(from_results(results, EVIL)), EVIL)
-    known = results[0].record | {"gradient_flow": EVIL, "gradient_norms": {EVIL: 1.0}, "name": EVIL}
-    known["summary"] = known["summary"] | {"gradient_flow/first_to_last": None}
+    known = replace(results[0].record, gradient_flow=EVIL, gradient_norms={EVIL: 1.0}, name=EVIL)
+    known.summary["gradient_flow/first_to_last"] = None
     closing.show(known, tmp_path, trained=False)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\x07" not in shown and "\x9b" not in shown

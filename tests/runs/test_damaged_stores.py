@@ -1,6 +1,7 @@
 """A damaged store: what was finished is kept or trained again, and nothing wrong is called finished."""
 
 import errno
+import hashlib
 import json
 import random
 import shutil
@@ -115,6 +116,7 @@ FEW = [
     ("finished", "metrics.parquet", "flipped"),
     ("finished", "gradient_norms.parquet", "deleted"),
     ("finished", "checkpoints/step-000000030.ckpt", "flipped"),
+    ("finished", "checkpoints/best.pt", "deleted"),
     ("finished", "claims/*/released", "deleted"),
     ("stopped", "parts/metrics-00000000.parquet", "deleted"),
     ("stopped", "parts/metrics-00000002.parquet", "empty"),
@@ -128,7 +130,7 @@ ALL = [(kind, file, harm) for kind, files in FILES.items() for file in files for
 def goes_on_right(chosen: cell.Cell, expected: list) -> None:
     """The same command ends with the right numbers, whatever the folder holds; then it has nothing more to do."""
     result, _ = cell.run(chosen)
-    assert result["status"] == "finished"
+    assert result.status == "finished"
     assert numbers(chosen.directory) == expected
     assert intact.damage(chosen.directory, result) == intact.leftovers(chosen.directory, result) == []
     assert cell.run(chosen)[1] is False
@@ -146,6 +148,7 @@ def test_one_damaged_file(stored, monkeypatch, kind, file, harm):
     HARMS[harm](path)
     (found,) = examined([chosen.directory])
     kept = "config" in file or "claims" in file or "000015" in file or "000025" in file
+    kept |= (kind, harm) == ("finished", "deleted") and "step-" in file  # they only served to resume
     assert found.state != WHOLE or kept
     goes_on_right(chosen, expected)
 
@@ -188,6 +191,28 @@ def test_checkpoints_that_were_deleted_to_make_room_leave_the_result(stored):
     (chosen.directory / "config.yaml").unlink()
     assert cell.run(chosen)[1] is False
     assert numbers(chosen.directory) == expected and (chosen.directory / "config.yaml").is_file()
+
+
+def test_checkpoints_that_only_serve_to_resume_are_not_needed_by_a_result(stored, monkeypatch):
+    chosen, expected = stored("finished")
+    for path in (chosen.directory / "checkpoints").glob("step-*.ckpt"):
+        path.unlink()
+    (found,) = examined([chosen.directory])
+    assert (found.state, found.reasons) == (WHOLE, [])
+    assert cell.run(chosen)[1] is False
+    assert numbers(chosen.directory) == expected and (chosen.directory / "checkpoints" / "best.pt").is_file()
+
+
+def test_each_file_of_a_result_is_hashed_once_per_command(stored, monkeypatch):
+    chosen, _ = stored("finished")
+    read = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: read.append(file.name) or digest(file, kind))
+    (chosen.directory / "config.yaml").unlink()  # so that the run is looked at before the claim and under it
+    assert cell.run(chosen)[1] is False
+    assert len(read) == len(set(read)) == 4
+    flip(chosen.directory / "metrics.parquet")
+    assert intact.faults(chosen.directory, record.read(chosen.directory)) != []
 
 
 def test_what_is_trained_anew_is_set_aside_and_said(stored, caplog):
@@ -274,15 +299,3 @@ def test_a_disk_that_is_full_before_the_claim_leaves_no_claim(stored, monkeypatc
             cell.run(chosen)
     assert lease.holder(chosen.directory) is None
     goes_on_right(chosen, expected)
-
-
-def test_rerun_asked_for_twice_trains_once(stored):
-    from ablate.sweep.engines.pool import Job
-
-    chosen, _ = stored("finished")
-    before = record.ended(record.read(chosen.directory))
-    job = Job(chosen.fingerprint, ["norm=batch", "rerun=true"], chosen.directory, before)
-    assert job.wanted() == job.overrides
-    known = record.read(chosen.directory)
-    record.write(chosen.directory, known | {"ended": "2999-01-01T00:00:00+00:00"})  # another sweep was faster
-    assert job.wanted() == ["norm=batch", "rerun=false"]

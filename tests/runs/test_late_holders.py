@@ -65,7 +65,7 @@ def files(directory: Path) -> dict[str, str]:
 def numbers(directory: Path) -> list[Any]:
     names = ("metrics.parquet", "gradient_norms.parquet")
     tables = [sorted(map(repr, pq.read_table(directory / name).to_pylist())) for name in names]
-    return [*tables, record.read(directory)["summary"], record.read(directory)["status"]]
+    return [*tables, record.read(directory).summary, record.read(directory).status]
 
 
 @contextmanager

@@ -181,5 +181,5 @@ def test_an_agents_run_waits_for_the_process_that_trains_its_cell(prepared, monk
     monkeypatch.setattr(cell, "holder", lambda directory: until.set() or asked(directory))
     record, trained = cell.run_when_free(waiting)
     other.join(60)
-    assert trained and record["status"] == "finished"
+    assert trained and record.status == "finished"
     assert "is being trained by another process" in capsys.readouterr().out

@@ -81,4 +81,4 @@ def test_a_server_that_refuses_the_run_is_no_failure_of_it(prepared, monkeypatch
     with pytest.raises(InputError, match=r"^W&B: permission denied Or set tracking=offline\.$"):
         cell.run(small)
     stored = record.read(small.directory)
-    assert stored is not None and stored["status"] == "interrupted" and "permission denied" in stored["reason"]
+    assert stored is not None and stored.status == "interrupted" and "permission denied" in stored.reason

@@ -2,19 +2,17 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from ablate.runs import cell
 from ablate.training.saving import offline
+from tests.loopback import Loopback, operation
 from tests.runs.test_resume import KILLED_AT_STEP
 from tests.wandb_files import values, wandb_records
 
@@ -34,42 +32,12 @@ def steps(found: list[dict]) -> list[int]:
     return [row["trainer/global_step"] for row in found if "train/loss_step" in row]
 
 
-class Receiver:
-    """A stand-in for W&B's server that takes what `wandb sync` sends: `rows`, in the order of their lines."""
+class Receiver(Loopback):
+    """Takes what `wandb sync` sends: `rows`, in the order of their lines."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.rows: dict[int, dict[str, Any]] = {}
-        self.unknown: list[str] = []
-
-    def __enter__(self) -> "Receiver":
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = self.rfile.read(int(self.headers["Content-Length"]))
-                is_json = self.headers["Content-Type"] == "application/json"  # files of the run come as they are
-                request = json.loads(sent) if is_json and sent else {}
-                body = json.dumps(receiver.answer(self.path, request)).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Nothing on the tests' output."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"WANDB_BASE_URL": f"http://127.0.0.1:{self._http.server_address[1]}", "WANDB_API_KEY": "0" * 40}
 
     def answer(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
         if path.endswith("file_stream"):
@@ -77,7 +45,7 @@ class Receiver:
             for number, line in enumerate(history["content"] if history else ()):
                 self.rows[history["offset"] + number] = json.loads(line)
             return {}
-        name = (re.search(r"(?:query|mutation)\s+(\w+)", request.get("query", "")) or [None, ""])[1]
+        name = operation(request.get("query", ""))
         project = {"name": "p", "entity": {"name": "e"}}
         bucket = {"id": "1", "name": "r", "displayName": "r", "config": "{}", "sweepName": "", "project": project}
         viewer = {"id": "1", "entity": "e", "username": "e", "flags": "{}", "teams": {"edges": []}}
@@ -99,8 +67,7 @@ class Receiver:
             "CreateRunFiles": {"createRunFiles": {"runID": "1", "uploadHeaders": [], "files": []}},
         }
         if name not in known:
-            self.unknown.append(name)
-            return {"errors": [{"message": f"unknown operation {name}"}]}
+            return self.not_known(name)
         return {"data": known[name]}
 
 

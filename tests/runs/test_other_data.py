@@ -12,7 +12,7 @@ from ablate.errors import InputError
 from ablate.process.interrupt import Interrupted
 from ablate.runs import cell
 from ablate.training import sources
-from ablate.training.saving.checkpoints import Checkpoints
+from ablate.training.saving.stopping import Stopping
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def test_a_result_is_of_its_own_data(on, folders):
     record, _ = cell.run(on("first"))
     for name in ("first", "copy", "nowhere"):
         assert cell.run(on(name)) == (record, False)
-    refused(on("other"), folders, record["provenance"]["data_checksum"])
+    refused(on("other"), folders, record.provenance["data_checksum"])
     again, trained = cell.run(on("other", "rerun=true"))
-    assert trained and again["provenance"]["data_checksum"] != record["provenance"]["data_checksum"]
-    assert again["provenance"]["data_root"] == str(folders["other"])
+    assert trained and again.provenance["data_checksum"] != record.provenance["data_checksum"]
+    assert again.provenance["data_root"] == str(folders["other"])
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -61,7 +61,7 @@ def test_changed_pictures_in_the_same_place_are_noticed(on, folders, older):
     record, _ = cell.run(on("first"))
     if older:  # versions that had the checksum only
         for key in ("code", "data_files"):
-            del record["provenance"][key]
+            del record.provenance[key]
         cell.record.write(on("first").directory, record)
     (folders["first"] / "train" / "left" / "0.png").touch()
     assert cell.run(on("first")) == (record, False)
@@ -91,16 +91,16 @@ def test_a_run_goes_on_with_its_own_data(on, folders, monkeypatch):
         return signal.SIGTERM if trainer.global_step == 2 else None
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Checkpoints, "_asked_to_stop", stopped)
+        patch.setattr(Stopping, "asked", stopped)
         cell.run(on("first"))
     directory = on("first").directory
     shutil.copytree(directory, directory.with_name("kept"))
-    checksum = cell.record.read(directory)["provenance"]["data_checksum"]
+    checksum = cell.record.read(directory).provenance["data_checksum"]
     refused(on("other"), folders, checksum)
-    assert not cell.run(on("other", "rerun=true"))[0]["resumed"], "from the start, the other run set aside"
+    assert not cell.run(on("other", "rerun=true"))[0].resumed, "from the start, the other run set aside"
     shutil.rmtree(directory)
     directory.with_name("kept").rename(directory)
-    assert cell.run(on("copy"))[0]["resumed"]
+    assert cell.run(on("copy"))[0].resumed
 
 
 def test_the_data_are_read_once(prepared, monkeypatch):

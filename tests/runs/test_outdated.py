@@ -22,12 +22,12 @@ from ablate.report.notes import notes
 from ablate.report.terminal import plan_table
 from ablate.runs import cell, record
 from ablate.runs.origin import Here
-from ablate.sweep.engines.pool import Job, Pool
+from ablate.runs.record import RunRecord
 from ablate.sweep.execution import to_run
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import FAILED, OUTDATED, TO_DO, plan
 from ablate.training.images import memory
-from ablate.training.saving.checkpoints import Checkpoints
+from ablate.training.saving.stopping import Stopping
 
 NET = """
 import torch.nn.functional as F
@@ -168,8 +168,8 @@ def test_a_result_of_other_code_or_data_is_refused_and_trained_again_on_request(
         cell.run(lab.cell())
     assert record.read(lab.cell().directory) == first
     again, trained = cell.run(lab.cell("rerun=true"))
-    assert trained and not again["resumed"]
-    assert again["summary"]["train/loss"] != first["summary"]["train/loss"], "the edit had no effect"
+    assert trained and not again.resumed
+    assert again.summary["train/loss"] != first.summary["train/loss"], "the edit had no effect"
     assert cell.run(lab.cell()) == (again, False)
     assert len(list((lab.folder / "runs" / ".replaced").iterdir())) == 1
 
@@ -212,14 +212,14 @@ def test_an_interrupted_run_is_not_resumed_with_other_code(lab, monkeypatch):
         return signal.SIGTERM if trainer.global_step == 2 else None
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Checkpoints, "_asked_to_stop", stopped)
+        patch.setattr(Stopping, "asked", stopped)
         cell.run(lab.cell("seed=0"))
     edit_forward(lab)
     assert [planned.status for planned in lab.plan()] == [OUTDATED, TO_DO]
     with pytest.raises(InputError, match=r"run began, their_lab/nets\.py changed\. rerun=true starts"):
         cell.run(lab.cell())
     lab.edit("their_lab/nets.py", "x = 0.5 * F.avg", "x = F.avg")
-    assert cell.run(lab.cell())[0]["resumed"]
+    assert cell.run(lab.cell())[0].resumed
 
 
 def test_a_failed_run_without_checkpoints_is_tried_with_mended_code(lab):
@@ -232,14 +232,14 @@ def test_a_failed_run_without_checkpoints_is_tried_with_mended_code(lab):
         cell.run(lab.cell("seed=0"))
     lab.edit("their_lab/nets.py", "assert self.stride < 2 or x.device.type == 'meta'", "pass")
     assert lab.plan()[0].status == FAILED
-    assert cell.run(lab.cell("seed=0"))[0]["status"] == "finished"
+    assert cell.run(lab.cell("seed=0"))[0].status == "finished"
 
 
-def as_older_versions_wrote(directory: Path) -> dict[str, Any]:
+def as_older_versions_wrote(directory: Path) -> RunRecord:
     known = record.read(directory)
     assert known is not None
     for key in ("code", "data_files"):
-        del known["provenance"][key]
+        del known.provenance[key]
     record.write(directory, known)
     return known
 
@@ -255,11 +255,11 @@ def test_records_of_before_are_taken_as_they_are(lab, monkeypatch):
         return signal.SIGTERM if trainer.global_step == 2 else None
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Checkpoints, "_asked_to_stop", stopped)
+        patch.setattr(Stopping, "asked", stopped)
         cell.run(lab.cell("seed=1"))
     as_older_versions_wrote(lab.cell("seed=1").directory)
     resumed, _ = cell.run(lab.cell("seed=1"))
-    assert resumed["resumed"] and not {"code", "data_files"} & set(resumed["provenance"])
+    assert resumed.resumed and not {"code", "data_files"} & set(resumed.provenance)
 
 
 def test_a_report_warns_of_what_is_outdated(lab):
@@ -307,35 +307,16 @@ def test_unchanged_files_are_not_read_again(prepared, tmp_path, monkeypatch):
     assert cell.run(prepared(*small)) == (known, False)
 
 
-def test_a_result_that_came_while_a_sweep_ran_is_not_made_again(tmp_path):
+def test_a_result_that_came_while_a_sweep_ran_is_not_made_again(lab):
     """As where two sweeps with rerun=true run at once."""
-
-    class View:
-        def __init__(self) -> None:
-            self.seen: list[tuple[str, str]] = []
-
-        def ended(self, job: Job, outcome: Any) -> None:
-            self.seen.append((job.fingerprint, outcome.status))
-
-    view, then, now = View(), "2001-01-01T00:00:00+00:00", "2001-01-01T00:05:00+00:00"
-    job = Job("abc", ["rerun=true"], tmp_path / "abc", (None, then))
-    pool = Pool(0, None, [], tmp_path / "logs")
-    job.directory.mkdir()
-    for ended, seen in ((then, []), (now, [("abc", "finished")])):
-        record.write(job.directory, {"status": "finished", "ended": ended})
-        pool.view, pool._queue, view.seen = view, [job], []  # type: ignore[assignment]
-
-        class Slot:
-            job = None
-
-            def start(self, job: Job) -> Job:
-                self.job = job  # type: ignore[assignment]
-                return job
-
-        view.started = lambda job: None  # type: ignore[attr-defined]
-        pool._slots = [Slot()]  # type: ignore[list-item]
-        pool._hand_out()
-        assert view.seen == seen
+    then, now = "2001-01-01T00:00:00+00:00", "2001-01-01T00:05:00+00:00"
+    (planned,) = lab.plan("seed=0", "rerun=true")
+    planned.directory.mkdir(parents=True)
+    record.write(planned.directory, RunRecord(status="finished", ended=then))
+    planned.look()
+    for ended, seen in ((then, None), (now, "finished")):
+        record.write(planned.directory, RunRecord(status="finished", ended=ended))
+        assert planned.ended_elsewhere() == seen
 
 
 def test_records_are_json(lab):

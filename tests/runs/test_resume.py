@@ -68,11 +68,11 @@ def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(prepared
         with pytest.raises(Interrupted) as stop:
             cell.run(stopped)
     assert stop.value.signum == signal.SIGTERM
-    assert record.read(stopped.directory)["status"] == "interrupted"
+    assert record.read(stopped.directory).status == "interrupted"
 
     result, trained = cell.run(stopped)
-    assert trained and result["status"] == "finished" and result["resumed"]
-    assert result["summary"] == record.read(whole.directory)["summary"]
+    assert trained and result.status == "finished" and result.resumed
+    assert result.summary == record.read(whole.directory).summary
     files_equal(whole.directory, stopped.directory)
 
 
@@ -103,7 +103,7 @@ def test_the_best_weights_are_those_that_the_metric_was_measured_with(prepared, 
     net, data = build.initialised_network(chosen.cfg), build.images(chosen.cfg)
     net.load_state_dict(torch.load(chosen.directory / "checkpoints" / "best.pt", weights_only=True))
     data.setup("fit")
-    for split, expected in (("val", max(measured)), ("test", record["summary"]["test/acc"])):
+    for split, expected in (("val", max(measured)), ("test", record.summary["test/acc"])):
         right = []
         for batch in getattr(data, f"{split}_dataloader")():
             images, labels = data.on_after_batch_transfer(batch, 0)
@@ -121,10 +121,10 @@ def test_a_run_whose_time_is_over_is_interrupted_and_ends_with_the_numbers_of_an
         assert guarded(cell.run, timed) == 143
         assert f"trainer.max_time is over after optimizer step {step}, in epoch" in capsys.readouterr().err
         stored = record.read(timed.directory)
-        assert stored["status"] == "interrupted" and "the same command goes on" in stored["reason"]
+        assert stored.status == "interrupted" and "the same command goes on" in stored.reason
     result, _ = cell.run(timed)
-    assert result["status"] == "finished" and "reason" not in result
-    assert result["summary"] == record.read(whole.directory)["summary"]
+    assert result.status == "finished" and result.reason is None
+    assert result.summary == record.read(whole.directory).summary
     files_equal(whole.directory, timed.directory)
 
 
@@ -180,5 +180,5 @@ def test_kill_9_loses_nothing_that_a_checkpoint_held(prepared, tmp_path):
     assert json.loads((killed.directory / "run.json").read_text())["status"] == "running"
     assert max(p.name for p in (killed.directory / "checkpoints").iterdir()) == "step-000000016.ckpt"
     result, _ = cell.run(killed)
-    assert result["resumed"]
+    assert result.resumed
     files_equal(whole.directory, killed.directory)

@@ -86,7 +86,7 @@ def test_a_full_disk_takes_no_log_and_ends_no_run(prepared, capsys, monkeypatch)
 
     monkeypatch.setattr(run, "_train", wordy)
     ended, _ = cell.run(small)
-    assert ended["status"] == "finished"
+    assert ended.status == "finished"
     said = [line for line in capsys.readouterr().err.splitlines() if "run.log" in line]
     assert len(said) == 1 and os.strerror(errno.ENOSPC) in said[0]
 

@@ -18,6 +18,7 @@ from ablate.process import processors
 from ablate.report.terminal import plan_table
 from ablate.runs import cell as single
 from ablate.runs import checks, record
+from ablate.runs.record import RunRecord
 from ablate.sweep.engines.pool_worker import Outcome
 from ablate.sweep.estimate import estimate
 from ablate.sweep.execution import Request, to_run
@@ -164,14 +165,14 @@ def test_a_death_goes_on_record_and_is_not_tried_again_unasked(tmp_path):
     assert [to_run(again, retry) for retry in (False, True)] == [[again[1]], [again[0]]]
     assert record.read(other.directory) is None
     (result,) = results.find([dead.directory])  # a report can read it
-    assert result.record["status"] == "failed" and result.record["choices"]["model"] == "resnet20"
+    assert result.record.status == "failed" and result.record.choices["model"] == "resnet20"
 
 
 def test_estimates_come_from_results_and_follow_the_work(tmp_path):
     cells = planned(tmp_path, {"trainer.max_epochs": {"values": [2, 4]}, "seed": {"values": [0, 1]}})
     done = cells[0]
     done.directory.mkdir(parents=True)
-    record.write(done.directory, {"status": "finished", "cost": {"seconds": 10.0}})
+    record.write(done.directory, RunRecord(status="finished", cost={"seconds": 10.0}))
     done.look()
     estimate(cells)
     assert [cell.seconds for cell in cells] == [10.0, 10.0, 20.0, 20.0]
@@ -182,7 +183,7 @@ def test_estimates_come_from_results_of_as_many_batches(tmp_path):
     cells = planned(tmp_path, parameters)
     done = cells[0]
     done.directory.mkdir(parents=True)
-    record.write(done.directory, {"status": "finished", "cost": {"seconds": 10.0}})
+    record.write(done.directory, RunRecord(status="finished", cost={"seconds": 10.0}))
     done.look()
     estimate(cells, measure=False)
     assert [cell.seconds for cell in cells] == [10.0, 30.0, None, None]
@@ -260,13 +261,13 @@ def test_threads_on_a_gpu_are_nobodys_business(tmp_path, monkeypatch):
 def test_a_retraining_that_failed_does_not_pass_for_the_old_result(tmp_path):
     (cell,) = planned(tmp_path, {"seed": {"values": [0]}})
     cell.directory.mkdir(parents=True)
-    record.write(cell.directory, {"status": "finished", "cost": {"seconds": 10.0}, "ended": "then"})
+    record.write(cell.directory, RunRecord(status="finished", cost={"seconds": 10.0}, ended="then"))
     cell.look()
     cell.heard("failed", "no such data")
     assert (cell.status, cell.reason) == (FAILED, "no such data")
     cell.status, cell.reason = OUTDATED, "mine.py changed"
     cell.look()
     assert (cell.status, cell.reason) == (OUTDATED, "mine.py changed"), "nobody has trained it since"
-    record.write(cell.directory, {"status": "finished", "cost": {"seconds": 10.0}, "ended": "now"})
+    record.write(cell.directory, RunRecord(status="finished", cost={"seconds": 10.0}, ended="now"))
     cell.look()
     assert (cell.status, cell.reason) == ("finished", None)

@@ -102,13 +102,13 @@ def in_training(directory: Path) -> bool:
 
 def status(directory: Path) -> str | None:
     known = record.read(directory)
-    return known["status"] if known else None
+    return known.status if known else None
 
 
 def goes_on_as_if_undisturbed(directory: Path, undisturbed: cell.Cell) -> bool:
     known, _ = cell.run(undisturbed)
     mine = record.read(directory)
-    return bool(mine and mine["resumed"] and mine["summary"] == known["summary"] and known["summary"])
+    return bool(mine and mine.resumed and mine.summary == known.summary and known.summary)
 
 
 def test_a_sweep_survives_a_preemption_and_a_kill_and_goes_on_with_what_is_left(start, cluster, prepared, tmp_path):

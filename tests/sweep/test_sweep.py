@@ -196,7 +196,7 @@ def undisturbed(prepared: Callable[..., cell.Cell], *overrides: str) -> dict[str
         for seed in range(4):
             alone = prepared(*fixed, f"norm={norm}", f"seed={seed}", *overrides, runs="undisturbed")
             record, _ = cell.run(alone)
-            results[alone.fingerprint] = (record["summary"], tables(alone.directory))
+            results[alone.fingerprint] = (record.summary, tables(alone.directory))
     return results
 
 

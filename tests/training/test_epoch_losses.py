@@ -22,5 +22,5 @@ def test_losses_are_of_the_whole_split_in_uneven_batches(prepared):
         images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
         with torch.no_grad():
             loss = F.cross_entropy(net(data.on_after_batch_transfer((images, labels), 0)[0]), labels)
-        assert record["summary"][f"{split}/loss"] == pytest.approx(loss.item(), rel=1e-5), split
+        assert record.summary[f"{split}/loss"] == pytest.approx(loss.item(), rel=1e-5), split
     assert sizes == {"train": {431}, "val": {100, 44}, "test": {100, 60}}

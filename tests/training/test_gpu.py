@@ -44,7 +44,7 @@ def unsynchronised(monkeypatch):
 )
 def test_a_step_does_not_wait_for_the_gpu(prepared, unsynchronised, overrides):
     record, _ = cell.run(prepared("trainer=gpu", "trainer.max_epochs=1", *overrides))
-    assert record["status"] == "finished"
+    assert record.status == "finished"
     assert unsynchronised == list(range(FIRST, LAST))
 
 
@@ -58,7 +58,7 @@ def test_nor_for_files(prepared, unsynchronised, folder: Path):
         "data.num_workers=0",
     )
     record, _ = cell.run(prepared("trainer=gpu", "trainer.max_epochs=1", *files, "data.batch_size=3"))
-    assert record["status"] == "finished" and len(unsynchronised) == LAST - FIRST
+    assert record.status == "finished" and len(unsynchronised) == LAST - FIRST
 
 
 @on_gpu
@@ -101,7 +101,7 @@ def test_a_network_that_is_replayed_from_cuda_graphs_has_the_same_gradient_norms
     tables = []
     for mode in ("null", "reduce-overhead"):
         chosen = prepared(*same, *exact, f"compile={mode}")
-        assert cell.run(chosen)[0]["status"] == "finished"
+        assert cell.run(chosen)[0].status == "finished"
         tables.append(pq.read_table(chosen.directory / "gradient_norms.parquet").to_pydict())
     assert tables[0]["step"] == tables[1]["step"] and tables[0]["layer"] == tables[1]["layer"]
     assert tables[1]["norm"] == pytest.approx(tables[0]["norm"], rel=1e-3)

@@ -99,20 +99,20 @@ def test_too_large_weights_make_it_explode_and_are_warned_of(prepared, monkeypat
     quiet = ("optimizer.lr=1e-9", "schedule=constant", "trainer.precision=32-true", "trainer.max_epochs=3")
     chosen = prepared(*quiet, "norm=none", "model.stages=[3,3,3]")
     record, _ = cell.run(chosen)
-    assert record["status"] == "finished" and record["summary"]["train/loss_step"] > 1e3
-    assert record["gradient_flow"] == "exploding" and 0.1 < record["summary"]["gradient_flow/first_to_last"] < 10
+    assert record.status == "finished" and record.summary["train/loss_step"] > 1e3
+    assert record.gradient_flow == "exploding" and 0.1 < record.summary["gradient_flow/first_to_last"] < 10
     table = pq.read_table(chosen.directory / "gradient_norms.parquet").to_pandas()
     convs = table[table.layer.astype(str).str.match(r"stage.*conv")]
     windows = [convs[convs.step < 10], convs]
     expected = max(window.groupby("layer", observed=True).rms.median().median() for window in windows)
-    assert record["summary"]["gradient_flow/size"] == pytest.approx(expected, rel=1e-5) and expected > 100
+    assert record.summary["gradient_flow/size"] == pytest.approx(expected, rel=1e-5) and expected > 100
     (line,) = [text for text in (chosen.directory / "run.log").read_text().splitlines() if "the gradient is" in text]
     assert "exploding at step 19: it is even over depth, but as large as" in line
 
 
 def test_the_word_of_older_records_is_read(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"status": "finished", "gradient_flow": "healthy"}))
-    assert run_record.read(tmp_path)["gradient_flow"] == "even"
+    assert run_record.read(tmp_path).gradient_flow == "even"
 
 
 def test_decay_is_the_slope_per_convolution():
@@ -151,7 +151,7 @@ def test_a_run_says_it_in_one_word_and_warns_while_it_lasts(prepared, monkeypatc
     quiet = ("optimizer.lr=1e-6", "schedule=constant", "trainer.precision=32-true", "trainer.max_epochs=3")
     chosen = prepared(*quiet, "shortcut=none", "model.stages=[2,2,2]")
     record, _ = cell.run(chosen)
-    assert record["gradient_flow"] == verdict
+    assert record.gradient_flow == verdict
     summary = json.loads((chosen.directory / "run.json").read_text())["summary"]
     rows = last_steps(chosen.directory / "gradient_norms.parquet", WINDOW).to_pylist()
     first, last = (
@@ -287,5 +287,5 @@ def test_pictures_before_the_end_wait_for_their_share_of_the_time(prepared, monk
 def test_nothing_recorded_is_no_verdict_and_no_picture(prepared):
     chosen = prepared("gradient_norms.pictures=true", "gradient_norms.every_n_steps=0", "trainer.max_epochs=1")
     record, _ = cell.run(chosen)
-    assert record["gradient_flow"] is None and not (chosen.directory / "gradient_flow").exists()
-    assert not any(Path(name).name.startswith("gradient_flow") for name in record["summary"])
+    assert record.gradient_flow is None and not (chosen.directory / "gradient_flow").exists()
+    assert not any(Path(name).name.startswith("gradient_flow") for name in record.summary)

@@ -42,7 +42,7 @@ def test_single_precision(prepared, overrides):
     rows = pq.read_table(chosen.directory / "metrics.parquet").to_pylist()
     losses = {(row["step"], ""): row["value"] for row in rows if row["name"] == "train/loss_step"}
     assert_equal(losses, others["loss"], rel=1e-4)
-    assert record["summary"]["train/loss_step"] == losses[max(losses)]
+    assert record.summary["train/loss_step"] == losses[max(losses)]
 
 
 def test_the_epochs_last_step_has_the_gradient_of_its_own_batches(prepared):
@@ -168,5 +168,5 @@ def test_two_processes_record_the_norms_of_one(prepared):
     chosen = [*BASE, "norm=none", "optimizer.lr=0.02", "trainer.accumulate_grad_batches=4"]
     both = prepared(*chosen, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     result, _ = cell.run(both)
-    assert result["status"] == "finished" and len({step for step, _ in recorded(both.directory)}) == 6
+    assert result.status == "finished" and len({step for step, _ in recorded(both.directory)}) == 6
     assert_equal(recorded(both.directory), by_hand(both.cfg), rel=1e-3)

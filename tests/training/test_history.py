@@ -215,9 +215,9 @@ def test_a_run_that_dies_around_the_join_ends_with_the_numbers_of_another(prepar
         patch.setattr(RunHistory, moment, dies)
         with pytest.raises(KeyboardInterrupt):
             cell.run(broken)
-    assert record.read(broken.directory)["status"] == ("interrupted" if moment == "join" else "finished")
+    assert record.read(broken.directory).status == ("interrupted" if moment == "join" else "finished")
     result, again = cell.run(broken)
-    assert again == (moment == "join") and result["status"] == "finished"
+    assert again == (moment == "join") and result.status == "finished"
     for name in ("metrics", "gradient_norms"):
         assert sorted_rows(broken, name) == sorted_rows(whole, name) != []
-    assert result["summary"] == record.read(whole.directory)["summary"]
+    assert result.summary == record.read(whole.directory).summary

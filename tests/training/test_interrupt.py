@@ -43,7 +43,7 @@ def test_whoever_listened_before_gets_the_signal_once_the_run_is_recorded(prepar
 
     def requeue(signum, frame):  # type: ignore[no-untyped-def]
         saved = max(path.name for path in (small.directory / "checkpoints").iterdir())
-        heard.append((signum, record.read(small.directory)["status"], saved, signal.getsignal(signum)))
+        heard.append((signum, record.read(small.directory).status, saved, signal.getsignal(signum)))
 
     before = signal.signal(signal.SIGUSR2, requeue)
     try:

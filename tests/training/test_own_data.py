@@ -21,8 +21,8 @@ from ablate.runs import cell
 from ablate.runs.origin import Here
 from ablate.training import build
 from ablate.training.images import memory
-from ablate.training.saving.checkpoints import Checkpoints
 from ablate.training.saving.history import read
+from ablate.training.saving.stopping import Stopping
 
 DIGITS = load_digits()
 BYTES = np.rint(DIGITS.images * (255 / 16)).astype(np.uint8)
@@ -154,14 +154,14 @@ def test_missing_files_are_named(prepared, files, typed):
 
 def test_a_changed_file_is_noticed(prepared, files):
     record, trained = cell.run(prepared(*OWN))
-    assert trained and record["provenance"]["data_files"]["places"] == ["X.npy", "y.npy"]
+    assert trained and record.provenance["data_files"]["places"] == ["X.npy", "y.npy"]
     assert cell.run(prepared(*OWN)) == (record, False)
     changed = BYTES[:600].copy()
     changed[0, 0, 0] += 1
     np.save("X.npy", changed)
     with pytest.raises(InputError, match=r"outdated.*the data in .* changed .*rerun=true"):
         cell.run(prepared(*OWN))
-    then = record["provenance"]
+    then = record.provenance
     assert "changed" in (Here().difference(then, prepared(*OWN).values, ".") or ""), "as a plan asks"
     np.save("X.npy", BYTES[:600])
     assert cell.run(prepared(*OWN)) == (record, False)
@@ -203,9 +203,9 @@ def test_a_function_that_returns_arrays(prepared, their):
     path = their(FUNCTION, _target_="their_data.load", count=400, **SIZES)
     words = ("data=theirs", path, "trainer.max_epochs=1")
     record, trained = cell.run(prepared(*words))
-    assert trained and record["status"] == "finished"
+    assert trained and record.status == "finished"
     assert cell.run(prepared(*words)) == (record, False)
-    assert prepared(*words, "data.count=300").fingerprint != record["fingerprint"]
+    assert prepared(*words, "data.count=300").fingerprint != record.fingerprint
     with pytest.raises(InputError, match=r"data.cuont=3.*Did you mean count"):
         prepared(*words, "+data.cuont=3")
     their(FUNCTION.replace("> 0", "> 0.01"), _target_="their_data.load", count=400, **SIZES)
@@ -307,11 +307,11 @@ def test_a_run_on_any_loader_resumes_with_equal_numbers(prepared, module, monkey
         return signal.SIGTERM if trainer.global_step == stop_at else None
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Checkpoints, "_asked_to_stop", stopped)
+        patch.setattr(Stopping, "asked", stopped)
         cell.run(prepared(*words))
     chosen = prepared(*words)
     record, _ = cell.run(chosen)
-    assert record["resumed"] and record["summary"] == whole["summary"]
+    assert record.resumed and record.summary == whole.summary
     tables = [
         read(folder / "metrics.parquet").to_pylist()
         for folder in (chosen.directory, prepared(*words, runs="whole").directory)

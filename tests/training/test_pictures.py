@@ -157,7 +157,7 @@ def test_a_run_that_meets_a_damaged_picture_has_not_failed(root: Path, prepared,
     with pytest.raises(InputError, match=r"val/cat/001.png cannot be read"):
         cell.run(run)
     stored = record.read(run.directory)
-    assert stored is not None and stored["status"] == "interrupted" and "001.png" in stored["reason"]
+    assert stored is not None and stored.status == "interrupted" and "001.png" in stored.reason
     Image.new("RGB", (16, 16)).save(root / "val/cat/001.png")
     # The file has another size: that is other data, which the stored run does not silently go on with.
     with pytest.raises(InputError, match="is outdated"):

@@ -6,13 +6,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ablate.process.interrupt import Interrupted, StopRequest
 from ablate.runs import cell
 from ablate.training.gradients.recorder import StepRecorder
-from ablate.training.saving.checkpoints import ASKED_EVERY, Checkpoints
+from ablate.training.saving.checkpoints import Checkpoints
 from ablate.training.saving.staging import Staging
+from ablate.training.saving.stopping import ASKED_EVERY, Stopping
 
 # What `srun`, `torchrun` and `jsrun` say to the second of their processes, which may be a worker of a sweep.
 LEFT_OVER = {
@@ -42,7 +44,7 @@ def test_a_run_decides_its_own_rank(prepared, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it at its import
     before = dict(os.environ)
     ended, _ = cell.run(prepared("trainer.max_epochs=1"))
-    assert ended["status"] == "finished" and "test/acc" in ended["summary"] and ended["gradient_norms"]
+    assert ended.status == "finished" and "test/acc" in ended.summary and ended.gradient_norms
     assert {name: os.environ.get(name) for name in LEFT_OVER} == {name: before[name] for name in LEFT_OVER}
 
 
@@ -65,28 +67,30 @@ def test_an_epoch_stopped_in_the_middle_counts_every_image_once(prepared, monkey
         cell.run(both)
     assert [path.name for path in (both.directory / "checkpoints").iterdir()] == [f"step-{ASKED_EVERY:09d}.ckpt"]
     record, _ = cell.run(both)
-    assert record["resumed"]
-    assert record["summary"]["train/loss"] == pytest.approx(alone["summary"]["train/loss"], rel=1e-5)
-    assert record["summary"]["train/acc"] == pytest.approx(alone["summary"]["train/acc"], abs=1e-3)
+    assert record.resumed
+    assert record.summary["train/loss"] == pytest.approx(alone.summary["train/loss"], rel=1e-5)
+    assert record.summary["train/acc"] == pytest.approx(alone.summary["train/acc"], abs=1e-3)
 
 
 @pytest.mark.parametrize(("processes", "asked"), [(1, range(1, 21)), (2, [5, 8, 10, 15, 16, 20])])
 def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch, processes, asked):
+    stopping = Stopping(StopRequest(), Timer())
     checkpoints = Checkpoints(
         Path(),
         every_n_epochs=1,
         every_n_steps=5,
-        keep_best=False,
+        timer=Timer(),
+        stopping=stopping,
+        best=None,
         staging=Staging(Path()),
         data="",
         before_save=lambda trainer: None,
         rows=dict,
         has_diverged=lambda: False,
-        stop=StopRequest(),
     )
     seen: list[int] = []
     monkeypatch.setattr(checkpoints, "_save", lambda trainer: None)
-    monkeypatch.setattr(checkpoints, "_asked_to_stop", lambda trainer: seen.append(trainer.global_step))
+    monkeypatch.setattr(stopping, "asked", lambda trainer: seen.append(trainer.global_step))
     for step in range(1, 21):
         trainer = SimpleNamespace(
             is_last_batch=False, accumulate_grad_batches=1, world_size=processes, global_step=step

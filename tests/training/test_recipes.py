@@ -34,7 +34,7 @@ def series(chosen: cell.Cell, name: str) -> list[float]:
 
 def trained(chosen: cell.Cell) -> dict[str, Any]:
     result, _ = cell.run(chosen)
-    assert result["status"] == "finished"
+    assert result.status == "finished"
     epochs = chosen.cfg.trainer.max_epochs
     for name in ("train/loss", "train/acc", "val/loss", "val/acc"):
         assert len(series(chosen, name)) == epochs
@@ -146,7 +146,7 @@ def test_the_result_is_of_the_epoch_that_was_asked_for(prepared, result):
     # The last two epochs' rate is absurd, so that the best epoch is one of the first four.
     rates = ["schedule=multi_step", "schedule.milestones=[0.667]", "schedule.gamma=100", "optimizer.lr=0.1"]
     chosen = prepared(f"result={result}", "trainer.max_epochs=6", "trainer.precision=32-true", *rates)
-    summary = trained(chosen)["summary"]
+    summary = trained(chosen).summary
     accs = series(chosen, "val/acc")
     assert max(accs[:4]) > max(accs[4:]) + 0.1, "the best epoch was meant to be an early one"
     last = torch.load(max((chosen.directory / "checkpoints").glob("step-*.ckpt")), weights_only=False)["state_dict"]
@@ -182,11 +182,11 @@ def test_a_diverged_run_is_a_result(prepared, result):
     record, _ = cell.run(chosen)
     losses = series(chosen, "train/loss_step")
     first = int(np.argmin(np.isfinite(losses)))
-    assert record["status"] == "diverged" and record["diverged_at"] == first > 0
+    assert record.status == "diverged" and record.diverged_at == first > 0
     assert len(losses) == 10, "the epoch ends, and with it the training"
-    assert "test/acc" not in record["summary"]
+    assert "test/acc" not in record.summary
     again, was_trained = cell.run(chosen)
-    assert not was_trained and again["diverged_at"] == first
+    assert not was_trained and again.diverged_at == first
 
 
 @pytest.mark.parametrize("last", ["true", "false"])
@@ -221,7 +221,7 @@ def test_top_5_is_there_for_more_than_five_classes(prepared, tmp_path, classes):
         *(f"data.num_classes={classes}", "data.image_size=16", "data.batch_size=16", "data.num_workers=0"),
         "trainer.max_epochs=1",
     )
-    summary = trained(chosen)["summary"]
+    summary = trained(chosen).summary
     tops = {name for name in summary if name.endswith("acc_top5")}
     assert tops == ({"train/acc_top5", "val/acc_top5", "test/acc_top5"} if classes > 5 else set())
     for name in tops:

@@ -103,7 +103,7 @@ def test_a_gradient_that_is_not_finite_is_recorded_as_it_is(prepared, monkeypatc
     assert spoilt == {"stage3.block1.conv1"}
     np.testing.assert_equal(norms[3, "stage3.block1.conv1"], abs(value))
     assert_equal(norms, by_hand(chosen.cfg))
-    assert (result["status"], result["diverged_at"]) == ("diverged", 4)
+    assert (result.status, result.diverged_at) == ("diverged", 4)
 
 
 @pytest.mark.parametrize("every", [1, 3, 100])
@@ -125,7 +125,7 @@ def test_none_are_recorded_with_every_n_steps_0(prepared):
     chosen = prepared(*BASE, "gradient_norms.every_n_steps=0")
     result, _ = cell.run(chosen)
     assert pq.read_table(chosen.directory / "gradient_norms.parquet").num_rows == 0
-    assert result["status"] == "finished" and result["gradient_norms"] == {}
+    assert result.status == "finished" and result.gradient_norms == {}
 
 
 def test_depth_runs_from_the_image_to_the_head(prepared):
@@ -136,8 +136,8 @@ def test_depth_runs_from_the_image_to_the_head(prepared):
     layers = [name for name, _ in layer_norms(with_gradients(build.initialised_network(chosen.cfg)))]
     assert [row["layer"] for row in sorted(first, key=lambda row: row["depth"])] == layers
     assert sorted(row["depth"] for row in first) == pytest.approx(np.linspace(0, 1, len(layers)))
-    assert list(result["gradient_norms"]) == [layers[0], layers[-1]]
-    assert list(result["gradient_norms"].values()) == [recorded(chosen.directory)[9, layers[i]] for i in (0, -1)]
+    assert list(result.gradient_norms) == [layers[0], layers[-1]]
+    assert list(result.gradient_norms.values()) == [recorded(chosen.directory)[9, layers[i]] for i in (0, -1)]
 
 
 def with_gradients(net: nn.Module) -> nn.Module:

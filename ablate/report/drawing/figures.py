@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ablate.comparison.series import Curve
-from ablate.comparison.variants import Variant, text
+from ablate.comparison.variants import Variant
+from ablate.configuration.values import word
 from ablate.report.drawing.svg import (
     ACCENT,
     GRID,
@@ -100,9 +101,9 @@ def interaction(
         padded(values),
         x_label=factor,
         y_label=f"{metric} {of.of_value}",
-        x_ticks=[(i, shortened(text(level), max(6, 56 // len(levels)))) for i, level in enumerate(levels)],
+        x_ticks=[(i, shortened(word(level), max(6, 56 // len(levels)))) for i, level in enumerate(levels)],
     )
-    plot.key = [f"{other}={text(value)}" for value, _ in lines]
+    plot.key = [f"{other}={word(value)}" for value, _ in lines]
     for series, (value, row) in enumerate(lines):
         group = plot.group()
         shift = (series - (len(lines) - 1) / 2) * 0.05
@@ -115,7 +116,7 @@ def interaction(
                 ends = [plot.place(x, of.possible(end) * of.factor) for end in e.interval]
                 plot.add("path", "", group, d=path(ends), **stroke(series), stroke_width=1.2)
             said = (
-                f"{other}={text(value)}: {of.value(e.mean)}{of.of_value}, 95% CI {of.interval(e.interval)}, n = {e.n}"
+                f"{other}={word(value)}: {of.value(e.mean)}{of.of_value}, 95% CI {of.interval(e.interval)}, n = {e.n}"
             )
             plot.add("circle", said, group, cx=cx, cy=cy, r=4, **fill(series))
     return plot

@@ -2,23 +2,23 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from ablate.paths import relative
 from ablate.report.numbers import count
 from ablate.report.terminal.markup import plain
+from ablate.runs.record import RunRecord
 
 
-def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
+def show(record: RunRecord, directory: Path, trained: bool) -> None:
     """The run's result as a short table: what came out, what it cost, where it lies, what to type next."""
     console = Console(highlight=False, soft_wrap=True)
-    summary, cost = record["summary"], record["cost"]
-    state = record["status"] if trained else f"{record['status']} before, not trained again"
+    summary, cost = record.summary, record.cost
+    state = record.status if trained else f"{record.status} before, not trained again"
     rows = []
-    if record["status"] == "diverged":
-        rows.append(("diverged", f"the loss of optimizer step {record['diverged_at']} is not finite"))
+    if record.status == "diverged":
+        rows.append(("diverged", f"the loss of optimizer step {record.diverged_at} is not finite"))
     else:
         # +trainer.limit_test_batches=0 and its like leave one out.
         if "test/acc" in summary:
@@ -28,18 +28,18 @@ def show(record: dict[str, Any], directory: Path, trained: bool) -> None:
     rows.append(("parameters", count(cost["params"])))
     rows.append(("multiply-adds", count(cost["macs"])))
     rows.append(("trained for", f"{cost['seconds']:.1f} s"))
-    for layer, norm in record["gradient_norms"].items():
+    for layer, norm in record.gradient_norms.items():
         size = "not finite" if norm is None else f"{norm:.3g}"
         rows.append(("gradient norm", f"{size}  [dim]{plain(layer)}, last step[/dim]"))
-    if record.get("gradient_flow"):  # none where too little was recorded, or the record is older than the verdict
+    if record.gradient_flow:  # none where too little was recorded, or the record is older than the verdict
         ratio = summary["gradient_flow/first_to_last"]
         typical = summary.get("gradient_flow/size")  # which older records lack
         large = "" if typical is None else f", size: {typical:.2g}"
         detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}{large}[/dim]"
-        rows.append(("gradient flow", plain(record["gradient_flow"]) + detail))
+        rows.append(("gradient flow", plain(record.gradient_flow) + detail))
     rows.append(("run", plain(relative(directory))))
     rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
-    console.print(f"\n[bold]{plain(record['name'])}: {state}[/bold]")
+    console.print(f"\n[bold]{plain(record.name)}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.
@@ -51,12 +51,11 @@ def _accuracy(summary: dict[str, float]) -> str:
     return f"[bold]{summary['test/acc']:.4f}[/bold]{top5}"
 
 
-def _next_steps(record: dict[str, Any], directory: Path, trained: bool) -> list[tuple[str, str]]:
-    wandb = record["wandb"]
+def _next_steps(record: RunRecord, directory: Path, trained: bool) -> list[tuple[str, str]]:
     steps = []
-    if wandb["url"]:
-        steps.append(("W&B", wandb["url"]))
-    elif wandb["mode"] == "offline":
+    if record.wandb.url:
+        steps.append(("W&B", record.wandb.url))
+    elif record.wandb.mode == "offline":
         folder = shlex.quote(str(relative(directory) / "wandb"))
         steps += [
             ("look at it", shlex.join(["wandb", "leet", str(_newest(directory))])),
@@ -65,9 +64,8 @@ def _next_steps(record: dict[str, Any], directory: Path, trained: bool) -> list[
     else:
         steps.append(("look at it", shlex.join(["python", "-m", "ablate", "report", str(relative(directory))])))
     if not trained:
-        typed = [text for text in record["overrides"] if not text.startswith("rerun=")]
-        # Records of before lack the folders.
-        command = ["python", "-m", "ablate", *record.get("search_path", []), *typed, "rerun=true"]
+        typed = [text for text in record.overrides if not text.startswith("rerun=")]
+        command = ["python", "-m", "ablate", *record.search_path, *typed, "rerun=true"]
         steps.append(("train again", shlex.join(command)))
     return steps
 

@@ -8,14 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.configuration.values import word
 from ablate.errors import nearest
 from ablate.process import processors
-from ablate.report.numbers import count
+from ablate.report.numbers import about, count, duration
 from ablate.report.terminal.markup import plain
 from ablate.report.terminal.narrow import fitted
 from ablate.runs.record import RESULTS
 from ablate.sweep.file import SweepFile
-from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named, word
+from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
 from ablate.training.goal import KNOWN, MAXIMIZE
 
 SHOWN = 60  # rows; more only on request
@@ -137,18 +138,6 @@ def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
     }
 
 
-def duration(seconds: float | None) -> str:
-    """1.4 s, 3 min 20 s, 2 h 05 min."""
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, left = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {left:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
 def varying(cells: Sequence[PlannedCell]) -> list[str]:
     """The parameters that have more than one value among the cells, or that only some variants set."""
     seen: dict[str, set[str]] = {}
@@ -187,7 +176,7 @@ def _sum(cells: Sequence[PlannedCell]) -> str:
     if left is None:
         time = " Training time left: unknown until a cell has finished."
     else:
-        time = f" Training time left: about {duration(left)}, one after the other." if left else ""
+        time = f" Training time left: {about(left)}, one after the other." if left else ""
     return f"{len(cells):,} cells{merged}: {parts}.{time}"
 
 

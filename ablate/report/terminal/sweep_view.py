@@ -4,7 +4,8 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,15 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ablate.report.numbers import count
+from ablate.configuration.values import word
+from ablate.report.numbers import about, count, duration
 from ablate.report.terminal.markup import plain
 from ablate.report.terminal.narrow import fitted
-from ablate.report.terminal.plan_table import COLOURS, duration, outdated_lines, varying
-from ablate.runs.record import RESULTS, metrics
-from ablate.sweep.engines.pool import Job
-from ablate.sweep.engines.pool_worker import Outcome
+from ablate.report.terminal.plan_table import COLOURS, outdated_lines, varying
+from ablate.runs.record import RESULTS
 from ablate.sweep.file import SweepFile
-from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, word
+from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell
 from ablate.training.goal import MAXIMIZE
 
 if TYPE_CHECKING:  # what shows a training's progress takes Lightning, which a plan does not
@@ -31,10 +31,9 @@ class SweepView:
     """On a terminal one bar for the sweep above one for each run; elsewhere one plain line for each run that ends."""
 
     def __init__(self, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
-        self._cells = {cell.fingerprint: cell for cell in cells}
+        self._count, self._ended = len(cells), 0
         self._metric = file.metric_name
         self._varying = varying(cells)
-        self._ended: Counter[str] = Counter()
         self._console = Console(highlight=False, soft_wrap=True)
         self._started = time.monotonic()
         self._waited = False
@@ -49,7 +48,7 @@ class SweepView:
             disable=not sys.stdout.isatty(),
         )
         self._whole = self._progress.add_task(f"[bold]{plain(file.name)}", total=len(cells), note="")
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[Path, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -60,50 +59,50 @@ class SweepView:
     ) -> None:
         self._progress.stop()
 
-    def started(self, job: Job) -> None:
-        self._tasks[job.fingerprint] = self._progress.add_task(f"  {plain(self._short(job))}", total=None, note="")
+    def started(self, cell: PlannedCell) -> None:
+        self._tasks[cell.directory] = self._progress.add_task(f"  {plain(self._short(cell))}", total=None, note="")
 
-    def epoch(self, job: Job, epoch: "Epoch") -> None:
+    def epoch(self, cell: PlannedCell, epoch: "Epoch") -> None:
         note = f"{self._metric} {epoch.metrics[self._metric]:.4f}" if self._metric in epoch.metrics else ""
-        self._progress.update(self._tasks[job.fingerprint], completed=epoch.number, total=epoch.of, note=note)
+        self._progress.update(self._tasks[cell.directory], completed=epoch.number, total=epoch.of, note=note)
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        if job.fingerprint in self._tasks:
-            self._progress.remove_task(self._tasks.pop(job.fingerprint))
-        if outcome.status == "taken":
-            self._console.print(f"[dim]{plain(self._short(job))}: another process is at it, to be looked at again[/]")
-            return
-        self._ended[outcome.status] += 1
-        done = self._ended.total()
-        cell = self._cells[job.fingerprint]
-        cell.heard(outcome.status, outcome.reason)
+    def taken(self, cell: PlannedCell) -> None:
+        self._remove(cell)
+        self._console.print(f"[dim]{plain(self._short(cell))}: another process is at it, to be looked at again[/]")
+
+    def ended(self, cell: PlannedCell) -> None:
+        self._remove(cell)
+        self._ended += 1
         value = _value(cell, self._metric)
         numbers = "" if value is None else f"  {self._metric} {value:.4f}"
         seconds = f"  {duration(cell.seconds)}" if cell.status in RESULTS else ""
         reason = f"  {plain(cell.reason)}" if cell.reason else ""
         self._console.print(
-            f"[dim]{done}/{len(self._cells)}[/]  {plain(self._short(job))}  "
+            f"[dim]{self._ended}/{self._count}[/]  {plain(self._short(cell))}  "
             f"[{COLOURS.get(cell.status, 'default')}]{cell.status}[/]{numbers}{seconds}{reason}"
         )
-        self._progress.update(self._whole, completed=done, note=self._left(done))
+        self._progress.update(self._whole, completed=self._ended, note=self._left())
 
-    def waiting(self, jobs: Sequence[Job]) -> None:
+    def waiting(self, cells: Sequence[PlannedCell]) -> None:
         if not self._waited:
-            names = "; ".join(self._short(job) for job in jobs)
-            self._console.print(f"waiting for {len(jobs)} that other processes train: {plain(names)}")
+            names = "; ".join(map(self._short, cells))
+            self._console.print(f"waiting for {len(cells)} that other processes train: {plain(names)}")
         self._waited = True
 
     def stopping(self) -> None:
         self._console.print("stopping: the runs save their state. Once more to stop at once.")
 
-    def _left(self, done: int) -> str:
-        seconds = (time.monotonic() - self._started) / done * (len(self._cells) - done)
-        return f"about {duration(seconds)} left" if done < len(self._cells) else ""
+    def _remove(self, cell: PlannedCell) -> None:
+        if cell.directory in self._tasks:
+            self._progress.remove_task(self._tasks.pop(cell.directory))
 
-    def _short(self, job: Job) -> str:
-        assignment = self._cells[job.fingerprint].assignment
-        names = self._varying or list(assignment)
-        return " ".join(f"{name}={word(assignment[name])}" for name in names if name in assignment)
+    def _left(self) -> str:
+        seconds = (time.monotonic() - self._started) / self._ended * (self._count - self._ended)
+        return f"{about(seconds)} left" if self._ended < self._count else ""
+
+    def _short(self, cell: PlannedCell) -> str:
+        names = self._varying or list(cell.assignment)
+        return " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
 
 
 def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequence[str]) -> None:
@@ -164,5 +163,4 @@ def last(text: str | None) -> str:
 
 
 def _value(cell: PlannedCell, metric: str) -> float | None:
-    known: Mapping[str, float | None] = metrics(cell.record) if cell.record and cell.status in RESULTS else {}
-    return known.get(metric)
+    return cell.record.metrics.get(metric) if cell.record and cell.status in RESULTS else None

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -15,9 +14,9 @@ from types import FrameType
 from typing import Any, Protocol
 
 from ablate.process.interrupt import taken
-from ablate.runs import record
 from ablate.runs.lease import holder
 from ablate.sweep.engines.pool_worker import Outcome, serve
+from ablate.sweep.plan import PlannedCell
 
 # A worker that dies takes its cell with it once; the second time it is the cell's fault.
 TRIES = 2
@@ -35,34 +34,18 @@ def prepare() -> None:
     forkserver.ensure_running()
 
 
-@dataclass(frozen=True)
-class Job:
-    """One cell: its fingerprint, what `python -m ablate` takes for it, where its result lies, and which training's
-    result lay there when it was planned (`record.ended`)."""
-
-    fingerprint: str
-    overrides: list[str]
-    directory: Path
-    before: tuple[Any, Any] = (None, None)
-
-    def wanted(self) -> list[str]:
-        """What is left to do now: where another process has trained the cell anew since the plan, no `rerun`."""
-        found = record.read(self.directory)
-        again = found is not None and found["status"] in record.RESULTS and record.ended(found) != self.before
-        return (
-            [*(text for text in self.overrides if not text.startswith("rerun=")), "rerun=false"]
-            if again
-            else self.overrides
-        )
-
-
 class View(Protocol):
     """What is shown of a sweep while it runs."""
 
-    def started(self, job: Job) -> None: ...
-    def epoch(self, job: Job, epoch: Any) -> None: ...
-    def ended(self, job: Job, outcome: Outcome) -> None: ...
-    def waiting(self, jobs: Sequence[Job]) -> None:
+    def started(self, cell: PlannedCell) -> None: ...
+    def epoch(self, cell: PlannedCell, epoch: Any) -> None: ...
+    def ended(self, cell: PlannedCell) -> None:
+        """What came of it stands in the cell."""
+
+    def taken(self, cell: PlannedCell) -> None:
+        """Another process trains it: it is looked at again."""
+
+    def waiting(self, cells: Sequence[PlannedCell]) -> None:
         """All that is left are these, which other processes train."""
 
     def stopping(self) -> None: ...
@@ -88,26 +71,26 @@ class Pool:
         self.workers, self.threads, self.gpus, self.logs = workers, threads, gpus, logs
         self.signum: int | None = None
         self._slots: list[_Slot] = []
-        self._queue: list[Job] = []
-        self._taken: list[Job] = []
-        self._deaths: dict[str, int] = {}
+        self._queue: list[PlannedCell] = []
+        self._taken: list[PlannedCell] = []
+        self._deaths: dict[Path, int] = {}
 
-    def run(self, jobs: Sequence[Job], view: View) -> None:
-        """Run every job, and tell the view what came of each.
+    def run(self, cells: Sequence[PlannedCell], view: View) -> None:
+        """Run every cell, write down what came of each, and show it.
 
         A worker that dies is replaced. A cell that another process trains is waited for. On one of SIGNALS the
         runs save and end, then Stopped is raised; on a second one the workers are killed.
         """
-        self._queue, self.view = list(jobs), view
+        self._queue, self.view = list(cells), view
         with self._listening():
             try:
-                self._slots = [_Slot(self, number) for number in range(min(self.workers, len(jobs)))]
+                self._slots = [_Slot(self, number) for number in range(min(self.workers, len(cells)))]
                 while self._left():
                     self._hand_out()
                     if self._taken and not self._busy():
                         view.waiting(self._taken)
-                    for slot, job, message in self._messages():
-                        self._hear(slot, job, message)
+                    for slot, cell, message in self._messages():
+                        self._hear(slot, cell, message)
             finally:
                 for slot in self._slots:
                     slot.close()
@@ -115,7 +98,7 @@ class Pool:
             raise Stopped(self.signum)
 
     def _busy(self) -> bool:
-        return any(slot.job for slot in self._slots)
+        return any(slot.cell for slot in self._slots)
 
     def _left(self) -> bool:
         """Whether there is anything to wait for."""
@@ -124,50 +107,51 @@ class Pool:
     def _hand_out(self) -> None:
         if self.signum is not None:
             return
-        free = [job for job in self._taken if holder(job.directory) is None]
-        self._taken = [job for job in self._taken if job not in free]
+        free = [cell for cell in self._taken if holder(cell.directory) is None]
+        self._taken = [cell for cell in self._taken if cell not in free]
         self._queue += free
         for slot in self._slots:
-            while self._queue and slot.job is None:
-                job = self._queue.pop(0)
-                if status := self._ended_elsewhere(job):
-                    self.view.ended(job, Outcome(status))
+            while self._queue and slot.cell is None:
+                cell = self._queue.pop(0)
+                if status := cell.ended_elsewhere():
+                    self._end(cell, Outcome(status))
                 else:
-                    self.view.started(slot.start(job))
+                    slot.start(cell)
+                    self.view.started(cell)
 
-    def _ended_elsewhere(self, job: Job) -> str | None:
-        """The status of a result that another sweep has made since this one began, as two with rerun=true do."""
-        known = record.read(job.directory) or {}
-        ended = known.get("status") in record.RESULTS and record.ended(known) != job.before
-        return str(known["status"]) if ended else None
+    def _end(self, cell: PlannedCell, outcome: Outcome) -> None:
+        cell.heard(outcome.status, outcome.reason)
+        self.view.ended(cell)
 
-    def _hear(self, slot: "_Slot", job: Job, message: Any) -> None:
-        """What a worker says of its job; None is what a dead one says."""
+    def _hear(self, slot: "_Slot", cell: PlannedCell, message: Any) -> None:
+        """What a worker says of its cell; None is what a dead one says."""
         if message is None:
-            outcome, slot.job = slot.obituary(), None
-            self._deaths[job.fingerprint] = self._deaths.get(job.fingerprint, 0) + 1
-            if self.signum is None and self._deaths[job.fingerprint] < TRIES:
-                self._queue.append(job)
+            outcome, slot.cell = slot.obituary(), None
+            died = self._deaths[cell.directory] = self._deaths.get(cell.directory, 0) + 1
+            if self.signum is None and died < TRIES:
+                self._queue.append(cell)
                 return
         elif message[0] == "epoch":
-            self.view.epoch(job, message[1])
+            self.view.epoch(cell, message[1])
             return
         else:
-            outcome, slot.job = message[1], None
+            outcome, slot.cell = message[1], None
         if outcome.status == "taken":
-            self._taken.append(job)
-        self.view.ended(job, outcome)
+            self._taken.append(cell)
+            self.view.taken(cell)
+        else:
+            self._end(cell, outcome)
 
-    def _messages(self) -> Iterator[tuple["_Slot", Job, Any]]:
-        """What the workers have sent of their jobs; None from one that has died."""
-        busy = [(slot, slot.job) for slot in self._slots if slot.job is not None]
+    def _messages(self) -> Iterator[tuple["_Slot", PlannedCell, Any]]:
+        """What the workers have sent of their cells; None from one that has died."""
+        busy = [(slot, slot.cell) for slot in self._slots if slot.cell is not None]
         if not busy:
             time.sleep(ASK_AGAIN)
             return
         ready = wait([thing for slot, _ in busy for thing in (slot.connection, slot.process.sentinel)], ASK_AGAIN)
-        for slot, job in busy:
+        for slot, cell in busy:
             if slot.connection in ready or slot.process.sentinel in ready:
-                yield slot, job, slot.received()
+                yield slot, cell, slot.received()
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -192,11 +176,11 @@ class Pool:
 
 
 class _Slot:
-    """A place for one worker process and the job that it has."""
+    """A place for one worker process and the cell that it has."""
 
     def __init__(self, pool: Pool, number: int) -> None:
         self.pool, self.number = pool, number
-        self.job: Job | None = None
+        self.cell: PlannedCell | None = None
         self._start()
 
     def _start(self) -> None:
@@ -211,14 +195,13 @@ class _Slot:
         self.process.start()
         theirs.close()
 
-    def start(self, job: Job) -> Job:
-        self.job = job
+    def start(self, cell: PlannedCell) -> None:
+        self.cell = cell
         if not self.process.is_alive():
             self.connection.close()
             self._start()
         with suppress(OSError):  # dead this moment: nothing will be heard of it
-            self.connection.send(job.wanted())
-        return job
+            self.connection.send(cell.overrides)
 
     def received(self) -> Any:
         try:
@@ -227,7 +210,7 @@ class _Slot:
             return None
 
     def obituary(self) -> Outcome:
-        """What is said of a job whose worker has died."""
+        """What is said of a cell whose worker has died."""
         self.process.join()
         if self.pool.signum is not None:
             return Outcome("interrupted", "stopped by a signal")

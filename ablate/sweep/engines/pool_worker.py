@@ -100,7 +100,7 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     try:
         prepared = cell.prepare(Composition.of(overrides))
         record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _tell(connection, epoch)))
-        return Outcome(record["status"])
+        return Outcome(record.status)
     except (TakenError, LostError) as error:
         return Outcome("taken", str(error))
     except (InputError, HydraException, OmegaConfBaseException) as error:

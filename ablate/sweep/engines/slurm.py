@@ -44,6 +44,7 @@ class Job:
         # Where the node lacks the folder, Slurm has started the job in /tmp.
         os.chdir(self.folder)
         # Not before: while this is being loaded, submitit does not listen to the signal yet.
+        from ablate.process.exit_codes import by_signal
         from ablate.process.interrupt import Interrupted
         from ablate.runs import worker
 
@@ -51,7 +52,7 @@ class Job:
             return worker.run_overrides(overrides)
         except Interrupted as stop:
             # No result is left, in case Slurm itself requeues the job.
-            sys.exit(128 + stop.signum)
+            sys.exit(by_signal(stop.signum))
 
     def checkpoint(self, overrides: list[str]) -> Any:
         """What a requeued job does: the same, since a run goes on from its own directory."""
