@@ -42,4 +42,4 @@ class Deep(nn.Module):
 )
 def test_verdicts(overrides, verdict, their_cell):
     record, _ = cell.run(their_cell(*overrides, "optimizer=adamw", "optimizer.lr=0.001", "trainer.max_epochs=3"))
-    assert record["gradient_flow"] == verdict, record["summary"]
+    assert record.gradient_flow == verdict, record.summary

@@ -71,4 +71,4 @@ def test_timm_is_asked_for_by_name(monkeypatch):
 
 def test_a_run_of_one(their_cell):
     record, _ = cell.run(their_cell("model=torchvision", "trainer.max_epochs=1"))
-    assert record["status"] == "finished" and record["provenance"]["code"] == {}
+    assert record.status == "finished" and record.provenance["code"] == {}

@@ -31,10 +31,10 @@ def test_it_trains_on_what_it_refers_to(their_cell):
     net = build.initialised_network(mixed.cfg)
     assert isinstance(net, Mixed) and isinstance(net.norm, nn.GroupNorm) and net.norm.num_groups == 4
     record, trained = cell.run(mixed)
-    assert trained and record["status"] == "finished"
-    assert record["cost"]["params"] == sum(p.numel() for p in net.parameters())
-    assert record["cost"]["macs"] == 8 * 9 * 64 + 8 * 64 * 10
-    assert record["provenance"]["code"].keys() >= {"tests/whole/their_networks.py"}
+    assert trained and record.status == "finished"
+    assert record.cost["params"] == sum(p.numel() for p in net.parameters())
+    assert record.cost["macs"] == 8 * 9 * 64 + 8 * 64 * 10
+    assert record.provenance["code"].keys() >= {"tests/whole/their_networks.py"}
     assert not cell.run(their_cell("model=mixed", "norm=group", "norm.groups=4"))[1]
     assert set(yaml.safe_load((mixed.directory / "config.yaml").read_text())) & set(whole.PARTS) == {"norm"}
 
@@ -188,7 +188,7 @@ def test_a_network_that_views_its_images_gets_them_in_torchs_own_layout(their_ce
     data = ["data=cifar10", f"data.root={tmp_path}", "trainer.max_epochs=1", "+trainer.limit_train_batches=2"]
     chosen = their_cell("model=perceptron", "model.pixels=3072", *data)
     assert chosen.cfg.channels_last and chosen.cfg.data.channels_last
-    assert cell.run(chosen)[0]["status"] == "finished"
+    assert cell.run(chosen)[0].status == "finished"
 
 
 def test_an_edited_forward_is_noticed(their_cell, tmp_path, monkeypatch):
@@ -204,4 +204,4 @@ def test_an_edited_forward_is_noticed(their_cell, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"is outdated: since its run was trained, their_edited\.py changed"):
         cell.run(their_cell(*overrides))
     record, again = cell.run(their_cell(*overrides, "rerun=true"))
-    assert again and record["status"] == "finished"
+    assert again and record.status == "finished"

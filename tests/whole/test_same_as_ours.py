@@ -41,7 +41,7 @@ def test_torchvisions_resnet18_is_ours(their_cell, write_cifar, tmp_path, monkey
 
     monkeypatch.setattr(build, "initialised_network", with_our_weights)
     for chosen in (ours, theirs):
-        assert cell.run(chosen)[0]["status"] == "finished"
+        assert cell.run(chosen)[0].status == "finished"
     losses, norms, layers = recorded(ours)
     their_losses, their_norms, their_layers = recorded(theirs)
     assert losses.keys() == their_losses.keys() and ("train/loss_step", 4) in losses
