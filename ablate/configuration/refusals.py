@@ -19,9 +19,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.configuration.composition import axes, composed
-from ablate.configuration.failure import described
 from ablate.configuration.schema import suggestion
-from ablate.errors import InputError, bare, is_full, nearest, reason
+from ablate.errors import InputError, bare, described, is_full, nearest, reason
 from ablate.process.exit_codes import DONE, FAILED, OUT_OF_TIME, WRONG_INPUT
 from ablate.process.interrupt import LostError, OutOfTimeError
 

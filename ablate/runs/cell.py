@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
-from ablate.configuration import agent, place
+from ablate.configuration import agent, place, refusals
 from ablate.configuration.composition import Composition, plain
 from ablate.configuration.fingerprint import fingerprint
 from ablate.design.cost import Cost
@@ -160,6 +160,12 @@ def run_when_free(cell: Cell) -> tuple[RunRecord, bool]:
             print(taken, flush=True)
             while holder(cell.directory) is not None:
                 time.sleep(ASK_AGAIN)
+
+
+def run_overrides(overrides: list[str]) -> int:
+    """Train the cell that these ask for, unless it has a result, as a job of any engine does. Returns the exit code."""
+    refusals.register_resolvers()
+    return refusals.guarded(lambda: run(prepare(Composition.of(overrides))))
 
 
 def _changed(then: dict[str, Any], values: dict[str, Any], data: Data) -> str | None:

@@ -12,8 +12,7 @@ from omegaconf import OmegaConf
 
 from ablate.configuration import place
 from ablate.configuration.composition import Composition
-from ablate.configuration.failure import described
-from ablate.errors import InputError, is_full
+from ablate.errors import InputError, described, is_full
 from ablate.process.interrupt import Interrupted, OutOfTimeError
 from ablate.process.streams import LastingLog
 from ablate.runs import intact, record

@@ -18,7 +18,6 @@ import pytest
 
 from ablate.process.interrupt import LostError
 from ablate.runs import cell, lease, record
-from ablate.runs.worker import run_overrides
 from ablate.training.saving.checkpoints import PlainFiles
 from tests.sweep.test_sweep import until
 
@@ -43,7 +42,7 @@ def work(overrides: list[str], stop_before: int | None) -> None:
         return rename
 
     Path.rename, Path.replace = late(Path.rename), late(Path.replace)  # type: ignore[method-assign]
-    os._exit(run_overrides(overrides))
+    os._exit(cell.run_overrides(overrides))
 
 
 def state_of(process: BaseProcess) -> str:

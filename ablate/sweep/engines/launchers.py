@@ -32,10 +32,10 @@ class Task:
     folder: Path
 
     def __call__(self, cfg: DictConfig) -> int:
-        from ablate.runs import worker
+        from ablate.runs import cell
 
         os.chdir(self.folder)  # Ray's workers start elsewhere
-        return worker.run_overrides(list(HydraConfig.get().overrides.task))
+        return cell.run_overrides(list(HydraConfig.get().overrides.task))
 
 
 def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> None:

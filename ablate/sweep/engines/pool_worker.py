@@ -88,9 +88,8 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     from omegaconf.errors import OmegaConfBaseException
 
     from ablate.configuration.composition import Composition
-    from ablate.configuration.failure import described
     from ablate.configuration.refusals import explained
-    from ablate.errors import InputError, is_full
+    from ablate.errors import InputError, described, is_full
     from ablate.process.interrupt import Interrupted, LostError, OutOfTimeError
     from ablate.runs import cell
     from ablate.runs.lease import TakenError

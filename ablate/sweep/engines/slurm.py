@@ -46,10 +46,10 @@ class Job:
         # Not before: while this is being loaded, submitit does not listen to the signal yet.
         from ablate.process.exit_codes import by_signal
         from ablate.process.interrupt import Interrupted
-        from ablate.runs import worker
+        from ablate.runs import cell
 
         try:
-            return worker.run_overrides(overrides)
+            return cell.run_overrides(overrides)
         except Interrupted as stop:
             # No result is left, in case Slurm itself requeues the job.
             sys.exit(by_signal(stop.signum))
