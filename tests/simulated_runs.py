@@ -21,6 +21,7 @@ from ablate.configuration.refusals import register_resolvers
 from ablate.runs import record
 from ablate.runs.provenance import PACKAGES
 from ablate.runs.record import RunRecord
+from ablate.training.gradients.layers import MATRIX, Layer
 from ablate.training.saving.history import RunHistory
 
 PROVENANCE = {
@@ -111,9 +112,9 @@ def write_run(
 def _write_history(directory: Path, value: float, seed: int, epochs: int, steps: int, layers: int) -> None:
     """Curves that rise to `value`, gradient norms that fall towards the image, with noise by the seed."""
     noise = np.random.default_rng(seed)
-    history = RunHistory(directory)
     names = ["stem.conv", *(f"stage1.block{i}.conv1" for i in range(1, layers - 1)), "head.linear"]
     depths = [i / (layers - 1) for i in range(layers)]
+    history = RunHistory(directory, layers=[Layer(*both, 100, MATRIX) for both in zip(names, depths, strict=True)])
     for epoch in range(epochs):
         for step in range(epoch * steps, (epoch + 1) * steps):
             loss = 2.3 * math.exp(-step / 20) + 0.05 * noise.random()
@@ -122,7 +123,8 @@ def _write_history(directory: Path, value: float, seed: int, epochs: int, steps:
         last = (epoch + 1) * steps - 1
         history.log_metrics({"val/acc": value * rise, "train/loss": 2.3 * (1 - rise), "epoch": epoch}, last)
         norms = np.exp(noise.normal(0, 0.2, (steps, layers)) + 3 * (np.asarray(depths) - 1) * (1.2 - value))
-        history.log_gradient_norms(list(range(epoch * steps, (epoch + 1) * steps)), names, depths, norms, {})
+        rms = {"rms": np.ma.array(norms / 10)}
+        history.log_gradient_norms(list(range(epoch * steps, (epoch + 1) * steps)), names, depths, norms, rms)
         history.save()
     history.join()
     history.discard_parts()

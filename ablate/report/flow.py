@@ -8,11 +8,12 @@ import pyarrow as pa
 from ablate.errors import InputError
 from ablate.runs import record
 from ablate.runs.record import RunRecord
-from ablate.training.gradients.pictures import Picture, heat_maps, picture, recorded
+from ablate.training.gradients.pictures import COLUMNS, DPI, heat_maps
+from ablate.training.gradients.reading import Gradients, read
 
 
 def write(runs: Sequence[Path], out: Path) -> None:
-    """One picture file with the heat maps of all `runs`, which share colours and an axis of depth.
+    """One picture file with the heat maps of all `runs`, all in the same colours.
 
     Raises InputError for what is no run's directory, or has no gradient norms, and for a file in no folder.
     """
@@ -21,8 +22,8 @@ def write(runs: Sequence[Path], out: Path) -> None:
     if not out.parent.is_dir():
         raise InputError(f"{out}: there is no folder {out.parent}: make it first.")
     records = [_record(run) for run in runs]
-    pictures = {title: _picture(run) for title, run in zip(_titles(records), runs, strict=True)}
-    heat_maps(pictures, norms=False).savefig(out, dpi=80, pil_kwargs={"optimize": True})
+    several = {title: _gradients(run) for title, run in zip(_titles(records), runs, strict=True)}
+    heat_maps(several).savefig(out, dpi=DPI, pil_kwargs={"optimize": True})
     print(out)
 
 
@@ -33,15 +34,15 @@ def _record(run: Path) -> RunRecord:
     return found
 
 
-def _picture(run: Path) -> Picture:
+def _gradients(run: Path) -> Gradients:
     file = run / "gradient_norms.parquet"
     try:
-        drawn = picture([file], recorded(file))
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        found = read([file], COLUMNS)
+    except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file} is damaged ({error}): leave it out, or train the run again.") from error
-    if not drawn.steps:
+    if found is None:
         raise InputError(f"{run}: gradient_norms.parquet is empty (gradient_norms.every_n_steps=0).")
-    return drawn
+    return found
 
 
 def _titles(records: list[RunRecord]) -> list[str]:

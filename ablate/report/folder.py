@@ -22,7 +22,7 @@ def write(made: Contents, folder: Path) -> None:
         "comparison.json": json.dumps(tables.as_json(made), indent=1, allow_nan=False) + "\n",
         "table.md": tables.markdown(made),
         "table.tex": tables.latex(made),
-        **{f"figures/{name}.svg": str(drawing) for name, drawing in made.figures.items()},
+        **{f"figures/{figure.name}.svg": str(figure.drawing) for figure in made.figures},
     }
     try:
         before = _made_before(folder)

@@ -45,8 +45,22 @@ for (const title of document.querySelectorAll("svg title")) {
   title.parentElement.dataset.tip = title.textContent;
   title.remove();
 }
+// A map of gradients tells the layer, the steps and the value under the pointer.
+const pointed = (event) => {
+  const map = event.target.closest?.("image[data-map]");
+  if (!map) return "";
+  map.told ??= JSON.parse(map.dataset.map);
+  map.numbers ??= new DataView(Uint8Array.from(atob(map.told.values), (c) => c.charCodeAt(0)).buffer);
+  const { layers, steps, columns } = map.told, box = map.getBoundingClientRect();
+  const at = (where, size, count) => Math.max(0, Math.min(count - 1, Math.floor((where / size) * count)));
+  const row = at(event.clientY - box.top, box.height, layers.length), column = at(event.clientX - box.left, box.width, columns);
+  const first = Math.ceil((column * steps) / columns), last = Math.max(first, Math.ceil(((column + 1) * steps) / columns) - 1);
+  const value = map.numbers.getInt16(2 * (row * columns + column), true);
+  const ratio = value === -32768 ? "no gradient" : value === -32767 ? "not finite" : `${(10 ** (value / 1000)).toPrecision(2)} × the head's gradient`;
+  return `${layers[row]}\n${first === last ? `step ${first}` : `steps ${first} to ${last}`}\n${ratio}`;
+};
 const show = (event) => {
-  const said = event.target.closest?.("[data-tip]")?.dataset.tip;
+  const said = event.target.closest?.("[data-tip]")?.dataset.tip || pointed(event);
   tip.hidden = !said;
   if (!said) return;
   tip.textContent = said;

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ablate.configuration.values import word
 from ablate.report.contents import Contents
 from ablate.report.drawing.svg import Drawing, fill, stroke
+from ablate.report.illustrations import Kind
 from ablate.report.numbers import unit
 
 HERE = Path(__file__).parent
@@ -44,10 +45,9 @@ HEADS = (
 
 def render(made: Contents) -> str:
     """The page. Whatever comes from runs is escaped by the template; drawings escape their own text."""
-    comparison, figures = made.comparison, made.figures
+    comparison = made.comparison
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    maps = [(series, name) for series in made.drawn if (name := f"gradients_{series}") in figures]
     template = _environment().get_template("page.html")
     return template.render(
         title=f"{comparison.metric}: {made.answer[0]}"[:120],
@@ -59,7 +59,7 @@ def render(made: Contents) -> str:
         typed=word,
         unit=unit,
         c=comparison,
-        figures=figures,
+        kind=Kind,
         heads=[(head.format(metric=comparison.metric), explained) for head, explained in HEADS],
         left=("verdict", "gradient flow", "lost", "differs besides"),
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
@@ -70,28 +70,34 @@ def render(made: Contents) -> str:
             {"series": series, "label": label, "swatch": swatch(series)}
             for series, label in zip(made.drawn, made.labels, strict=True)
         ],
-        keys={name: _key(drawing) for name, drawing in figures.items() if name.startswith("interaction_")},
-        has_drawn=any(name.startswith(("curve_", "against_", "gradient")) for name in figures),
+        key=_key,
         groups=[
             (
                 "Learning curves",
-                [name for name in figures if name.startswith("curve_")],
+                made.of(Kind.CURVE),
                 "The mean over the seeds; the band reaches from the lowest to the highest. "
                 "Runs that diverged are dotted, up to a cross.",
             ),
             (
                 f"{comparison.metric} against cost",
-                [name for name in figures if name.startswith("against_")],
+                made.of(Kind.COST),
                 "Ringed and joined: what no other variant beats in both, the Pareto front.",
             ),
             (
                 "Gradient flow over depth",
-                [name for name in figures if name == "gradient_profile"],
-                "The L2 norm of each layer's gradient, the geometric mean over the training; "
-                "the band reaches over the seeds.",
+                made.of(Kind.PROFILE),
+                "The root mean square (RMS) of each layer's gradient, the geometric mean over the training; the band"
+                " reaches over the seeds. Layers with a matrix or a kernel only: no norms.",
+            ),
+            (
+                "Gradient flow over the training",
+                [*made.of(Kind.SCALE), *made.of(Kind.MAP)],
+                "How much of the head's gradient reaches each layer, the image's end at the top: blue where it fades,"
+                " white where it is even, orange where it grows, hatched where it is not finite. The scale is the same"
+                " in every report. To the right: each layer's RMS at the start, the middle and the end, from light to"
+                " dark. Where seeds split, each outcome has a map.",
             ),
         ],
-        maps=maps,
         written=datetime.now().astimezone().isoformat(timespec="minutes"),
     )
 

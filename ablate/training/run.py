@@ -18,8 +18,8 @@ from ablate.process.interrupt import StopRequest, stop_request
 from ablate.process.ranks import first_of
 from ablate.training import build
 from ablate.training.gradients.flow import Flow, flow_of
+from ablate.training.gradients.flow_pictures import FlowPictures
 from ablate.training.gradients.norms import GradientNorms
-from ablate.training.gradients.pictures import FlowPictures
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.images.own import Data
 from ablate.training.progress import progress
@@ -129,7 +129,7 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
     if cfg.compile is not None:
         torch.compiler.reset()  # after some networks in one process the next would be left as it is
         network.compile(mode=cfg.compile)
-    pictures = [FlowPictures(history, wandb_run, network, write_history)] if cfg.gradient_norms.pictures else []
+    pictures = [FlowPictures(history, wandb_run, write_history)] if cfg.gradient_norms.pictures else []
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
     trainer = new_trainer(cfg, directory, loggers, [recorder, *pictures, checkpoints], watch.progress)
 
@@ -145,10 +145,11 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
     history.join()
     outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None)
     if trainer.is_global_zero:
-        for picture in pictures:
-            picture.draw([directory / "gradient_norms.parquet"], trainer.global_step)
         outcome.summary, outcome.grad_norms = history.last_values(), history.outer_norms()
         outcome.flow = flow_of(directory / "gradient_norms.parquet", network)
+        for picture in pictures:
+            verdict = outcome.flow.verdict if outcome.flow else "not judged"
+            picture.draw([directory / "gradient_norms.parquet"], trainer.global_step, verdict)
         if outcome.flow is not None:
             for name in ("first_to_last", "decay_per_layer", "size"):
                 outcome.summary[f"gradient_flow/{name}"] = getattr(outcome.flow, name)

@@ -86,8 +86,7 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
             "grad_norm/stem.conv",
             "grad_norm/head.linear",
             "gradient_flow/heat_map.path",
-            "gradient_flow/norms_by_step.path",
-            "gradient_flow/profile.path",
+            "gradient_flow/rms_by_step.path",
         } <= content["keys"]
         assert content["configs"] == 1
         numbers = {name: value for name, value in run["summary"].items() if name.startswith("gradient_flow/")}

@@ -98,11 +98,11 @@ def test_every_figure_is_drawn(opened):
     sizes = opened.execute_script(
         "return [...document.querySelectorAll('figure > svg')].map(s => [s.clientWidth, s.children.length])"
     )
-    # Effects, interactions, variance or not, one interaction plot, two curves, two costs, profile, scale, four maps.
+    # Effects, interactions, variance or not, one interaction plot, two curves, two costs, profile, scale, five maps.
     assert len(sizes) >= 12
     assert all(width > 100 and marks > 1 for width, marks in sizes)
     maps = opened.execute_script("return [...document.querySelectorAll('svg image')].map(i => i.getBBox().width)")
-    assert maps == [186] * 4
+    assert maps == [380, *[228] * 5], "a scale; four variants, of which one has two outcomes"
     # Drawn with colours that differ from the paper's.
     lines = opened.execute_script(
         "return [...document.querySelectorAll('path.series')].map(p => getComputedStyle(p).stroke)"
@@ -153,6 +153,24 @@ def test_a_point_tells_its_numbers(opened):
     tip = opened.find_element("id", "tip")
     assert tip.is_displayed()
     assert re.match(r"epoch 0\n\d\d\.\d\d +baseline", tip.text)
+
+
+@needs_browser
+def test_a_map_tells_the_layer_the_steps_and_the_value(opened):
+    from selenium.webdriver import ActionChains
+
+    image = opened.find_elements("css selector", "image.map")[0]
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", image)
+    opened.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    told = json.loads(image.get_attribute("data-map"))
+    size = opened.execute_script("const b = arguments[0].getBoundingClientRect(); return [b.width, b.height]", image)
+    for row, column in ((0, 0), (len(told["layers"]) - 1, told["columns"] - 1)):
+        places = (column + 0.5) / told["columns"], (row + 0.5) / len(told["layers"])
+        x, y = (round((place - 0.5) * length) for place, length in zip(places, size, strict=True))
+        ActionChains(opened).move_to_element_with_offset(image, x, y).perform()
+        layer, steps, value = opened.find_element("id", "tip").text.splitlines()
+        assert layer == told["layers"][row] and steps == f"step {column * told['steps'] // told['columns']}"
+        assert re.fullmatch(r"[\d.]+ × the head's gradient", value) and (float(value.split()[0]) == 1) == (row > 0)
 
 
 @needs_browser

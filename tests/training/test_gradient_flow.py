@@ -14,9 +14,13 @@ from ablate.runs import cell
 from ablate.runs import record as run_record
 from ablate.training import build
 from ablate.training.assembly import network
+from ablate.training.gradients import drawing
 from ablate.training.gradients.flow import LEAST, WINDOW, EarlyWarning, branch_convs, flow_of, judged
+from ablate.training.gradients.flow_pictures import FlowPictures
+from ablate.training.gradients.layers import MATRIX, Layer
 from ablate.training.gradients.norms import GradientNorms
-from ablate.training.gradients.pictures import COLUMNS, FlowPictures, heat_maps, picture
+from ablate.training.gradients.pictures import COLUMNS, heat_maps
+from ablate.training.gradients.reading import Gradients, read
 from ablate.training.gradients.recorder import READABLE, series
 from ablate.training.saving.history import PENDING_ROWS, RunHistory, last_steps
 
@@ -224,27 +228,62 @@ def log_rms(history: RunHistory, measured: GradientNorms, steps: list[int], rms:
 
 @pytest.mark.parametrize("every", [1, 7])
 def test_a_pictures_columns_are_geometric_means(plain, tmp_path, every):
-    net, measured = plain
-    history = RunHistory(tmp_path)
+    _, measured = plain
+    history = RunHistory(tmp_path, layers=measured.described)
     count = 3 * COLUMNS
     steps = [every * i for i in range(count)]
     rms = np.geomspace(1e-9, 1e3, count)[:, None] * np.linspace(1, 2, len(measured.layers))
-    rms[5, 3], rms[6, 3] = math.nan, math.inf
+    rms[5, 4], rms[6, 4] = math.nan, math.inf
     log_rms(history, measured, steps[:100], rms[:100])
     history.save()
     log_rms(history, measured, steps[100:], rms[100:])
+    history.save()
+    parts = read(history.parts_of("gradient_norms"), COLUMNS)
     history.join()
-    drawn = picture([tmp_path / "gradient_norms.parquet"], GradientNorms(net))
-    assert drawn.rms.shape == (len(measured.layers), COLUMNS) and drawn.steps == steps[-1] + 1
+    drawn = read([tmp_path / "gradient_norms.parquet"], COLUMNS)
+    np.testing.assert_array_equal(parts.rms, drawn.rms)
+    kept = [i for i, layer in enumerate(measured.described) if layer.kind == MATRIX]
+    assert measured.layers[4] == "stage1.block1.conv2" and kept.index(4) == 2
+    assert [layer.name for layer in drawn.layers] == [measured.layers[i] for i in kept]
+    assert drawn.rms.shape == (len(kept), COLUMNS) and drawn.steps == steps[-1] + 1
     assert np.isfinite(drawn.rms).all()
-    if every == 1:
-        expected = np.log10(rms).reshape(COLUMNS, 3, -1).mean(1).T
-        np.testing.assert_allclose(np.delete(drawn.rms, 3, 0), np.delete(expected, 3, 0), atol=1e-6)
-        np.testing.assert_allclose(drawn.rms[3, 1], math.log10(rms[3, 3] * rms[4, 3]) / 2, rtol=1e-5)
     assert drawn.label(1) == ("steps 3 to 5" if every == 1 else "steps 21 to 41")
-    parts = picture(history.parts_of("gradient_norms"), GradientNorms(net))
-    np.testing.assert_array_equal(parts.norms, drawn.norms)
-    assert len(heat_maps({"one": drawn, "two": parts}, norms=True).axes) > 4
+    if every == 1:
+        expected = np.log10(rms).reshape(COLUMNS, 3, -1).mean(1).T[kept]
+        np.testing.assert_allclose(np.delete(drawn.rms, 2, 0), np.delete(expected, 2, 0), atol=1e-6)
+        np.testing.assert_allclose(drawn.rms[2, 1], math.log10(rms[3, 4] * rms[4, 4]) / 2, rtol=1e-5)
+        np.testing.assert_allclose(np.delete(drawn.relative, 2, 0), np.delete(expected - expected[-1], 2, 0), atol=1e-6)
+        assert np.argwhere(drawn.broken).tolist() == [[2, 1], [2, 2]]
+    assert len(heat_maps({"one": drawn, "two": parts}).axes) == 5, "two maps, two profiles, one scale"
+
+
+def test_the_colours_of_a_fading_an_even_and_a_growing_gradient():
+    shown = drawing.colours(np.array([[-9.0, -4.0, -2.0, -0.5, 0.0, 0.4, 2.0, 4.0, np.nan]]))[0]
+    assert (shown[0] == shown[1]).all() and (shown[3:6, :3] == 0xF7).all()
+    assert (shown[:3, 2] > shown[:3, 0]).all() and (shown[6:8, 0] > shown[6:8, 2]).all(), "blue, orange"
+    assert shown[:, 3].tolist() == [255] * 8 + [0]
+
+
+def test_a_map_is_hatched_where_it_is_not_finite_and_the_images_end_is_at_the_top():
+    layers = tuple(Layer(name, depth, 1, MATRIX) for name, depth in (("stem", 0.0), ("head", 1.0)))
+    relative = np.array([[-4.0, -4.0], [0.0, 0.0]])
+    pixels = drawing.image(Gradients(layers, relative, relative, np.array([[0, 1], [0, 0]], dtype=bool), 2), 40, 40)
+    assert len(np.unique(pixels[:20, :20].reshape(-1, 4), axis=0)) == 1 and pixels[0, 0, 2] > pixels[0, 0, 0]
+    assert len(np.unique(pixels[:20, 20:].reshape(-1, 4), axis=0)) == 2, "stripes"
+    assert (pixels[20:] == [0xF7, 0xF7, 0xF7, 255]).all()
+
+
+@pytest.mark.parametrize(
+    ("names", "stages"),
+    [
+        ("stem.conv stage1.a stage1.b stage2.a stage2.b head.linear", ["stem", "stage1", "stage2", "head"]),
+        ("f.0.a f.0.b f.1.a f.1.b f.2.a classifier", ["f.0", "f.1", "f.2", "classifier"]),
+        (" 0 1", ["itself", "0", "1"]),
+    ],
+)
+def test_the_stages_of_any_network(names, stages):
+    layers = [Layer(name, i, 1, MATRIX) for i, name in enumerate(names.split(" "))]
+    assert [stage.name for stage in drawing.stages(layers)] == stages
 
 
 def test_records_of_a_deep_network_wait_in_bounded_memory(tmp_path):
@@ -265,21 +304,25 @@ def test_a_finished_run_has_its_pictures(prepared):
     chosen = prepared("gradient_norms.pictures=true", "trainer.max_epochs=1")
     cell.run(chosen)
     files = sorted(path.name for path in (chosen.directory / "gradient_flow").iterdir())
-    assert files == ["heat_map.png", "norms_by_step.png", "profile.png"]
+    assert files == ["heat_map.png", "rms_by_step.png"]
     assert all((chosen.directory / "gradient_flow" / name).read_bytes()[:4] == b"\x89PNG" for name in files)
-    drawn = picture([chosen.directory / "gradient_norms.parquet"], GradientNorms(network(chosen.cfg)))
+    drawn = read([chosen.directory / "gradient_norms.parquet"], COLUMNS)
     rows = pq.read_table(chosen.directory / "gradient_norms.parquet").to_pylist()
-    for row in rows:
-        where = drawn.layers.layers.index(row["layer"]), row["step"]
-        assert drawn.rms[where] == pytest.approx(math.log10(row["rms"]), abs=1e-5)
+    names = [layer.name for layer in drawn.layers]
+    rms = {(row["layer"], row["step"]): row["rms"] for row in rows if row["layer"] in names}
+    assert names[-1] == "head.linear" and not any("norm" in name for name in names)
+    for (layer, step), value in rms.items():
+        where = names.index(layer), step
+        assert drawn.rms[where] == pytest.approx(math.log10(value), abs=1e-5)
+        assert drawn.relative[where] == pytest.approx(math.log10(value / rms["head.linear", step]), abs=1e-5)
     assert flow_of(chosen.directory / "gradient_norms.parquet", network(chosen.cfg)) is not None
 
 
 def test_pictures_before_the_end_wait_for_their_share_of_the_time(prepared, monkeypatch):
     drawn: list[int] = []
     clock = iter(np.arange(0, 1e6, 20.0))  # that much between any two looks at the clock
-    monkeypatch.setattr("ablate.training.gradients.pictures.monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(FlowPictures, "draw", lambda self, files, step: drawn.append(step))
+    monkeypatch.setattr("ablate.training.gradients.flow_pictures.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(FlowPictures, "draw", lambda self, files, step, title: drawn.append(step))
     cell.run(prepared("gradient_norms.pictures=true", "trainer.max_epochs=3"))
     assert drawn == [30, 30], "a drawing of one second may follow fifty of training, and one is made at the end"
 

@@ -1,16 +1,16 @@
 """Where the gradient signal dies: one word for a run, and a warning while there is time to stop it.
 
-Judged by the root mean square of a layer's gradient, so that width does not count; of this project's networks by the
-convolutions of the blocks' branches, of others by all layers with a matrix or a kernel but the first and the last:
-norms, projections and the stem have gradients of another size in every network. Of others, where depthwise kernels,
-attention and perceptrons take turns, a quarter of the layers stands for either end, by their median. Each layer stands
-for itself by its median over `WINDOW` recorded steps.
+What counts is the root mean square of a layer's gradient, so that width does not, and of each layer the median over
+`WINDOW` recorded steps. This project's networks are judged by the convolutions of the blocks' branches, others by all
+layers with a matrix or a kernel but the first and the last: the scale of the gradients of norms, projections and the
+stem is not comparable between networks. In networks of others, where depthwise kernels, attention and perceptrons take
+turns, a quarter of the layers stands for either end, by their median.
 
 An even gradient can be too large everywhere, as where a network without norm is initialised with too large weights.
-So its size is asked too: the median over the convolutions, at the first `FIRST` recorded steps and at the last
+So its size counts too: the median over the convolutions, at the first `FIRST` recorded steps and at the last
 `WINDOW`. Measured on 46 networks of conf/ at their own initialisation that kept a finite loss (ResNet-18, 20, 50, 56,
-110, VGG-11 and the documents' networks; all norms and shortcuts, other placements, optimizers, initialisations and
-batch sizes; digits and Fashion-MNIST, 12 to 160 steps): 2e-5 to 0.16 at the first steps, 0.2 and 0.3 in ResNet-110
+110, VGG-11 and those of the teaching documents; all norms and shortcuts, other placements, optimizers, initialisations
+and batch sizes; digits and Fashion-MNIST, 12 to 160 steps): 2e-5 to 0.16 at the first steps, 0.2 and 0.3 in ResNet-110
 and 56 without norm, whose loss begins at 2,800 and 140; 0.13 at most at the last. ResNet-20 without norm, plain and
 residual, at a rate of 1e-7, with weights too large by 1.5: 0.4 and 5; by 2: 100 and 350; by 3: 4e3 and 3e3, from 2e5
 and 4e5 at step 0. Divided by the head's gradient: 0.008 to 9 in the former. The latter's head has one as large as
@@ -30,18 +30,17 @@ from torch import nn
 from ablate.design.block import Block
 from ablate.training.gradients.layers import MATRIX
 from ablate.training.gradients.norms import GradientNorms
+from ablate.training.gradients.reading import FLOOR
+from ablate.training.gradients.thresholds import EXPLODING, VANISHING
 from ablate.training.saving.history import first_steps, last_steps
 
 log = logging.getLogger(__name__)
 
 WINDOW = 100  # recorded steps, the last ones: the first ten or so are wild in networks that then train well
 LEAST = 20  # recorded steps before the first warning
-# first_to_last below and above which the gradient vanishes or explodes; README, "Gradient flow", has the figures.
-VANISHING, EXPLODING = 1e-2, 1e2
-FIRST = 10  # recorded steps at the beginning, whose size is asked as well
+FIRST = 10  # recorded steps at the beginning, whose size counts as well
 # Sizes above which an even gradient explodes: by itself, and divided by that of the head, the network's last layer.
 LARGE, OVER_HEAD = 1.0, 1e2
-FLOOR = 1e-30  # what a gradient of exactly 0 counts as in a logarithm
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def _typical(rms: np.ndarray | None) -> float | None:
 class EarlyWarning:
     """Says in the log, once for each, that the gradient vanishes, explodes or is not finite: where, at which step.
 
-    Once in a process: it is in no checkpoint. A run that goes on judges the steps from there, and may say it again.
+    Once in a process: no checkpoint holds it. A resumed run judges the steps from there on and may repeat a warning.
     """
 
     def __init__(self, network: nn.Module, measured: GradientNorms) -> None:

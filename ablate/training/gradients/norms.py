@@ -55,10 +55,6 @@ class GradientNorms:
         self._of_gradients: _Index | None = None
         self._of_all: _Index | None = None
 
-    @property
-    def has_weight(self) -> list[bool]:
-        return [layer.kind == MATRIX for layer in self.described]
-
     def measure(self, scale: Tensor | None = None) -> Tensor:
         """The gradients' norms, shape (layers,), float64, on their device; `ABSENT` where there is none.
 

@@ -1,0 +1,53 @@
+"""A run's own pictures of its gradients, drawn while it trains and at its end."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from ablate.training.gradients.pictures import COLUMNS, DPI, heat_maps, rms_by_step
+from ablate.training.gradients.reading import read
+from ablate.training.saving.history import RunHistory
+
+SHARE = 0.02  # of the training time that pictures before the end may take
+
+
+class FlowPictures(Callback):
+    """Draws a run's pictures at its end, and at the ends of epochs as often as `SHARE` of the time allows.
+
+    They lie in <run>/gradient_flow, and in W&B as `gradient_flow/<picture>`.
+
+    write_history  called before a drawing, so that the history's files hold every step
+    """
+
+    def __init__(self, history: RunHistory, wandb_run: Any, write_history: Callable[[pl.Trainer], None]) -> None:
+        self.history, self.wandb_run, self.write_history = history, wandb_run, write_history
+        self._seconds, self._drawn = 1.0, monotonic()  # of the last drawing, and when it was over
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and monotonic() - self._drawn > self._seconds / SHARE:
+            self.write_history(trainer)
+            self.draw(self.history.parts_of("gradient_norms"), trainer.global_step, "so far")
+
+    def draw(self, files: Sequence[Path], step: int, title: str) -> None:
+        """Draw what `files` hold; nothing where they hold nothing. `step`: how far the training is."""
+        start = monotonic()
+        gradients = read(files, COLUMNS)
+        if gradients is not None:
+            figures = {"heat_map": heat_maps({title: gradients}), "rms_by_step": rms_by_step(gradients)}
+            directory, staging = self.history.directory / "gradient_flow", self.history.staging
+            staging.make(directory)
+            paths = {name: directory / f"{name}.png" for name in figures}
+            for name, figure in figures.items():
+                staging.replace(paths[name], partial(figure.savefig, dpi=DPI, format="png"))
+            if self.wandb_run is not None:
+                import wandb
+
+                images = {f"gradient_flow/{name}": wandb.Image(str(path)) for name, path in paths.items()}
+                self.wandb_run.log({**images, "trainer/global_step": step})
+        self._drawn = monotonic()
+        self._seconds = self._drawn - start
