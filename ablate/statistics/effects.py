@@ -38,8 +38,8 @@ class LeftOut:
 class Effect:
     """What `values` of `factors` do compared with the baseline's, averaged over the other factors.
 
-    Of one factor a main effect: the mean change. Of two an interaction: by how much the change that one makes is
-    another where the other has its value too, (a, b) - (a, b0) - (a0, b) + (a0, b0).
+    Of one factor a main effect: the mean change. Of two an interaction: how much one choice's effect changes when the
+    other is made too, (a, b) - (a, b0) - (a0, b) + (a0, b0).
 
     difference  over the combinations of the other factors that can be averaged
     contexts    how many these are
@@ -71,7 +71,7 @@ class Effect:
 
     @property
     def is_certain(self) -> bool:
-        """Of an interaction, whose sign is neither better nor worse, that there is one."""
+        """Whether the verdict is certain; of an interaction, whose sign is no verdict: whether there is one."""
         if len(self.factors) > 1:
             return self.p_holm is not None and self.p_holm < LEVEL
         return self.verdict in ("better", "worse")

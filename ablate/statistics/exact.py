@@ -34,12 +34,12 @@ def rank_sum_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def least_p_rank_sum(n: int, m: int) -> float:
-    """What rank_sum_p cannot fall below with n and m seeds: 0.1 of 3 and 3, 0.00016 of 8 and 8."""
+    """The smallest p that rank_sum_p can give with n and m seeds: 0.1 of 3 and 3, 0.00016 of 8 and 8."""
     return min(1.0, 2 / math.comb(n + m, n))
 
 
 def fisher_p(lost: tuple[int, int], of: tuple[int, int]) -> float:
-    """Two-sided p of Fisher's exact test that both sides lose one share of their seeds."""
+    """Two-sided p of Fisher's exact test of whether both sides lose the same share of their seeds."""
     return float(stats.fisher_exact([[part, whole - part] for part, whole in zip(lost, of, strict=True)]).pvalue)
 
 

@@ -1,4 +1,4 @@
-"""Results of crossed choices with gaps: what least squares make of the runs that are there.
+"""Crossed choices with missing runs, by least squares on those that are there.
 
 Each result is its combination's mean plus its seed's part plus noise. For runs that are missing by chance only: one
 that diverged is no such gap.
@@ -42,7 +42,7 @@ class CellMeans:
         return {levels: i for i, levels in enumerate(self.cells)}
 
     def can(self, signs: Mapping[Levels, int]) -> bool:
-        """Whether a contrast can be formed, whichever seed is left out."""
+        """Whether the contrast can still be formed after any one seed is left out."""
         if len(self.seeds) < 2 or any(levels not in self._rows for levels in signs):
             return False
         rows = [self._rows[levels] for levels in signs]

@@ -1,7 +1,7 @@
 """Which test carries a verdict, and what the verdict is.
 
 One rule. The paired t-test, while every seed ended and none fell away from the others. Where seeds diverged, or a
-variant's seeds fall into two groups, means and Student's t say nothing: Wilcoxon's exact rank sum decides, with the
+variant's seeds fall into two groups, means and Student's t are meaningless: Wilcoxon's exact rank sum decides, with the
 diverged below every number, and whoever lost more seeds is never called better. Where all seeds differ by exactly the
 same, there is no spread for t, and the exact sign flips decide.
 """
@@ -63,7 +63,7 @@ class Test:
 
     @property
     def least_p(self) -> float:
-        """What p cannot fall below with so many seeds, whatever the data."""
+        """The smallest p that so many seeds can give, whatever the data."""
         if self.outcome in (Outcome.LOST, Outcome.SPLIT):
             return least_p_rank_sum(*self.n)
         return least_p_sign_flip(self.n[0]) if self.outcome is Outcome.ALIKE else 0.0
@@ -79,7 +79,7 @@ class Test:
         return fisher_p(self.fallen, self.n) if any(self.fallen) else None
 
     def verdict(self, p_holm: float | None) -> str:
-        """better or worse, or why that cannot be said; `p_holm` is p after correction."""
+        """better or worse, or why neither can be said; `p_holm` is p after correction."""
         (n, m), (lost, lost_by_baseline) = self.n, self.lost
         if n and lost == n and lost_by_baseline < max(1, m):
             return "diverged"
@@ -100,7 +100,7 @@ def assessed(
     sign: int = 1,
     low: tuple[int, int] = (0, 0),
 ) -> Test:
-    """Which test speaks, and what it says.
+    """Which test decides, and its result.
 
     difference    over the seeds that both have finished, in the metric's own units; sign is -1 where less is better
     ours, theirs  of all seeds that have ended: larger is better, -inf is a run that diverged

@@ -6,13 +6,14 @@ of it; Agarwal et al. 2021 (arXiv 2108.13264) why few runs call for interval est
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 LEVEL = 0.05
 POWER = 0.8
@@ -46,6 +47,8 @@ class Estimate:
     def interval(self) -> tuple[float, float] | None:
         if self.mean is None or not self.deviation:
             return None
+        # By hand, as p below: scipy.stats.ttest_1samp takes 0.56 ms for both instead of 0.25 ms, and `simulate`
+        # twice as long.
         half = float(stats.t.ppf(1 - LEVEL / 2, self.n - 1)) * self.deviation / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
@@ -55,7 +58,7 @@ class Difference(Estimate):
 
     @cached_property
     def p(self) -> float | None:
-        """Of the two-sided paired t-test. None where one seed, or seeds that all agree, leave no spread to judge by."""
+        """p of the two-sided paired t-test; None with one seed, or seeds that all agree, which show no spread."""
         if self.mean is None or self.n < 2:
             return None
         if not self.deviation:
@@ -64,7 +67,7 @@ class Difference(Estimate):
 
     @cached_property
     def p_sign_flip(self) -> float | None:
-        """Two-sided, by flipping the signs of the differences, under no assumption but their symmetry."""
+        """Two-sided p, by flipping the signs of the differences. It assumes nothing but their symmetry."""
         if self.n < 2:
             return 1.0 if self.n else None
         test = stats.permutation_test(
@@ -80,7 +83,7 @@ class Difference(Estimate):
 
     @property
     def least_p_sign_flip(self) -> float:
-        """What p_sign_flip cannot fall below with so many seeds, whatever the data."""
+        """The smallest p_sign_flip that so many seeds can give, whatever the data."""
         return least_p_sign_flip(self.n)
 
     def detectable(self, level: float = LEVEL) -> float | None:
@@ -105,27 +108,23 @@ def power(effect: float, n: int, level: float) -> float:
 @cache
 def detectable_effect(n: int, level: float) -> float:
     """The difference, in deviations, that n seeds find with 80% probability."""
-    # The power rises with the effect; to four digits.
-    low, high = 0.0, 1.0
+    # Not by statsmodels' TTestPower.solve_power: for few seeds and a corrected level it returns wrong numbers without a
+    # warning, such as 4.29 for n = 3 at 0.05/3, whose power is 0.61; 5.67 is right.
+    high = 1.0
     while power(high, n, level) < POWER:
-        low, high = high, 2 * high
-    while high - low > 1e-4 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if power(middle, n, level) >= POWER else (middle, high)
-    return high
+        high *= 2
+    return float(optimize.brentq(lambda effect: power(effect, n, level) - POWER, 0.0, high))
 
 
 def seeds_for_effect(effect: float, level: float) -> int | None:
     """The fewest seeds that find a difference of `effect` deviations with 80% probability; None above a million."""
-    low, high = 1, 2
+    high = 2
     while power(effect, high, level) < POWER:
-        low, high = high, 2 * high
+        high *= 2
         if high > 1_000_000:
             return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(effect, middle, level) >= POWER else (middle, high)
-    return high
+    between = range(high // 2 + 1, high)
+    return between.start + bisect_left(between, POWER, key=lambda n: power(effect, n, level))
 
 
 def least_p_sign_flip(n: int) -> float:
@@ -139,7 +138,7 @@ def seeds_for_sign_flip(level: float = LEVEL) -> int:
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction for testing all of them. None is no test: it stays None, and the others pay nothing for it."""
+    """Holm's correction for all of these tests. None stands for no test: it stays None and does not count."""
     # By hand, since statsmodels' multipletests collects garbage at each call, a fifth of a second.
     values = np.array([value for value in p if value is not None])
     order = np.argsort(values)
@@ -151,7 +150,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 @dataclass(frozen=True)
 class Outperforming:
-    """How often one variant beat the other on the same seed: so probable it is on a fresh one.
+    """How often one variant beat the other on the same seed: estimates the probability of winning on a new seed.
 
     Bouthillier et al. 2021's P(A > B), who call a difference meaningful above 0.75. Ties count half. The 95% interval
     is Wilson's: their bootstrap has no width where one variant always won.
@@ -173,7 +172,7 @@ class Outperforming:
 
 
 def outperforming(better: Sequence[float], other: Sequence[float]) -> Outperforming | None:
-    """Pair by pair; larger is better, and -inf, a run that diverged, loses to every number and ties with its like."""
+    """Pair by pair, larger is better. A run that diverged is -inf: it loses to every number and ties with its like."""
     pairs = list(zip(better, other, strict=True))
     wins = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs)
     return Outperforming(wins, len(pairs)) if pairs else None

@@ -1,6 +1,6 @@
 """Seeds of one variant that fall into two groups, such as those that learn and those that stay at chance.
 
-Neither the mean nor Student's interval says anything of such a variant: the mean is a value that no seed has.
+Neither the mean nor Student's interval says anything about such a variant: the mean is a value that no seed has.
 """
 
 import math

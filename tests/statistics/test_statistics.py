@@ -60,6 +60,14 @@ def test_paired_t_is_students():
     assert drugs.interval == pytest.approx((-2.4598858, -0.7001142), abs=5e-8)
 
 
+@pytest.mark.parametrize("n", [2, 5, 40])
+def test_p_and_interval_are_scipys(n):
+    values = np.random.default_rng(n).normal(0.3, 2, n)
+    found, reference = Difference(tuple(values.tolist())), stats.ttest_1samp(values, 0)
+    assert found.p == pytest.approx(reference.pvalue, rel=1e-9)
+    assert found.interval == pytest.approx(tuple(reference.confidence_interval()), rel=1e-9)
+
+
 def test_paired_t_and_sign_flips_are_fishers():
     maize = Difference(MAIZE)
     assert maize.mean / maize.deviation * math.sqrt(15) == pytest.approx(2.148, abs=5e-4)
