@@ -44,7 +44,7 @@ def main() -> None:
     except BaseException as stop:
         if not hasattr(stop, "signum"):
             raise
-        print("ablate: interrupted, state saved; the same command goes on from there.", file=sys.stderr)
+        print("ablate: interrupted, state saved; the same command resumes it.", file=sys.stderr)
         code = exit_codes.by_signal(stop.signum)
     sys.exit(code)
 

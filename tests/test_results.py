@@ -138,11 +138,11 @@ def phrases_of_the_setting() -> list[str]:
     return [
         "Six questions about residual networks, each a sweep file, and one about precision",
         "so that two cores can train eight seeds of each",
-        f"{first}, {second} and {third} channels ({blocks['model.widths'][0]} in document 003's blocks)",
+        f"{first}, {second} and {third} channels ({blocks['model.widths'][0]} in the five published blocks)",
         f"halves the image, maps of {maps[0]}, {maps[1]} and {maps[2]} pixels",
-        f"{steps('depth'):,} steps of {depth['data.batch_size']} images (block depth and document 003's blocks: "
+        f"{steps('depth'):,} steps of {depth['data.batch_size']} images (block depth and the five blocks: "
         f"{steps('blocks')})",
-        f"learning rate {rate} with warm-up and a cosine (document 003's blocks: {blocks['optimizer.lr']}, since four "
+        f"learning rate {rate} with warm-up and a cosine (the five blocks: {blocks['optimizer.lr']}, since four "
         "of the five have no norm)",
         "bf16-mixed, one thread",
         "five steps with one batch of validation, of one run at a time with two threads",

@@ -17,7 +17,7 @@ from ablate.configuration.composition import CONF, Composition
 def run(task: Callable[[Composition, argparse.Namespace], Any], options: argparse.Namespace, words: list[str]) -> int:
     """Compose what `words` say and hand it to `task`. Returns the exit code, of a multirun the largest.
 
-    What goes wrong in one run of a multirun stays in it: the others go on.
+    What goes wrong in one run of a multirun stays in it: the others continue.
     """
     codes: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Run the cells of a sweep file that have no result yet. The same command goes on after an interruption.
+"""Run the cells of a sweep file that have no result yet. The same command continues after an interruption.
 
 ablate sweep sweeps/quick.yaml
 """

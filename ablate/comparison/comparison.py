@@ -50,13 +50,13 @@ class Comparison:
 
     @property
     def family(self) -> int:
-        """How many tests there are, for all of which together p is corrected: variants, main effects, interactions."""
+        """How many tests p is corrected for: those of variants, main effects and interactions."""
         tests = [*(variant.test for variant in self.variants), *(effect.test for effect in self.effects)]
         return sum(test is not None and test.p is not None for test in tests)
 
     @property
     def level(self) -> float:
-        """The level of one of the tests such that all together keep 5%."""
+        """The level of each single test at which all of them together keep 5%."""
         return LEVEL / max(1, self.family)
 
     @cached_property
@@ -106,7 +106,7 @@ def compare(
     """Group cells into variants, in the order of their first cells, and compare each with the baseline: each factor's
     first value, or the `chosen` one.
 
-    Raises InputError where no variant has the chosen values, no run has the metric, or nobody knows its goal.
+    Raises InputError where no variant has the chosen values, no run has the metric, or its goal is unknown.
     """
     factors = {key: list(values) for key, values in factors.items()}
     for key, typed in (chosen or {}).items():

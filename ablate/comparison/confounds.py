@@ -85,7 +85,7 @@ def confounds(
 
 
 def outdated(runs: Sequence[Result], here: Here) -> dict[str, list[int]]:
-    """What has changed since runs were trained, as far as that is cheap to find out, with their seeds."""
+    """What has changed since runs were trained, with their seeds; only what is cheap to find out."""
     found: dict[str, list[int]] = {}
     for run in runs:
         then = run.record.provenance

@@ -137,7 +137,7 @@ def _once(cells: Sequence["PlannedCell"]) -> list["PlannedCell"]:
 
 
 def _result(cell: "PlannedCell") -> Result | None:
-    """What the cell has left, or None. Where that is damaged, it is left out with a warning."""
+    """The cell's stored result, or None. A damaged one is left out with a warning."""
     try:
         return read(cell.directory, cell.record) if cell.record else None
     except InputError as error:

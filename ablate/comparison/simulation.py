@@ -1,4 +1,4 @@
-"""Simulated sweeps whose truth is known, through the project's own verdicts: what these promise, and what holds.
+"""Simulated sweeps whose truth is known: how often the project's own verdicts are right.
 
 Every sweep has a baseline and further designs, paired by seed: a seed moves all designs alike, by as much as a run's
 own noise does. Results are accuracies about 0.8 with noise of 0.01; chance is 0.1, which the verdicts are not told.

@@ -99,7 +99,7 @@ class Variant:
 
     @property
     def is_split(self) -> bool:
-        """Whether its own seeds fall into two groups, of which its mean and interval say nothing."""
+        """Whether its own seeds fall into two groups: then its mean and interval are meaningless."""
         return 0 < len(self.low) < len(self.values)
 
     def cost(self, name: str) -> float | None:

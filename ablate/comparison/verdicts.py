@@ -74,7 +74,7 @@ def _factorial(comparison: "Comparison") -> None:
 
 
 def _correct(comparison: "Comparison") -> None:
-    """Holm's correction over everything that a report may quote as found: one family."""
+    """Holm's correction over everything that a report may call found, as one family of tests."""
     variants = [variant for variant in comparison.variants if variant.test]
     p = [*(v.test.p for v in variants if v.test), *(effect.test.p for effect in comparison.effects)]
     corrected = holm(p)

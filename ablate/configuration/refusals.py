@@ -60,7 +60,7 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
         return FAILED
     except Exception as error:
         if is_full(error):
-            print(f"ablate: {bare(error)}. Make room: the same command goes on from there.", file=sys.stderr)
+            print(f"ablate: {bare(error)}. Make room, then run the same command again: it resumes.", file=sys.stderr)
             return FAILED
         if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
             print(bare(described(error)), file=sys.stderr)

@@ -16,7 +16,7 @@ from ablate.design.network import Network
 # statistics, are there once for all of them.
 _IMAGES = 1_000_003
 
-# Blocks of a stage from which on the next is made as the one before it, and costs the same.
+# After a stage's first three blocks, every further one equals the third.
 ALIKE = 3
 
 

@@ -28,7 +28,9 @@ def global_pool(shape: tuple[int, int, int], classes: int, words: Sequence[str],
 def pool_flatten(
     shape: tuple[int, int, int], classes: int, words: Sequence[str], parts: Parts, *, pool: int
 ) -> nn.Sequential:
-    """[norm], [act], pool x pool average pooling, flatten, linear (documents 002 and 004, pool 2).
+    """[norm], [act], pool x pool average pooling, flatten, linear.
+
+    "Residual Networks - Step by Step" and "deep residual network" have it, with pool 2.
 
     Raises ImageSizeError where the map is smaller than the pooling window.
     """

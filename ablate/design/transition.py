@@ -17,7 +17,7 @@ def strided_block(in_channels: int, width: int, parts: Parts) -> tuple[nn.Sequen
 
 
 def conv_pair(in_channels: int, width: int, parts: Parts) -> tuple[nn.Sequential, int, int]:
-    """3x3/2, norm, act, 3x3/2, norm, act: the map falls to a quarter, outside any block (document 001)."""
+    """3x3/2, norm, act, 3x3/2, norm, act: the map falls to a quarter, outside any block ("ResNet networks")."""
     layers: dict[str, nn.Module] = {}
     for number, channels in enumerate((in_channels, width), start=1):
         layers[f"conv{number}"] = parts.conv(channels, width, kernel=3, stride=2)

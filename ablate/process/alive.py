@@ -1,4 +1,4 @@
-"""Whether the process that wrote its number down somewhere is still there, by its number or by the clock."""
+"""Whether the process that left its number in a file still runs: by its number, or by the clock."""
 
 import os
 import platform

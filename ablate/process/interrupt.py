@@ -1,4 +1,4 @@
-"""Stopping in order: a signal asks, the training loop stops at a place from which it can go on."""
+"""Stopping in order: a signal asks, and the training loop stops where it can resume."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ class Interrupted(BaseException):
 
 
 class OutOfTimeError(Exception):
-    """The time that the run was given is over, and it has saved its state. The others of a multirun go on."""
+    """The run's time is over, and its state is saved. The other runs of a multirun continue."""
 
 
 class LostError(Exception):
-    """Another process has taken this run over while this one was asleep: it must stop, and write no more."""
+    """Another process took this run over while this process was asleep. This one must stop and write nothing."""
 
 
 # A batch system's word that it will take the machine away: a person or a script sends the others.

@@ -12,8 +12,8 @@ def usable() -> int:
     """Cores that this process may run on, or that its container's quota comes to, rounded down, whichever is less.
 
     A container has all of its machine's cores to run on, and is put to sleep once it has used up its share of time:
-    threads beyond that share wait for each other asleep. OMP_NUM_THREADS is not asked: it is left over in many a
-    profile, and the number of threads is part of a result, which `threads=` says.
+    threads beyond that share wait for each other asleep. OMP_NUM_THREADS is ignored: many a profile sets it
+    without meaning this, and the number of threads is part of a result, which `threads=` sets.
     """
     cores = len(os.sched_getaffinity(0))
     return max(1, math.floor(min(cores, _quota())))

@@ -1,4 +1,4 @@
-"""Standard streams and logs that never end a run: whoever reads them may go, a run goes on."""
+"""Standard streams and logs that never end a run: it continues when their reader is gone."""
 
 import atexit
 import errno
@@ -72,7 +72,7 @@ def hold() -> None:
 
 
 class LastingLog(logging.FileHandler):
-    """A log file. What a full disk does not take is lost, which is said once; the run goes on."""
+    """A log file. What a full disk does not take is lost, which is said once; the run continues."""
 
     _said = False
 

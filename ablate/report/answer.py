@@ -10,7 +10,7 @@ RANKED = 3  # findings by ranks that are told one by one
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """Which choice matters most, by how much and how surely, or that these runs can't tell; which seeds were lost."""
+    """The answer: which choice matters most, by how much and how surely, or that these runs can't tell."""
     baseline, metric = comparison.baseline, comparison.metric
     if not any(variant.values for variant in comparison.variants):
         ended = comparison.count("diverged", "failed", "finished")
@@ -34,7 +34,7 @@ def answer(comparison: Comparison) -> list[str]:
 
 
 def _answer(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
-    """Means where they speak, ranks where they do not; what is certain first."""
+    """By means where these are meaningful, else by ranks; certain findings first."""
     plain = [finding for finding in found if finding.has_interval]
     # The surest first: of as many seeds, who lost most.
     others = sorted(
@@ -59,7 +59,7 @@ def _fallen(comparison: Comparison) -> list[str]:
     fell = [variant for variant in comparison.variants if variant.seeds("diverged") or variant.low]
     if not comparison.effects or not fell:
         return []
-    return [f"Seeds are lost or apart: {fallen(comparison, fell)}; means say nothing of those."]
+    return [f"Seeds diverged or fall into two groups: {fallen(comparison, fell)}. Means say nothing about those."]
 
 
 def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence[Finding]) -> list[str]:
@@ -95,7 +95,9 @@ def _cannot_tell(comparison: Comparison, finding: Finding) -> str:
     if least is None:
         return f"{said}."
     of = unit(comparison.metric)
-    return f"{said}, and only a difference of {of.value(least)}{of.of_difference} or more would be likely to show."
+    return (
+        f"{said}, and they would probably have shown only a difference of {of.value(least)}{of.of_difference} or more."
+    )
 
 
 def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
@@ -108,10 +110,10 @@ def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
     needed = first.difference.seeds_needed(comparison.level)
     if first.difference.n < 2:
         answer.append(
-            "One seed has no spread to judge by: with three, an interval can be told, and how many more it takes."
+            "One seed gives no spread to judge by. Three give an interval, and an estimate of how many more it takes."
         )
     elif needed is None:
-        answer.append("Its seeds agree so well, or it is so small, that no number of seeds can be named.")
+        answer.append("Its spread or its size is too small to name a number of seeds that would show it.")
     else:
         answer.append(
             f"If it is as large as it looks, about {numbered(max(needed, first.difference.n + 1), 'seed')} "

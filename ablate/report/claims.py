@@ -10,7 +10,7 @@ to it:
       variant: model=resnet56              # a row of it; or effect: {norm: none}, a main effect
       expected: worse                      # than the baseline: better, worse, or, with `ratio`, a number
 
-`ratio: seconds`, `params` or `macs` compares costs: how many times the variant's the baseline's is.
+`ratio: seconds`, `params` or `macs` compares costs: baseline cost divided by variant cost.
 
 worse and better agree where that is the verdict of the comparison's results, and disagree where the verdict is the
 opposite: by today's rules, at 5%, after the correction for everything that the report tests. A number agrees where it

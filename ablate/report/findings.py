@@ -34,13 +34,13 @@ class Finding:
 
     @property
     def is_certain(self) -> bool:
-        """Of a variant that always diverges, that the baseline does so surely less often."""
+        """Whether the verdict is certain; of a variant that always diverges, that the baseline does so less often."""
         always = self.verdict == "diverged" and self.p_holm is not None and self.p_holm < LEVEL
         return always or self.verdict in ("better", "worse")
 
     @property
     def has_interval(self) -> bool:
-        """Whether the mean difference speaks for itself; else ranks decide."""
+        """Whether the interval of the mean difference is meaningful; else ranks decide."""
         return self.test.has_interval and self.difference is not None
 
     @property
@@ -96,7 +96,7 @@ def _over(finding: Finding) -> str:
 
 
 def lacking(finding: Finding) -> str:
-    """What an average lacks, to stand before it; empty where it has every combination."""
+    """Which combinations an average lacks, to be said before it; empty where it has them all."""
     effect = finding.effect
     if effect is None or not effect.left_out:
         return ""
@@ -115,7 +115,7 @@ def lacking(finding: Finding) -> str:
 
 
 def ranked(comparison: Comparison, finding: Finding) -> str:
-    """A finding of which means say nothing, since seeds diverged or fall into two groups."""
+    """A finding in words where means are meaningless, because seeds diverged or fall into two groups."""
     test = finding.test
     how = f"{test.name}, {p_phrase(finding.p_holm)} after correction, {numbered(test.n[0], 'seed')}"
     fell = _fell(comparison, finding)
@@ -130,7 +130,7 @@ def ranked(comparison: Comparison, finding: Finding) -> str:
         if test.least_p >= LEVEL:
             said += f"; this test cannot bring {numbered(test.n[0], 'seed')} below p = {test.least_p:.2g}"
         elif finding.p_holm is not None and finding.p_holm < LEVEL:
-            said += "; the other seeds rank higher, but who loses more seeds is not called better"
+            said += "; its other seeds rank higher, but a variant that loses more seeds is not called better"
         said += "."
     if finding.effect and finding.effect.left_out and finding.difference and finding.difference.interval:
         of = unit(comparison.metric)

@@ -1,4 +1,4 @@
-"""What a reader has to know besides the answer: seeds that are too few or lost, mixed circumstances."""
+"""What you must know besides the answer: too few or lost seeds, runs made under different conditions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ablate.statistics.paired import LEVEL, least_p_sign_flip, seeds_for_sign_fl
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What a reader has to know before believing a number: seeds that are too few, lost runs, mixed circumstances."""
+    """What you must know before you believe a number: too few seeds, lost runs, runs under different conditions."""
     said = [*_outdated(comparison), *_lost(comparison), *_unfinished(comparison), *limits(comparison)]
     said += _seeds(comparison)
     results = [result for variant in comparison.variants for result in variant.results]
@@ -31,17 +31,17 @@ def notes(comparison: Comparison) -> list[str]:
         said.append("Times compare where nothing else ran beside these runs: one at a time, on an idle machine.")
     dirty = sum(bool((r.record.provenance.get("git") or {}).get("dirty")) for r in results)
     if dirty:
-        said.append(f"{numbered(dirty, 'run')} had uncommitted changes in the code: which, nobody knows.")
+        said.append(f"{numbered(dirty, 'run')} had uncommitted changes in the code; what they were is not on record.")
     together = [effect for effect in comparison.effects if len(effect.factors) == 2 and effect.is_certain]
     if together:
         effect = max(together, key=lambda effect: abs(effect.difference.mean or 0))
         a, b = (f"{key}={word(value)}" for key, value in zip(effect.factors, effect.values, strict=True))
         of = unit(comparison.metric)
         said.append(
-            f"Choices act together: with {b}, what {a} does is another by {of.change(effect.difference.mean)}"
+            f"Choices act together: {b} changes the effect of {a} by {of.change(effect.difference.mean)}"
             f"{of.of_difference} ({'' if effect.test.has_interval else f'{effect.test.name}, '}"
             f"{p_phrase(effect.p_holm)} after correction). "
-            "A main effect is then an average of unlike effects."
+            "A main effect then averages effects that differ."
         )
     return said
 
@@ -67,8 +67,9 @@ def _outdated(comparison: Comparison) -> list[str]:
     for variant in comparison.variants:
         counts.update({changed: len(seeds) for changed, seeds in variant.outdated.items()})
     return [
-        f"Outdated: {changed} since {numbered(n, 'run')} {'was' if n == 1 else 'were'} trained, so what is reported of "
-        f"{'it' if n == 1 else 'them'} is not of what is here now; rerun=true trains again."
+        f"Outdated: {changed} since {numbered(n, 'run')} {'was' if n == 1 else 'were'} trained, so "
+        f"{'its result does' if n == 1 else 'their results do'} not belong to what is here now. rerun=true trains "
+        "again."
         for changed, n in counts.items()
     ]
 
@@ -79,14 +80,14 @@ def _lost(comparison: Comparison) -> list[str]:
         listed = ", ".join(f"{v.label} ({len(v.seeds('diverged'))} of {len(v.entries)})" for v in lost[:6])
         more = f" and {len(lost) - 6} more variants" if len(lost) > 6 else ""
         said.append(
-            f"Runs that diverged: {listed}{more}. Means and intervals are of the finished runs and flatter such a "
-            "variant. Its verdict is by ranks, a diverged run below every number, and who lost more seeds is never "
-            "called better."
+            f"Runs that diverged: {listed}{more}. Means and intervals are of the finished runs only, which flatters "
+            "such a variant. Ranks decide its verdict: a diverged run counts below every number, and a variant that "
+            "lost more seeds is never called better."
         )
     if split := [variant for variant in comparison.variants if variant.low]:
         said.append(
             f"Seeds fall into two groups: {fallen(comparison, split)}. Where only some of a variant's do, its mean is "
-            "a value that no seed has, and Student's interval says nothing: verdicts are by an exact test of the ranks."
+            "a value that no seed has and Student's interval is meaningless: an exact test of the ranks decides."
         )
     return said
 
@@ -113,13 +114,13 @@ def _seeds(comparison: Comparison) -> list[str]:
     if not sizes:
         return []
     if sizes[0] == 1:
-        said.append("A variant with one seed has no interval and no test: nobody knows how far another seed would be.")
+        said.append("A variant with one seed has no interval and no test: how far another seed would be is unknown.")
     few = [n for n in sizes if 1 < n < seeds_for_sign_flip()]
     if few:
         least = " and ".join(f"{numbered(n, 'seed')} below p = {least_p_sign_flip(n):.4g}" for n in few[-2:])
         said.append(
             f"The exact sign-flip test cannot bring {least}, whatever the data; it takes {seeds_for_sign_flip()} "
-            f"seeds to reach {LEVEL}. The verdicts rest on the t-test, for which differences are normally distributed."
+            f"seeds to reach {LEVEL}. The verdicts rest on the t-test, which assumes normally distributed differences."
         )
     if normal := [v.test.n[0] for v in compared if v.test and v.test.outcome is Outcome.NORMAL]:
         n = min(normal)

@@ -1,4 +1,4 @@
-"""Numbers as a report says them. Accuracies are told in percent, their differences in points."""
+"""How a report writes numbers: accuracies in percent, their differences in points."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Unit:
         return text if text.startswith("−") or not text.strip("0.") else f"+{text}"
 
     def possible(self, value: float) -> float:
-        """The nearest value that there can be: an accuracy lies between 0 and 1."""
+        """The nearest possible value: an accuracy lies between 0 and 1."""
         return min(1.0, max(0.0, value)) if self.of_value == "%" else value
 
     def interval(self, interval: tuple[float, float] | None, changes: bool = False) -> str:

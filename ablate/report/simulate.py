@@ -1,4 +1,4 @@
-"""`python -m ablate simulate`: what verdicts promise, and what holds under which noise, as a table."""
+"""`python -m ablate simulate`: how often verdicts are wrong under which noise, as a table."""
 
 import json
 from collections.abc import Sequence

@@ -15,7 +15,10 @@ SIZE = {"w": 12, "h": 8}
 
 
 def publish(made: Contents) -> tuple[str, str]:
-    """Save both to the server; their addresses. Raises InputError where there is no library, no server, or no run."""
+    """Save the report and the workspace to the server and return their addresses.
+
+    Raises InputError without the library, a server, or a run that the server has.
+    """
     entity, project = place(made)
     try:
         import wandb
@@ -78,7 +81,7 @@ def built(made: Contents, entity: str, project: str) -> Any:
 
 
 def workspace(metric: str, entity: str, project: str) -> Any:
-    """The dashboards for whoever looks at a sweep on the server: the same panels over all runs of the project."""
+    """Dashboards on the server: the same panels, over all runs of the project."""
     from wandb_workspaces import workspaces as ws
     from wandb_workspaces.reports import v2 as wr
 

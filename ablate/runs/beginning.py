@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def beginning(claim: Claim, known: RunRecord | None, checksum: str, keeps_best: bool) -> tuple[RunRecord | None, Start]:
-    """The record that the run goes on with, and where it begins. What is damaged is said; where nothing of it can be
+    """The record that the run resumes with, and where it begins. What is damaged is said; where nothing of it can be
     used, it is set aside, and the run begins anew.
 
     checksum    of the data
@@ -28,7 +28,7 @@ def beginning(claim: Claim, known: RunRecord | None, checksum: str, keeps_best: 
         return known, found
     what = f"{directory}: {'; '.join(damage)}."
     if found.checkpoint is not None:
-        log.warning("%s It goes on from %s.", what, found.checkpoint.name)
+        log.warning("%s It resumes from %s.", what, found.checkpoint.name)
         return known, found
     log.warning("%s Trained anew; what was there lies in %s.", what, intact.set_aside(claim, known, DAMAGED))
     return None, Start()

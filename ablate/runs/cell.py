@@ -96,7 +96,7 @@ def run(
     """The cell's record, and whether it was trained just now.
 
     A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
-    <runs_dir>/.replaced. One that was interrupted, or failed, goes on from its newest checkpoint.
+    <runs_dir>/.replaced. One that was interrupted, or failed, resumes from its newest checkpoint.
 
     The fingerprint says nothing of the user's own code and of the data. So what would be returned or resumed must be of
     those that are here. A result whose data are not here is returned.

@@ -1,4 +1,4 @@
-"""What can still be had of the runs in a folder: which are whole, which go on, which are lost, and why."""
+"""What is left of the runs in a folder: which are whole, which can resume, which are lost, and why."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ class Finding:
 
     state     whole: it has its result. running: a process is at it. resumable: the same command finishes it.
               lost: the same command begins it anew
-    reasons   what is wrong, and where it goes on
+    reasons   what is wrong, and where it resumes
     repaired  what has been done about it
     """
 
@@ -72,7 +72,7 @@ def _unfinished(directory: Path, known: record.RunRecord | None, wrong: list[str
     wrong += found.damage
     if found.checkpoint is not None:
         unsure = [] if known else ["if the data are those of the checkpoint"]
-        return Finding(directory, RESUMABLE, [*wrong, f"goes on from {found.checkpoint.name}", *unsure, *notes])
+        return Finding(directory, RESUMABLE, [*wrong, f"resumes from {found.checkpoint.name}", *unsure, *notes])
     if wrong:
         return Finding(directory, LOST, [*wrong, *notes])
     return Finding(directory, RESUMABLE, [f"{known.status if known else None} before its first checkpoint", *notes])

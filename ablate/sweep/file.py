@@ -83,7 +83,7 @@ class SweepFile:
         if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
             raise InputError(f"{path}: run_cap: {run_cap} is no number of runs.")
         if method == "random" and run_cap is None:
-            raise InputError(f"{path}: method: random goes on for ever; `run_cap: 20` ends it after 20 cells.")
+            raise InputError(f"{path}: method: random never ends by itself; `run_cap: 20` ends it after 20 cells.")
         drawn = [name for name, values in parameters.items() if isinstance(values, Mapping)]
         if method == "grid" and drawn:
             raise InputError(
@@ -159,7 +159,7 @@ def _check_method(path: Path, content: Mapping[Any, Any]) -> None:
     if method in _SERVER_METHODS or "early_terminate" in content:
         asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
         raise InputError(
-            f"{path}: {asks} is decided by W&B's server while the runs go on: start it there with"
+            f"{path}: {asks} is decided by W&B's server during the runs: start it there with"
             f" `wandb sweep {path}` and `wandb agent`. {here}"
         )
 

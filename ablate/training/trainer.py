@@ -124,7 +124,7 @@ def _check_clocks(callbacks: Sequence[Callback], interval: Any) -> None:
     if any(isinstance(callback, Timer) and callback.time_remaining() is not None for callback in callbacks):
         raise InputError(
             "trainer.callbacks: a Timer ends the training at a moment that depends on the machine, as if it were over."
-            " Use trainer.max_time, which interrupts it: the same command goes on from there."
+            " Use trainer.max_time, which interrupts it: the same command resumes it."
         )
     if interval is not None and not isinstance(interval, int | float):
         raise InputError(

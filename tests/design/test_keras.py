@@ -1,7 +1,7 @@
-"""The convolutional networks of documents 001 and 004 against their own code in Keras, with the same weights.
+"""The networks of "ResNet networks" and "deep residual network" against their own code in Keras, with the same weights.
 
-The scores below come from TensorFlow 2.21.0 and Keras 3.15.1 in float64: the documents' code at 224 pixels and 1000
-classes, without its softmax, the deep network of document 004 running all of its 50 blocks. There, layer n of the
+The scores below come from TensorFlow 2.21.0 and Keras 3.15.1 in float64: the notebooks' code at 224 pixels and 1000
+classes, without its softmax; the second one's deep network runs all of its 50 blocks. There, layer n of the
 forward (a block's branch, then its shortcut) was given `uniform(2 * n, kernel.shape, sqrt(3 / inputs of one output))`
 and the biases `uniform(2 * n + 1, bias.shape, 0.1)`; the image is `uniform(1000, (1, 224, 224, 3), 1)`.
 """

@@ -97,7 +97,7 @@ def test_shapes(row: dict[str, Any], on_meta: Callable[..., Any]) -> None:
     ],
 )
 def test_strided_blocks(experiment: str, strided: list[int], on_meta: Callable[..., Any]) -> None:
-    """Which blocks, from 1 on, halve the map, and that the first convolution does it, as in the documents."""
+    """Which blocks, from 1 on, halve the map, and that the first convolution does it, as in their sources."""
     net, _ = on_meta(f"experiment={experiment}")
     assert [n for n, block in enumerate(net.blocks, start=1) if block.conv1.stride == (2, 2)] == strided
     others = [m for block in net.blocks for name, m in block.named_modules() if name in ("conv2", "conv3")]

@@ -233,7 +233,7 @@ def test_shared_layers_start_from_the_same_weights(change: str, compose_cfg: Cal
 
 
 def test_init_tells_identity_blocks_apart(compose_cfg: Callable[..., DictConfig]) -> None:
-    """Document 002: uniform within 0.05 in identity blocks, Glorot in all others and elsewhere."""
+    """Of "Residual Networks - Step by Step": uniform within 0.05 in identity blocks, Glorot everywhere else."""
     net = build.initialised_network(compose_cfg("init=glorot_but_identity_blocks", "model.stages=[2,2,2]"))
     for number, block in enumerate(net.blocks):
         for conv in (m for m in block.modules() if isinstance(m, nn.Conv2d)):

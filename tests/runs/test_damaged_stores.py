@@ -229,7 +229,7 @@ def test_a_torn_record_of_a_finished_run_costs_no_training(stored, caplog):
     chosen, expected = stored("finished")
     (chosen.directory / "run.json").write_text('{"status": "fini')
     goes_on_right(chosen, expected)
-    assert "run.json is damaged. It goes on from step-000000030.ckpt" in caplog.text
+    assert "run.json is damaged. It resumes from step-000000030.ckpt" in caplog.text
 
 
 def test_leftovers_are_swept_up(stored):
@@ -255,7 +255,7 @@ def test_the_doctor_lists_each_kind_and_repairs_it(stored, tmp_path):
     found = {finding.directory.parent.name: finding for finding in examined(tmp_path / name for name in kinds)}
     assert {name: finding.state for name, finding in found.items()} == kinds
     assert "metrics.parquet is missing" in found["lost"].reasons
-    assert "goes on from step-000000018.ckpt" in found["stopped"].reasons
+    assert "resumes from step-000000018.ckpt" in found["stopped"].reasons
     (repaired,) = examined([directories["lost"]], repair=True)
     assert repaired.repaired
     assert record.read(directories["lost"]) is None

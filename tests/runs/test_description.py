@@ -89,7 +89,8 @@ def test_what_a_model_chose_on_another_axis_is_kept():
 
 
 def test_an_experiments_values_go_back_with_their_option():
-    # Document 002's network beside its own with torchvision's position of the stride: as many parameters.
+    # The ResNet-50 of "Residual Networks - Step by Step" beside its own with torchvision's position of the stride: as
+    # many parameters.
     network = described("experiment=stepwise_resnet50")
     assert (network["params"], network["buffers"]) == (23_546_886, 53_120)
     assert change(network, "block")["values"] == {"block.stride_on": "first"}

@@ -121,7 +121,7 @@ def test_a_run_whose_time_is_over_is_interrupted_and_ends_with_the_numbers_of_an
         assert guarded(cell.run, timed) == 143
         assert f"trainer.max_time is over after optimizer step {step}, in epoch" in capsys.readouterr().err
         stored = record.read(timed.directory)
-        assert stored.status == "interrupted" and "the same command goes on" in stored.reason
+        assert stored.status == "interrupted" and "the same command resumes it" in stored.reason
     result, _ = cell.run(timed)
     assert result.status == "finished" and result.reason is None
     assert result.summary == record.read(whole.directory).summary

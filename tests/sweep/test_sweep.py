@@ -170,7 +170,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
     sweep.send_signal(signal.SIGINT)
     out, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 130, out
-    assert "the same command goes on from here" in out
+    assert "the same command continues the sweep" in out
     assert {run["status"] for run in records(tmp_path).values()} == {"interrupted"}
     assert "2 interrupted" in ablate(tmp_path, "plan", "ours.yaml", "tracking=disabled").stdout
 

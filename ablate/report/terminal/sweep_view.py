@@ -155,7 +155,7 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
         console.print(f"All of them again: [bold]python -m ablate sweep {plain(again)}[/]")
     unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
     if unfinished:
-        console.print(f"{unfinished} left: the same command goes on from here.")
+        console.print(f"{unfinished} left: the same command continues the sweep.")
 
 
 def last(text: str | None) -> str:

@@ -4,7 +4,7 @@ The configuration is that of Hydra's submitit launcher. Its `launch` is not used
 while others still run, and it knows the array's id only after that.
 
 A job that is preempted, or out of time, gets submitit's signal (USR2; `SUBMITIT_PREEMPT_SIGNAL` names another). The
-run saves its state and submitit requeues the job, which goes on from there.
+run saves its state and submitit requeues the job, which resumes there.
 """
 
 import logging
@@ -86,7 +86,7 @@ def _run_array(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
     array = submitted[0].job_id.partition("_")[0]
     print(
         f"Slurm job {array}: {_runs(len(jobs))}, logs in {submitted[0].paths.folder.parent}/{array}*/. Ctrl-C cancels,"
-        f" as does `scancel {array}`; without this process the jobs go on.",
+        f" as does `scancel {array}`; without this process the jobs continue.",
         flush=True,
     )
     try:

@@ -1,4 +1,4 @@
-"""Checkpoints from which a run goes on as if it had never stopped."""
+"""Checkpoints from which a run resumes as if it had never stopped."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ class Checkpoints(Checkpoint):
     staging      through which files are written and old ones go
     data         checksum of the data that the run is of
     before_save  called on every process before each save, so that the history holds every step of the checkpoint
-    rows         how many rows the history holds by then, by kind: what must be there for the run to go on from here
+    rows         how many rows the history holds by then, by kind: what must be there for the run to resume from here
     """
 
     def __init__(

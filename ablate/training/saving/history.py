@@ -137,7 +137,7 @@ class RunHistory(Logger):
 
     @rank_zero_only
     def cut(self, step: int, joined: bool = False) -> None:
-        """Forget every row of `step` and later: the run goes on from a checkpoint before it.
+        """Forget every row of `step` and later: the run resumes from a checkpoint before it.
 
         joined  the rows are those of the two joined files, which become parts again
         """

@@ -1,4 +1,4 @@
-"""What an earlier process of a run has left for `wandb sync`, cut back to where the run goes on.
+"""What an earlier process of a run has left for `wandb sync`, cut back to where the run resumes.
 
 A process that is killed leaves a file that ends within a record, at which `wandb sync` gives up, and rows of steps that
 are trained again. The file is LevelDB's log (github.com/google/leveldb, doc/log_format.md) behind a header of 7 bytes:

@@ -1,4 +1,4 @@
-"""From where a run goes on: the newest checkpoint that loads and before which no row of its history is missing."""
+"""Where a run resumes: at the newest checkpoint that loads and before which no row of its history is missing."""
 
 import math
 import pickle

@@ -59,6 +59,6 @@ def stop(trainer: pl.Trainer, asked: int) -> None:
         raise Interrupted(asked)
     raise OutOfTimeError(
         f"trainer.max_time is over after optimizer step {trainer.global_step}, in epoch {trainer.current_epoch + 1}"
-        f" of {trainer.max_epochs}: the run has no result yet. Its state is saved: the same command goes on from"
+        f" of {trainer.max_epochs}: the run has no result yet. Its state is saved: the same command resumes it"
         " there, with as much time again."
     )

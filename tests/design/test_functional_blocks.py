@@ -1,4 +1,4 @@
-"""The five blocks of document 003, line by line in functional torch code, with the same weights."""
+"""The five blocks of "Working with Residual Connections", line by line in functional torch code, equal weights."""
 
 from collections.abc import Callable
 
