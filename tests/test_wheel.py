@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
 # As the console script, and sure to be the installed package.
 PROGRAM = """

@@ -21,6 +21,7 @@ from ablate.training.gradients.flow import Flow, flow_of
 from ablate.training.gradients.flow_pictures import FlowPictures
 from ablate.training.gradients.norms import GradientNorms
 from ablate.training.gradients.recorder import StepRecorder
+from ablate.training.gradients.unread import keep_at_zero
 from ablate.training.images.own import Data
 from ablate.training.progress import progress
 from ablate.training.saving.best import BestWeights
@@ -97,6 +98,8 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
     checkpoint = start.checkpoint
     network = build.initialised_network(cfg)
     build.lay_out(data, network, cfg)
+    if cfg.trainer.accelerator == "cpu" and "bf16" in str(cfg.trainer.precision):
+        keep_at_zero(network, (cfg.data.channels, cfg.data.image_size, cfg.data.image_size))
     history = RunHistory(directory, watch.staging, GradientNorms(network).described)
     if checkpoint is not None:
         history.cut(step_of(checkpoint), start.joined)
