@@ -1,6 +1,7 @@
 """Whether a run's files are as they were written: what a record says of them, and what is there."""
 
 import hashlib
+import stat
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -39,12 +40,12 @@ def faults(directory: Path, known: RunRecord, thorough: bool = True) -> list[str
         return found + [f"{name} is damaged or missing" for name in unread]
     for name, was in known.files.items():
         path = directory / name
-        if not path.exists() and (name.startswith(RESUMED_FROM) or (name == BEST and is_without_weights(directory))):
-            continue
-        if not path.is_file():
-            found.append(f"{name} is missing")
-        elif path.stat().st_size != was["bytes"]:
-            found.append(f"{name} has {path.stat().st_size:,} bytes, not {was['bytes']:,}")
+        size = _size(path)
+        if size is None:
+            if not (name.startswith(RESUMED_FROM) or (name == BEST and is_without_weights(directory))):
+                found.append(f"{name} is missing")
+        elif size != was["bytes"]:
+            found.append(f"{name} has {size:,} bytes, not {was['bytes']:,}")
         elif thorough and _of(path) != was:
             found.append(f"{name} is damaged: its checksum differs from the record's")
     return found
@@ -102,6 +103,15 @@ def set_aside(claim: Claim, known: RunRecord | None, place: str) -> Path:
 
 def _tmp(folder: Path) -> Iterator[Path]:
     return folder.glob("*.tmp") if folder.is_dir() else iter(())
+
+
+def _size(path: Path) -> int | None:
+    """In bytes, or None where there is no such file."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _of(path: Path) -> dict[str, Any]:
