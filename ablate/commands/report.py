@@ -5,6 +5,7 @@ ablate report runs --baseline norm=batch
 """
 
 import argparse
+import math
 import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from ablate.errors import InputError
 from ablate.report import tables
 from ablate.report.contents import Contents, contents
 from ablate.report.folder import write
+from ablate.report.numbers import unit
 from ablate.training.goal import GOALS
 
 RUNS = Path("runs")
@@ -35,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
     )
     parser.add_argument("--metric", default="test/acc", help="what to compare (%(default)s)")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="X",
+        help="the difference up to which two are equivalent, as the report writes it: points of accuracy",
+    )
     parser.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
     parser.add_argument(
         "--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)"
@@ -65,6 +73,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _made(options: argparse.Namespace) -> Contents:
+    margin = _margin(options.margin, options.metric)
     chosen = dict(_pair(typed) for group in options.baseline for typed in group)
     paths = [Path(what) for what in options.what if "=" not in what or Path(what).exists()]
     overrides = [what for what in options.what if Path(what) not in paths]
@@ -73,27 +82,42 @@ def _made(options: argparse.Namespace) -> Contents:
         if files != paths or options.compare:
             raise InputError(f"{files[0]}: sweep files are reported without folders of runs, and --compare takes runs.")
         folder = of_sweep_file.folder(options.config_dir)
-        return contents(_of_files(files, [*folder, *overrides], options.metric, chosen, options.goal))
+        return contents(_of_files(files, [*folder, *overrides], options.metric, chosen, options.goal, margin))
     if overrides:
         raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
     results = find(paths or [RUNS])
     source = " ".join(map(str, paths or [RUNS]))
     if options.compare:
         first, second = options.compare
-        two = pair(results, first, second, options.metric, options.goal)
+        two = pair(results, first, second, options.metric, options.goal, margin)
         return contents(two.comparison, two)
-    return contents(from_results(results, source, options.metric, chosen, options.goal))
+    return contents(from_results(results, source, options.metric, chosen, options.goal, margin))
 
 
 def _of_files(
-    paths: Sequence[Path], overrides: Sequence[str], metric: str, chosen: Mapping[str, str], goal: str | None
+    paths: Sequence[Path],
+    overrides: Sequence[str],
+    metric: str,
+    chosen: Mapping[str, str],
+    goal: str | None,
+    margin: float | None,
 ) -> Comparison:
     from ablate.sweep.execution import Request, planned
     from ablate.sweep.file import SweepFile
 
     request = Request.of(overrides)
     files = [SweepFile.read(path) for path in paths]
-    return from_plans([(file, planned(file, request, check_data=False)) for file in files], metric, chosen, goal)
+    plans = [(file, planned(file, request, check_data=False)) for file in files]
+    return from_plans(plans, metric, chosen, goal, margin)
+
+
+def _margin(typed: float | None, metric: str) -> float | None:
+    """The margin in the metric's own units. Raises InputError for one that is none."""
+    if typed is None:
+        return None
+    if not (math.isfinite(typed) and typed > 0):
+        raise InputError(f"--margin {typed}: a number above 0 is expected, such as 0.5 points of accuracy.")
+    return typed / unit(metric).factor
 
 
 def _pair(typed: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ class Comparison:
 
     goal        maximize or minimize
     chance      the accuracy of guessing, where the metric is an accuracy
+    margin      the difference up to which two are equivalent, in the metric's own units, where one is given
     factors     the choices that vary, each with its values, the baseline's first
     effects     main effects and interactions, where choices are crossed
     why_baseline  how the baseline was chosen
@@ -39,6 +40,7 @@ class Comparison:
     why_baseline: str
     effects: list[Effect]
     chance: float | None
+    margin: float | None = None
 
     @property
     def baseline(self) -> Variant:
@@ -102,6 +104,7 @@ def compare(
     question: str | None = None,
     goal: str | None = None,
     chance: float | None = None,
+    margin: float | None = None,
 ) -> Comparison:
     """Group cells into variants, in the order of their first cells, and compare each with the baseline: each factor's
     first value, or the `chosen` one.
@@ -141,6 +144,7 @@ def compare(
         else why_baseline,
         effects=[],
         chance=chance or guessing(variants, metric),
+        margin=margin,
     )
     judge(comparison)
     here = Here(may_read=False)

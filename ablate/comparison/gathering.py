@@ -26,6 +26,7 @@ def from_results(
     metric: str = "test/acc",
     chosen: Mapping[str, str] | None = None,
     goal: str | None = None,
+    margin: float | None = None,
 ) -> Comparison:
     """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults."""
     factors = varied(results)
@@ -58,7 +59,9 @@ def from_results(
         )
     entries += _missing(entries)
     entries.sort(key=lambda entry: levels(entry.assignment, factors))
-    return compare(entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why, goal=goal)
+    return compare(
+        entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why, goal=goal, margin=margin
+    )
 
 
 def _assignment(result: Result, factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -72,9 +75,10 @@ def from_plan(
     metric: str = "test/acc",
     chosen: Mapping[str, str] | None = None,
     goal: str | None = None,
+    margin: float | None = None,
 ) -> Comparison:
     """Compare the cells of a sweep file, whether or not they have been run: its first values are the baseline's."""
-    return from_plans([(file, cells)], metric, chosen, goal)
+    return from_plans([(file, cells)], metric, chosen, goal, margin)
 
 
 def from_plans(
@@ -82,6 +86,7 @@ def from_plans(
     metric: str = "test/acc",
     chosen: Mapping[str, str] | None = None,
     goal: str | None = None,
+    margin: float | None = None,
 ) -> Comparison:
     """Compare the cells of sweep files as one study: what several of them have counts once, and the first values of the
     first file are the baseline's."""
@@ -125,6 +130,7 @@ def from_plans(
         why_baseline="the first value of every parameter" + (f" of {files[0].path}" if len(files) > 1 else ""),
         question=" ".join(dict.fromkeys(file.description for file in files if file.description)) or None,
         goal=goal or next((file.goal for file in files if file.metric_name == metric), None),
+        margin=margin,
     )
 
 

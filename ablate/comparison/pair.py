@@ -27,7 +27,14 @@ class Pair:
     metrics: list[tuple[str, Estimate, Estimate]]
 
 
-def pair(results: Sequence[Result], first: str, second: str, metric: str, goal: str | None = None) -> Pair:
+def pair(
+    results: Sequence[Result],
+    first: str,
+    second: str,
+    metric: str,
+    goal: str | None = None,
+    margin: float | None = None,
+) -> Pair:
     """Compare `first`, the baseline, with `second`: each a run's directory or fingerprint, or values such as
     norm=none,shortcut=projection.
 
@@ -58,7 +65,13 @@ def pair(results: Sequence[Result], first: str, second: str, metric: str, goal: 
         raise InputError(f"--compare {first} {second}: {(first, second)[bool(sides[0])]} has not been run.")
     factors = {key: [names[0][key], names[1][key]] for key in names[0]}
     comparison = compare(
-        entries, factors, source=f"{first} and {second}", metric=metric, why_baseline="the first of the two", goal=goal
+        entries,
+        factors,
+        source=f"{first} and {second}",
+        metric=metric,
+        why_baseline="the first of the two",
+        goal=goal,
+        margin=margin,
     )
     for variant in comparison.variants:
         variant.label = " ".join(f"{key}={word(value)}" for key, value in variant.choices.items())

@@ -41,4 +41,5 @@ def again(known: dict[str, Any]) -> Comparison:
         why_baseline="",
         goal=known["goal"],
         chance=known.get("chance"),
+        margin=known.get("margin"),
     )

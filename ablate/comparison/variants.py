@@ -47,6 +47,7 @@ class Variant:
     low            its seeds that ended in the lower of two groups, where some variant's seeds fall into two
     test           which carries the verdict; None for the baseline itself
     p_holm         the test's p-value, corrected for everything that is tested
+    p_equivalent   that of the two one-sided tests of the margin, corrected likewise; None without a margin
     outperforming  over the seeds in which both have ended, diverged ones counted as lost
     outdated       what has changed since runs were trained, with their seeds
     """
@@ -61,6 +62,7 @@ class Variant:
     low: set[int] = field(default_factory=set)
     test: Test | None = None
     p_holm: float | None = None
+    p_equivalent: float | None = None
     outperforming: Outperforming | None = None
     confounds: list[str] = field(default_factory=list)
     outdated: dict[str, list[int]] = field(default_factory=dict)
@@ -94,8 +96,8 @@ class Variant:
 
     @property
     def verdict(self) -> str:
-        """baseline, better, worse, or why that cannot be said."""
-        return self.test.verdict(self.p_holm) if self.test else "baseline"
+        """baseline, better, worse, equivalent, or why none can be said."""
+        return self.test.verdict(self.p_holm, self.p_equivalent) if self.test else "baseline"
 
     @property
     def is_split(self) -> bool:

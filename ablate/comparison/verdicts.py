@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.comparison.results import at
 from ablate.comparison.variants import Variant
 from ablate.statistics.effects import Design, effects
+from ablate.statistics.equivalence import equivalence_p
 from ablate.statistics.judgement import assessed
 from ablate.statistics.paired import Difference, holm, outperforming
 from ablate.statistics.splits import low_seeds
@@ -22,6 +23,8 @@ def judge(comparison: "Comparison") -> None:
     _against_baseline(comparison)
     _factorial(comparison)
     _correct(comparison)
+    if comparison.margin is not None:
+        _equivalent(comparison, comparison.margin)
 
 
 def guessing(variants: Sequence[Variant], metric: str) -> float | None:
@@ -83,4 +86,25 @@ def _correct(comparison: "Comparison") -> None:
     comparison.effects = [
         replace(effect, p_holm=p_holm)
         for effect, p_holm in zip(comparison.effects, corrected[len(variants) :], strict=True)
+    ]
+
+
+def _equivalent(comparison: "Comparison", margin: float) -> None:
+    """The two one-sided tests of all variants and main effects whose means speak: a family of their own.
+
+    So both hold with 95%: that nothing is called better or worse by chance, and nothing equivalent.
+    """
+    variants = [variant for variant in comparison.variants if variant.test]
+    tests = [*((v.test, v.difference) for v in variants), *((e.test, e.difference) for e in comparison.effects)]
+    mains = [True] * len(variants) + [len(effect.factors) == 1 for effect in comparison.effects]
+    p = [
+        equivalence_p(difference, margin) if test and test.has_interval and difference and is_main else None
+        for (test, difference), is_main in zip(tests, mains, strict=True)
+    ]
+    corrected = holm(p)
+    for variant, p_equivalent in zip(variants, corrected, strict=False):
+        variant.p_equivalent = p_equivalent
+    comparison.effects = [
+        replace(effect, p_equivalent=p_equivalent)
+        for effect, p_equivalent in zip(comparison.effects, corrected[len(variants) :], strict=True)
     ]

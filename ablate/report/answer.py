@@ -1,10 +1,12 @@
 """The answer in a few sentences, made from the numbers."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ablate.comparison.comparison import Comparison
 from ablate.report.findings import Finding, fallen, findings, lacking, ranked, told
-from ablate.report.numbers import numbered, unit
+from ablate.report.numbers import numbered, p_phrase, unit
+from ablate.statistics.judgement import EQUIVALENT, TOO_FEW
 
 RANKED = 3  # findings by ranks that are told one by one
 
@@ -87,36 +89,53 @@ def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence
 
 
 def _cannot_tell(comparison: Comparison, finding: Finding) -> str:
-    said = (
-        f"{lacking(finding)}For {finding.choice} these runs can't tell: {finding.again} changes {comparison.metric} by "
-        f"{told(comparison, finding)}"
-    )
-    least = finding.difference.detectable(comparison.level) if finding.difference else None
-    if least is None:
-        return f"{said}."
+    """One that is neither better nor worse: equivalent, undecided, or of too few seeds."""
+    before, verdict = lacking(finding), finding.verdict
     of = unit(comparison.metric)
+    if verdict == EQUIVALENT and comparison.margin is not None and finding.difference:
+        return (
+            f"{before}{finding.choice} makes no difference that matters: {finding.again} changes {comparison.metric} "
+            f"by {told(comparison, finding)}, and surely by less than {of.value(comparison.margin)}{of.of_difference} "
+            f"(two one-sided tests, {p_phrase(finding.p_equivalent)} after correction)."
+        )
+    what = "has too few seeds" if verdict == TOO_FEW else "is undecided"
     return (
-        f"{said}, and they would probably have shown only a difference of {of.value(least)}{of.of_difference} or more."
+        f"{before}{finding.choice} {what}: {finding.again} changes {comparison.metric} by {told(comparison, finding)}"
+        f"{possible(comparison, finding)}."
     )
+
+
+def possible(comparison: Comparison, finding: Finding) -> str:
+    """What of an undecided finding is left: the range in which the true change lies, at the level of all tests."""
+    difference, of = finding.difference, unit(comparison.metric)
+    left = difference.interval_at(comparison.level) if difference else None
+    if left is None:
+        return ""
+    if comparison.family == 1:
+        return "; all of that interval is still possible"
+    of_all = f"with all {comparison.family} tests counted"
+    return f"; {of_all}, anything from {of.interval(left, changes=True)}{of.of_difference} is still possible"
 
 
 def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
+    """Nothing is better or worse: the largest difference, and how many of all are what."""
     first = found[0]
+    of = unit(comparison.metric)
+    if all(finding.verdict == EQUIVALENT for finding in found) and comparison.margin is not None:
+        which = "The variant is" if len(found) == 1 else f"All {len(found)} are"
+        return [
+            f"{which} equivalent to the baseline within {of.value(comparison.margin)}{of.of_difference}: the largest "
+            f"difference is that {first.subject} changes {comparison.metric} by {told(comparison, first)}."
+        ]
     answer = [
         f"{lacking(first)}These runs can't tell whether any choice matters: the largest difference is that "
-        f"{first.subject} changes {comparison.metric} by {told(comparison, first)}."
+        f"{first.subject} changes {comparison.metric} by {told(comparison, first)}{possible(comparison, first)}."
     ]
     assert first.difference is not None
-    needed = first.difference.seeds_needed(comparison.level)
     if first.difference.n < 2:
-        answer.append(
-            "One seed gives no spread to judge by. Three give an interval, and an estimate of how many more it takes."
-        )
-    elif needed is None:
-        answer.append("Its spread or its size is too small to name a number of seeds that would show it.")
-    else:
-        answer.append(
-            f"If it is as large as it looks, about {numbered(max(needed, first.difference.n + 1), 'seed')} "
-            "would show it with 80% probability."
-        )
+        answer.append("One seed has no spread to judge by: with three, an interval can be told.")
+    elif comparison.margin is not None:
+        counts = Counter(finding.verdict for finding in found).most_common()
+        listed = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+        answer.append(f"With a margin of {of.value(comparison.margin)}{of.of_difference}: {listed}.")
     return answer

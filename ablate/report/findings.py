@@ -8,7 +8,7 @@ from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.statistics.effects import Effect
-from ablate.statistics.judgement import Outcome, Test
+from ablate.statistics.judgement import TOO_FEW, Outcome, Test
 from ablate.statistics.paired import LEVEL, Difference
 from ablate.statistics.splits import is_at_chance
 
@@ -26,6 +26,7 @@ class Finding:
     test: Test
     p_holm: float | None
     verdict: str
+    p_equivalent: float | None = None
     effect: Effect | None = None
 
     @property
@@ -53,7 +54,15 @@ def findings(comparison: Comparison) -> list[Finding]:
     """Main effects where choices are crossed, else the variants; the largest difference first."""
     main = [effect for effect in comparison.effects if len(effect.factors) == 1]
     found = [_of_effect(effect) for effect in main] or [
-        Finding(variant.label, variant.label, variant.difference, variant.test, variant.p_holm, variant.verdict)
+        Finding(
+            variant.label,
+            variant.label,
+            variant.difference,
+            variant.test,
+            variant.p_holm,
+            variant.verdict,
+            variant.p_equivalent,
+        )
         for variant in comparison.variants
         if variant.test and all(variant.test.n)
     ]
@@ -63,7 +72,9 @@ def findings(comparison: Comparison) -> list[Finding]:
 def _of_effect(effect: Effect) -> Finding:
     (factor,), (value,), (was,) = effect.factors, effect.values, effect.baseline
     subject = f"{factor}={word(value)} instead of {word(was)}"
-    return Finding(factor, subject, effect.difference, effect.test, effect.p_holm, effect.verdict, effect)
+    return Finding(
+        factor, subject, effect.difference, effect.test, effect.p_holm, effect.verdict, effect.p_equivalent, effect
+    )
 
 
 def told(comparison: Comparison, finding: Finding) -> str:
@@ -126,7 +137,8 @@ def ranked(comparison: Comparison, finding: Finding) -> str:
             which += f" ({of.change(finding.difference.mean)}{of.of_difference} in the mean)"
         said = f"{finding.choice} matters: {finding.again} is {which}, {fell} ({how})."
     else:
-        said = f"For {finding.choice} these runs can't tell: {fell} ({how})"
+        what = "has too few seeds" if finding.verdict == TOO_FEW else "is undecided"
+        said = f"{finding.choice} {what}: {fell} ({how})"
         if test.least_p >= LEVEL:
             said += f"; this test cannot bring {numbered(test.n[0], 'seed')} below p = {test.least_p:.2g}"
         elif finding.p_holm is not None and finding.p_holm < LEVEL:

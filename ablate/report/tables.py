@@ -48,6 +48,7 @@ def as_json(made: Contents) -> dict[str, Any]:
             "metric": comparison.metric,
             "goal": comparison.goal,
             "chance": comparison.chance,
+            "margin": comparison.margin,
             "tests": comparison.family,
             "factors": comparison.factors,
             "baseline": comparison.baseline.assignment,
@@ -69,6 +70,7 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
         **_estimate(variant.estimate),
         "verdict": variant.verdict,
         "test": _test(variant.test, variant.p_holm) if variant.test else None,
+        "p_equivalent": variant.p_equivalent,
         "low_seeds": sorted(variant.low),
         "difference": _difference(variant.difference, variant.p_holm, comparison.level) if variant.difference else None,
         "paired_seeds": variant.paired_seeds,
@@ -104,7 +106,6 @@ def _difference(difference: Difference, p_holm: float | None, level: float) -> d
         "p_sign_flip": difference.p_sign_flip,
         "least_p_sign_flip": difference.least_p_sign_flip,
         "detectable": difference.detectable(level),
-        "seeds_needed": difference.seeds_needed(level),
     }
 
 
@@ -138,6 +139,10 @@ def _effect(effect: Effect) -> dict[str, Any]:
         **_estimate(effect.difference),
         "p": effect.difference.p,
         "p_holm": effect.p_holm,
+        "p_equivalent": effect.p_equivalent,
+        "aliases": None
+        if effect.aliases is None
+        else [{"interaction": pair, "weight": weight} for pair, weight in effect.aliases],
     }
 
 

@@ -46,6 +46,7 @@ class Effect:
     left_out    the others
     missing     runs that those of the average lack: then it is by least squares with seeds as blocks
     test        over all combinations that have runs, diverged ones included
+    p_equivalent  of a main effect, that of the two one-sided tests of a margin, corrected
     aliases     of a screen: the pairs of choices whose interactions are mixed in, and how much of each; else None
     """
 
@@ -59,6 +60,7 @@ class Effect:
     missing: int
     test: Test
     p_holm: float | None = None
+    p_equivalent: float | None = None
     aliases: tuple[tuple[tuple[str, str], float], ...] | None = None
 
     @property
@@ -67,7 +69,7 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        return self.test.verdict(self.p_holm)
+        return self.test.verdict(self.p_holm, self.p_equivalent)
 
     @property
     def is_certain(self) -> bool:

@@ -15,6 +15,9 @@ from functools import cached_property
 from ablate.statistics.exact import fisher_p, least_p_rank_sum, rank_sum_p
 from ablate.statistics.paired import LEVEL, Difference, least_p_sign_flip
 
+# What a verdict is where it is neither better nor worse.
+EQUIVALENT, UNDECIDED, TOO_FEW = "equivalent", "undecided", "too few seeds"
+
 
 class Outcome(StrEnum):
     """What the seeds of two sides are like."""
@@ -78,17 +81,23 @@ class Test:
         """Of Fisher's exact test that both lose, or have low, one share of their seeds; None where neither does."""
         return fisher_p(self.fallen, self.n) if any(self.fallen) else None
 
-    def verdict(self, p_holm: float | None) -> str:
-        """better or worse, or why neither can be said; `p_holm` is p after correction."""
+    def verdict(self, p_holm: float | None, p_equivalent: float | None = None) -> str:
+        """better or worse, or why that cannot be said.
+
+        p_holm        p after correction
+        p_equivalent  that of the two one-sided tests of a margin, after correction
+        """
         (n, m), (lost, lost_by_baseline) = self.n, self.lost
         if n and lost == n and lost_by_baseline < max(1, m):
             return "diverged"
         if p_holm is None:
-            return "too few seeds" if n and m else "no pair yet"
+            return TOO_FEW if n and m else "no pair yet"
         ours, theirs = (fallen * others for fallen, others in zip(self.fallen, (m, n), strict=True))
         # Ranks may favour who loses more seeds, if the others are good enough: nobody would call that better.
         if p_holm >= LEVEL or not self.direction or (ours - theirs) * self.direction > 0:
-            return "can't tell"
+            if self.least_p >= LEVEL:
+                return TOO_FEW
+            return EQUIVALENT if p_equivalent is not None and p_equivalent < LEVEL else UNDECIDED
         return "better" if self.direction > 0 else "worse"
 
 

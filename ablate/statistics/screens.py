@@ -13,10 +13,9 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from ablate.statistics.gaps import Levels
-from ablate.statistics.paired import LEVEL, Difference
+from ablate.statistics.paired import Difference
 
 LEAST = 3  # choices of a screen
 
@@ -36,34 +35,23 @@ class Alias:
 class Pooled(Difference):
     """A contrast, one value per seed, judged by the spread of all combinations together.
 
-    error   the standard deviation of one seed's contrast, by the residuals of combinations and seeds
-    df      its degrees of freedom: (combinations - 1) * (seeds - 1)
+    error    the standard deviation of one seed's contrast, by the residuals of combinations and seeds
+    freedom  its degrees of freedom: (combinations - 1) * (seeds - 1)
 
     All weights of the contrast are of one size, so that the pooled variance is right on average where the combinations'
     own are not the same.
     """
 
     error: float = 0.0
-    df: int = 0
+    freedom: int = 0
 
     @cached_property
     def deviation(self) -> float | None:
         return self.error if self.n > 1 else None
 
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        if self.mean is None or not self.deviation:
-            return None
-        half = float(stats.t.ppf(1 - LEVEL / 2, self.df)) * self.deviation / math.sqrt(self.n)
-        return self.mean - half, self.mean + half
-
-    @cached_property
-    def p(self) -> float | None:
-        if self.mean is None or self.n < 2:
-            return None
-        if not self.deviation:
-            return 1.0 if self.mean == 0 else None
-        return float(2 * stats.t.sf(abs(self.mean) / self.deviation * math.sqrt(self.n), self.df))
+    @property
+    def df(self) -> int:
+        return self.freedom
 
 
 def is_screen(design: Collection[Levels]) -> bool:

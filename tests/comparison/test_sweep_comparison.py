@@ -145,4 +145,4 @@ def test_a_diverged_run_of_which_a_file_is_damaged_is_still_lost(simulate, tmp_p
     assert [cell.status for cell in cells].count("damaged") == 2
     none = labelled(from_plan(cells, file), "norm=none")
     assert none.seeds("diverged") == [0, 1] and none.test.lost == (2, 0)
-    assert none.test.verdict(none.p_holm) == "can't tell"
+    assert none.test.verdict(none.p_holm) == "undecided"

@@ -92,7 +92,7 @@ def test_diverged_seeds_count_and_a_failed_one_does_not():
     _, by_name = compared(batch=WITH[:6], none=[0.95, 0.96, LOST, LOST, LOST, LOST])
     none = by_name["none"]
     assert none.difference.n == 2 and none.difference.mean > 0.09
-    assert (none.test.outcome, none.test.n, none.verdict) == (Outcome.LOST, (6, 6), "can't tell")
+    assert (none.test.outcome, none.test.n, none.verdict) == (Outcome.LOST, (6, 6), "undecided")
     entries = [entry({"norm": "batch"}, s, "test/acc", v) for s, v in enumerate(WITH)]
     entries += [entry({"norm": "none"}, s, "test/acc", v - 0.1) for s, v in enumerate(WITH[:6])]
     entries += [entry({"norm": "none"}, s, "test/acc", None, "failed") for s in (6, 7)]

@@ -19,11 +19,11 @@ def test_survivors_of_diverged_seeds_are_not_called_better(run, compared):
         run(BATCH, seed, WITH[seed], history=False)
         run(NONE, seed, 0.95 if seed < 2 else None, status="finished" if seed < 2 else "diverged", history=False)
     (said,) = answer(compared())
-    assert said.startswith("For norm=none these runs can't tell: 4 of its 6 seeds diverged, of the baseline's 0")
+    assert said.startswith("norm=none is undecided: 4 of its 6 seeds diverged, of the baseline's 0")
     assert "exact rank test, diverged seeds last, p = " in said
     made = contents(compared())
     (row,) = [row for row in made.rows if not row["is_baseline"]]
-    assert (row["verdict"], row["difference_interval"], row["diverged"]) == ("can't tell", "seeds lost", 4)
+    assert (row["verdict"], row["difference_interval"], row["diverged"]) == ("undecided", "seeds lost", 4)
     assert any("who lost more seeds is never called better" in note for note in made.notes)
     assert "better" not in re.sub("never called better", "", markdown(made))
 
@@ -48,7 +48,7 @@ def test_three_seeds_cannot_say_it(run, compared):
         run(BATCH, seed, WITH[seed], history=False)
         run(NONE, seed, (0.1, 0.1, 0.8)[seed], history=False)
     (said,) = answer(compared())
-    assert said.startswith("For norm=none these runs can't tell: 2 of its 3 seeds never learn, of the baseline's 0")
+    assert said.startswith("norm=none has too few seeds: 2 of its 3 seeds never learn, of the baseline's 0")
     assert said.endswith("this test cannot bring 3 seeds below p = 0.1.")
 
 

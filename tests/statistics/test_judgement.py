@@ -23,7 +23,15 @@ def test_seeds_that_all_ended_are_compared_by_t():
     test = judged(ours, BASELINE)
     assert (test.outcome, test.direction, test.n) == (Outcome.NORMAL, 1, (6, 6))
     assert test.p == pytest.approx(stats.ttest_rel(ours, BASELINE).pvalue)
-    assert [test.verdict(0.01), test.verdict(0.06), test.verdict(None)] == ["better", "can't tell", "too few seeds"]
+    assert [test.verdict(0.01), test.verdict(0.06), test.verdict(None)] == ["better", "undecided", "too few seeds"]
+
+
+def test_a_difference_that_is_not_found_is_equivalent_only_where_that_is_tested():
+    test = judged([0.83, 0.84, 0.81, 0.80, 0.85, 0.83], BASELINE)
+    assert test.verdict(0.06, 0.04) == "equivalent" and test.verdict(0.06, 0.05) == "undecided"
+    assert test.verdict(0.01, 0.01) == "better"
+    # Ranks of three seeds cannot reach 5%, whatever they are.
+    assert judged([0.1, 0.1, 0.8], BASELINE[:3], low=(2, 0)).verdict(0.1, 0.01) == "too few seeds"
 
 
 def test_where_less_is_better_the_sign_turns():
@@ -38,7 +46,7 @@ def test_four_of_six_that_diverge_are_not_better_on_two_survivors():
     ranks = stats.rankdata([0.95, 0.96, *[0] * 4, *BASELINE])
     exact = stats.permutation_test((ranks[:6], ranks[6:]), lambda a, b: a.mean() - b.mean(), n_resamples=10**4)
     assert test.p == pytest.approx(exact.pvalue)
-    assert test.verdict(test.p) == "can't tell"
+    assert test.verdict(test.p) == "undecided"
     assert test.p_fallen == pytest.approx(stats.fisher_exact([[4, 2], [0, 6]]).pvalue)
 
 
@@ -46,9 +54,9 @@ def test_who_loses_more_seeds_is_never_better():
     theirs = [0.80 + i / 1000 for i in range(20)]
     test = judged([LOST, *[0.9 + i / 1000 for i in range(19)]], theirs)
     assert test.p < 1e-6 and test.direction == 1
-    assert test.verdict(test.p) == "can't tell"
+    assert test.verdict(test.p) == "undecided"
     turned = judged(theirs, [LOST, *[0.9 + i / 1000 for i in range(19)]])
-    assert turned.verdict(turned.p) == "can't tell"
+    assert turned.verdict(turned.p) == "undecided"
 
 
 def test_what_always_diverges_is_said_and_tested():
@@ -56,7 +64,7 @@ def test_what_always_diverges_is_said_and_tested():
     assert test.verdict(test.p) == "diverged" and test.direction == -1
     assert test.p == pytest.approx(2 / math.comb(12, 6))
     both = judged([LOST] * 6, [LOST] * 6)
-    assert (both.p, both.verdict(both.p)) == (1, "can't tell")
+    assert (both.p, both.verdict(both.p)) == (1, "undecided")
 
 
 def test_seeds_that_split_are_compared_by_ranks():
@@ -73,7 +81,7 @@ def test_eight_seeds_that_all_gain_the_same_are_better_by_the_sign_flips():
     test = judged((theirs + 1).tolist(), theirs.tolist())
     assert (test.outcome, test.p, test.verdict(test.p)) == (Outcome.ALIKE, 2 / 256, "better")
     five = judged((theirs[:5] + 1).tolist(), theirs[:5].tolist())
-    assert (five.p, five.verdict(five.p)) == (2 / 32, "can't tell")
+    assert (five.p, five.verdict(five.p)) == (2 / 32, "too few seeds")
     assert judged(theirs.tolist(), theirs.tolist()).p == 1
 
 
@@ -86,5 +94,5 @@ def test_one_seed_has_no_test():
 
 def test_a_seed_that_diverged_without_a_partner_counts_too():
     test = judged([0.95, 0.96, LOST, LOST, LOST, LOST], [0.80, 0.81])
-    assert (test.n, test.lost, test.verdict(test.p)) == ((6, 2), (4, 0), "can't tell")
+    assert (test.n, test.lost, test.verdict(test.p)) == ((6, 2), (4, 0), "too few seeds")
     assert judged([LOST] * 3, []).verdict(None) == "diverged"

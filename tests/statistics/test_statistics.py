@@ -18,7 +18,6 @@ from ablate.statistics.paired import (
     holm,
     outperforming,
     power,
-    seeds_for_effect,
     seeds_for_sign_flip,
     variance_shares,
 )
@@ -105,12 +104,6 @@ def test_what_could_not_be_tested_costs_the_others_nothing():
     assert holm([]) == []
 
 
-def test_seeds_needed_are_those_of_power_tables():
-    # Cohen 1988, "Statistical Power Analysis", and G*Power: a paired t-test at 5% two-sided and 80% power.
-    assert [seeds_for_effect(effect, 0.05) for effect in (0.2, 0.5, 0.8)] == [199, 34, 15]
-    assert seeds_for_effect(1e-4, 0.05) is None
-
-
 def test_power_is_that_of_statsmodels():
     from statsmodels.stats.power import ttest_power
 
@@ -156,14 +149,7 @@ def test_variance_shares_are_those_of_the_published_table():
 
 def test_one_seed_has_no_interval_and_no_test():
     one = Difference((0.3,))
-    assert (one.n, one.mean, one.interval, one.p, one.detectable(), one.seeds_needed()) == (
-        1,
-        0.3,
-        None,
-        None,
-        None,
-        None,
-    )
+    assert (one.n, one.mean, one.interval, one.p, one.detectable()) == (1, 0.3, None, None, None)
     assert Estimate(()).mean is None
 
 
