@@ -73,13 +73,19 @@ def read(directory: Path, known: RunRecord | None = None) -> Result | None:
         if known is None or known.lacking:
             raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
         # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
-        # data.seed follows the seed unless it was typed.
-        follows = not any(_key(text) == "data.seed" for text in known.overrides)
-        seed = rf"^{' *' if follows else ''}seed: {known.seed}\n"
-        text = re.sub(seed, "", (directory / "config.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        text = _without_seed((directory / "config.yaml").read_text(encoding="utf-8"), known)
         return Result(directory, known, _parsed(text))
     except (yaml.YAMLError, OSError, ValueError) as error:
         raise InputError(f"{directory} is not a whole run ({error}): leave it out, or train it again.") from error
+
+
+def _without_seed(text: str, known: RunRecord) -> str:
+    """A configuration without its seed, and without those of the data that follow it, as `vary` says."""
+    listed = re.search(r"^vary:\n((?:- \w+\n)+)", text, re.MULTILINE)
+    vary = [word for word in listed[1].split() if word != "-"] if listed else ADDED["vary"]
+    follows = "order" in vary and not any(_key(typed) == "data.seed" for typed in known.overrides)
+    text = re.sub(rf"^{' *' if follows else ''}seed: {known.seed}\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^  split_seed: \d+\n", "", text, flags=re.MULTILINE) if "split" in vary else text
 
 
 def find(paths: Iterable[Path]) -> list[Result]:

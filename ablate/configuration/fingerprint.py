@@ -31,6 +31,7 @@ NOT_HASHED = frozenset(
 # that a result stored before keeps its name.
 ADDED: dict[str, Any] = {
     "padding": "both",
+    "vary": ["init", "order"],
     "schedule.threshold": 1e-4,
     "schedule.threshold_mode": "rel",
     "schedule.eps": 1e-8,

@@ -18,6 +18,7 @@ _COUNT = Number(1, whole=True)
 _OF_ONE = Number(0, below=1)
 _NOT_NEGATIVE = Number(0)
 _PIXELS = 16_384  # along one side
+VARIED = ("init", "order", "split")  # what a seed can change
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 # Axes whose options name what they stand for by a `_target_`.
@@ -29,6 +30,7 @@ INSTANTIATED = (
 # All keys of a configuration, but those of INSTANTIATED, of which no option need have more than the NEEDED ones.
 TABLE: dict[str, Rule] = {
     "seed": _SEED,
+    "vary": Listed(Choice(VARIED)),
     "conv_bias": _FLAG,
     "padding": Choice(("both", "same")),
     "label_smoothing": _OF_ONE,

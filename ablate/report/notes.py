@@ -6,6 +6,7 @@ from typing import Any
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import code, hardware, mixtures
+from ablate.comparison.results import at
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.designs import limits
@@ -52,8 +53,18 @@ def circumstances(comparison: Comparison) -> str:
     seconds = [result.record.cost["seconds"] for result in results if "seconds" in result.record.cost]
     if not seconds:
         return ""
+    changes = Counter(str(_changes(result.config)) for result in results).most_common()
+    seed = f"; a seed changes {changes[0][0]}" if len(changes) == 1 else ""
     facts = (Counter(fact(r.record.provenance) for r in results).most_common(1)[0][0] for fact in (_machine, code))
-    return f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all, on {', code '.join(facts)}"
+    trained = f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all"
+    return f"{trained}, on {', code '.join(facts)}{seed}"
+
+
+def _changes(config: dict[str, Any]) -> str:
+    """What a seed changes, in words."""
+    words = {"init": "the first weights", "order": "the order of the data", "split": "the split"}
+    named = [words[name] for name in at(config, "vary") or ()]
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
 def _machine(provenance: dict[str, Any]) -> str:

@@ -16,18 +16,19 @@ from ablate.training.epoch import check_epoch
 from ablate.training.images.common import Images
 from ablate.training.images.own import Data, data_of
 from ablate.training.module import Classifier
-from ablate.training.seeds import stream
+from ablate.training.seeds import seed_of, stream
 from ablate.training.settings import check_validated
 
 
 def initialised_network(cfg: DictConfig) -> nn.Module:
-    """The network with the weights that `cfg.seed` and its initialiser, or its own code, give it, the same on every
+    """The network with the weights that the seed and its initialiser, or its own code, give it, the same on every
     machine."""
+    seed = seed_of(cfg, "init")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(cfg.seed, "parts").initial_seed())  # for parts that fill parameters of their own
+        torch.manual_seed(stream(seed, "parts").initial_seed())  # for parts that fill parameters of their own
         net = network(cfg)
     if (init := own_init(cfg)) is not None:
-        part(init)(net, lambda layer: stream(cfg.seed, f"initialisation of {layer}"))
+        part(init)(net, lambda layer: stream(seed, f"initialisation of {layer}"))
     if not isinstance(net, Network):
         _note_order(net, cfg)
     return net.to(memory_format=torch.channels_last) if has_channels_last(net, cfg) else net

@@ -30,6 +30,7 @@ from ablate.training.saving.history import RunHistory
 from ablate.training.saving.resume import Start, loaded
 from ablate.training.saving.staging import Staging
 from ablate.training.saving.stopping import Stopping
+from ablate.training.seeds import seed_of
 from ablate.training.trainer import max_seconds, new_trainer, quieten
 
 
@@ -136,7 +137,8 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
     trainer = new_trainer(cfg, directory, loggers, [recorder, *pictures, checkpoints], watch.progress)
 
-    torch.manual_seed(cfg.seed)  # dropout; initialisation, order and augmentation have streams of their own
+    # Of dropout; initialisation, order and augmentation have streams of their own.
+    torch.manual_seed(seed_of(cfg, "order"))
     trainer.fit(model, data, ckpt_path=checkpoint)
     seconds = timer.time_elapsed()
     if recorder.diverged_at is None:

@@ -1,11 +1,17 @@
 """Random streams that do not depend on each other."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
 
 from ablate.errors import InputError
+
+
+def seed_of(cfg: Any, what: str) -> int:
+    """The run's seed for `what`, init or order: 0 where the resolved `cfg.vary` does not name it."""
+    return cfg.seed if what in cfg.vary else 0
 
 
 def stream(seed: int, purpose: str, *index: int) -> torch.Generator:

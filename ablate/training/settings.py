@@ -58,7 +58,8 @@ def resolve_in_sweep(values: dict[str, Any], typed: Container[str], *, elsewhere
 
 def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread: bool = False) -> None:
     """Replace every `auto` in place: accelerator, devices, precision, fused optimizer, threads. Lightning's other
-    names for an accelerator or a precision (cuda, 16) become the ones that are recorded.
+    names for an accelerator or a precision (cuda, 16) become the ones that are recorded, and the data's seeds what
+    `vary` makes of them.
 
     values      the resolved configuration as plain values
     elsewhere   the run is for another machine: GPUs that are asked for need not be here
@@ -119,11 +120,28 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread:
             f"compile={values['compile']} clashes with trainer.accumulate_grad_batches="
             f"{trainer['accumulate_grad_batches']} on a GPU. Use compile=default or max-autotune-no-cudagraphs."
         )
+    _vary(values)
     # One process's threads; on a GPU they compute nothing that ends up in the result.
     if on_gpu:
         values["threads"] = None
     elif values["threads"] == "auto":
         values["threads"] = 1 if one_thread else max(1, processors.usable() // trainer["devices"])
+
+
+def _vary(values: dict[str, Any]) -> None:
+    """The data's seeds as `vary` has them, in place. Raises InputError where it names nothing, or what there is not."""
+    vary, data = values["vary"], values["data"]
+    if not vary or len(set(vary)) < len(vary):
+        raise InputError(
+            f"vary={vary}: name what a seed changes, each once: {', '.join(schema.VARIED)}.".replace("'", "")
+        )
+    values["vary"] = [word for word in schema.VARIED if word in vary]  # in whatever order they were typed
+    if "order" not in vary and data.get("seed") == values["seed"]:  # it follows the seed
+        data["seed"] = 0
+    if "split" in vary:
+        if "split_seed" not in data:
+            raise InputError("vary names the split, but these data have no data.split_seed: their split is their own.")
+        data["split_seed"] += values["seed"]
 
 
 def _precision(trainer: Mapping[str, Any]) -> str | None:
