@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablate.comparison.across import Across, across
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.pair import Pair
 from ablate.comparison.variants import Entry, Variant
@@ -34,6 +35,7 @@ class Contents:
     drawn    the variants that have a curve, by their series: 0 is the baseline
     figures  all drawings, in the page's order
     pair     what two runs or variants side by side have besides
+    across   the designs by data sets, where there are several
     """
 
     comparison: Comparison
@@ -45,6 +47,7 @@ class Contents:
     labels: list[str]
     figures: list[Figure] = field(default_factory=list)
     pair: Pair | None = None
+    across: Across | None = None
 
     @property
     def unit(self) -> Unit:
@@ -72,6 +75,7 @@ def contents(comparison: Comparison, pair: Pair | None = None) -> Contents:
         labels=labels,
         figures=illustrations(comparison, drawn, labels),
         pair=pair,
+        across=across(comparison),
     )
 
 

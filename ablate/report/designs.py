@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ablate.comparison.across import AXIS
 from ablate.comparison.comparison import Comparison
 from ablate.report.numbers import numbered
 from ablate.statistics.effects import shows_interactions
@@ -12,6 +13,14 @@ LISTED = 4  # aliases of a choice; of more it says how many
 
 def limits(comparison: Comparison) -> list[str]:
     """A sentence for each thing that no run of this comparison, however many seeds it had, could tell."""
+    several = len(comparison.factors.get(AXIS, ())) > 1 and len(comparison.factors) > 1
+    on_data = (
+        "A difference to the baseline on other data says nothing of a design: see the table of designs by data set."
+    )
+    return [*([on_data] if several else []), *_of_combinations(comparison)]
+
+
+def _of_combinations(comparison: Comparison) -> list[str]:
     if is_screen(comparison.by_levels):
         return _of_screen(comparison)
     changed = [variant for variant in comparison.variants if not variant.is_baseline]

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 from ablate.errors import InputError
-from ablate.report import page, tables
+from ablate.report import data_sets, page, tables
 from ablate.report.contents import Contents
 
-TEXTS = ("index.html", "comparison.json", "table.md", "table.tex")
+TEXTS = ("index.html", "comparison.json", "table.md", "table.tex", "data_sets.md", "data_sets.tex")
 MARKER = ".report"  # in the folder of a report: the files that it has made, one a line
 _OWN = re.compile(rf"{'|'.join(map(re.escape, TEXTS))}|figures/[^/\\]+\.svg")
 # What the drawings of versions without a marker were called.
@@ -16,12 +16,14 @@ _DRAWN = re.compile(r"(curve|against|gradients?|interactions?|main_effects|diffe
 
 
 def write(made: Contents, folder: Path) -> None:
-    """index.html, comparison.json, table.md, table.tex and figures/*.svg; figures of an earlier report go."""
+    """index.html, comparison.json, table.md, table.tex and figures/*.svg, of several data sets data_sets.md and
+    data_sets.tex; what an earlier report has more goes."""
     files = {
         "index.html": page.render(made),
         "comparison.json": json.dumps(tables.as_json(made), indent=1, allow_nan=False) + "\n",
         "table.md": tables.markdown(made),
         "table.tex": tables.latex(made),
+        **_of_data_sets(made),
         **{f"figures/{figure.name}.svg": str(figure.drawing) for figure in made.figures},
     }
     try:
@@ -40,6 +42,16 @@ def write(made: Contents, folder: Path) -> None:
         (folder / MARKER).write_text("".join(f"{name}\n" for name in sorted(files)), encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written ({error.strerror}).") from error
+
+
+def _of_data_sets(made: Contents) -> dict[str, str]:
+    if made.across is None:
+        return {}
+    metric = made.comparison.metric
+    return {
+        "data_sets.md": data_sets.markdown(made.across, metric),
+        "data_sets.tex": data_sets.latex(made.across, metric),
+    }
 
 
 def _made_before(folder: Path) -> set[str]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ablate.configuration.values import word
+from ablate.report import data_sets
 from ablate.report.contents import Contents
 from ablate.report.drawing.svg import Drawing, fill, stroke
 from ablate.report.illustrations import Kind
@@ -56,6 +57,7 @@ def render(made: Contents) -> str:
         script_hash=f"sha256-{digest}",
         made=made,
         pair=made.pair,
+        across=_across(made),
         typed=word,
         unit=unit,
         c=comparison,
@@ -112,6 +114,14 @@ def swatch(series: int) -> Drawing:
 
 def _key(drawing: Drawing) -> list[dict[str, Any]]:
     return [{"label": label, "swatch": swatch(series)} for series, label in enumerate(drawing.key)]
+
+
+def _across(made: Contents) -> dict[str, Any] | None:
+    """The table of designs by data sets."""
+    if made.across is None:
+        return None
+    caption = data_sets.caption(made.across, made.comparison.metric)
+    return {"caption": caption, "heads": data_sets.heads(made.across), "rows": data_sets.rows(made.across)}
 
 
 def _environment() -> Environment:

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.comparison.across import Across
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import mixtures
 from ablate.comparison.variants import Variant
@@ -53,6 +54,7 @@ def as_json(made: Contents) -> dict[str, Any]:
             "factors": comparison.factors,
             "baseline": comparison.baseline.assignment,
             "variants": [_variant(variant, comparison) for variant in comparison.variants],
+            "data_sets": _across(made.across) if made.across else None,
             "effects": [_effect(effect) for effect in comparison.effects],
             "variance": comparison.variance,
             "mixtures": mixtures(results),
@@ -93,6 +95,21 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
             for entry in variant.entries
         ],
     }
+
+
+def _across(across: Across) -> dict[str, Any]:
+    """By design and data set; null where one was not run."""
+
+    def cell(variant: Variant | None) -> dict[str, Any] | None:
+        if variant is None:
+            return None
+        difference = variant.difference
+        interval = difference.interval if difference else None
+        known = {"difference": difference.mean if difference else None, "interval": interval}
+        return _estimate(variant.estimate) | {"change": known, "p_holm": variant.p_holm, "verdict": variant.verdict}
+
+    designs = {label: [cell(variant) for variant in variants] for label, variants in across.designs.items()}
+    return {"data": across.data, "tests": across.family, "designs": designs}
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
@@ -148,15 +165,15 @@ def _effect(effect: Effect) -> dict[str, Any]:
 
 def markdown(made: Contents) -> str:
     lines = [_cells(made.unit.of_value.strip()), ["---"] + ["---:"] * (len(COLUMNS) - 1)]
-    lines += [[_in_markdown(cell) for cell in _line(row)] for row in made.rows]
+    lines += [[in_markdown(cell) for cell in _line(row)] for row in made.rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{_in_markdown(' '.join(made.answer))}\n\n{table}\n"
+    return f"{in_markdown(' '.join(made.answer))}\n\n{table}\n"
 
 
 def latex(made: Contents) -> str:
     """A tabular for booktabs."""
-    head = " & ".join(_in_latex(cell) for cell in _cells(made.unit.of_value.strip()))
-    rows = [" & ".join(_in_latex(cell) for cell in _line(row)) + r" \\" for row in made.rows]
+    head = " & ".join(in_latex(cell) for cell in _cells(made.unit.of_value.strip()))
+    rows = [" & ".join(in_latex(cell) for cell in _line(row)) + r" \\" for row in made.rows]
     kinds = "l" + "r" * (len(COLUMNS) - 1)
     body = "\n".join(rows)
     return f"\\begin{{tabular}}{{{kinds}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
@@ -243,13 +260,13 @@ def _name(row: dict[str, Any]) -> str:
     return f"baseline: {row['choices']}" if row["is_baseline"] and row["choices"] else str(row["label"])
 
 
-def _in_markdown(text: str) -> str:
+def in_markdown(text: str) -> str:
     for special in "\\`*_[]<>|":
         text = text.replace(special, "\\" + special)
     return " ".join(text.split())
 
 
-def _in_latex(text: str) -> str:
+def in_latex(text: str) -> str:
     special = {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
