@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "process": set[str](),
     "statistics": set[str](),
     "configuration": {"process"},
-    "training": {"design", "process", "configuration"},
+    "training": {"design", "process", "configuration", "statistics"},
     "runs": {"design", "process", "configuration", "training"},
     "sweep": {"design", "process", "configuration", "training", "runs"},
     "comparison": {"process", "configuration", "training", "runs", "sweep", "statistics"},

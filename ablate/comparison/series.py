@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ablate.comparison.results import Result
 from ablate.errors import bare
+from ablate.runs.record import RESULTS
 from ablate.training.gradients.reading import Gradients, last_step, read
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def curve(results: Sequence[Result], name: str) -> Curve | None:
         status = result.record.status
         if len(finished) + len(lost) == RUNS:
             break
-        if status in ("finished", "diverged"):
+        if status in RESULTS:
             points = _if_whole(result.directory / "metrics.parquet", partial(_points, name=name))
             if points is not None and len(points):
                 (finished if status == "finished" else lost).append(points)

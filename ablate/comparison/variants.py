@@ -10,6 +10,7 @@ from typing import Any
 
 from ablate.comparison.results import Result
 from ablate.configuration.values import identity
+from ablate.runs.record import LOST
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate, Outperforming
 
@@ -95,9 +96,15 @@ class Variant:
         return [entry.seed for entry in self.entries if entry.status in statuses]
 
     @property
+    def lost(self) -> list[int]:
+        """The seeds that have a result but no accuracy: diverged, or stopped as hopeless."""
+        return self.seeds(*LOST)
+
+    @property
     def verdict(self) -> str:
         """baseline, better, worse, equivalent, or why none can be said."""
-        return self.test.verdict(self.p_holm, self.p_equivalent) if self.test else "baseline"
+        found = self.test.verdict(self.p_holm, self.p_equivalent) if self.test else "baseline"
+        return "lost" if found == "diverged" and self.seeds("stopped") else found
 
     @property
     def is_split(self) -> bool:

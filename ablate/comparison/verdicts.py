@@ -65,13 +65,13 @@ def _against_baseline(comparison: "Comparison") -> None:
 
 
 def _outcomes(variant: Variant, sign: int) -> dict[int, float]:
-    lost = dict.fromkeys(variant.seeds("diverged"), -math.inf)
+    lost = dict.fromkeys(variant.lost, -math.inf)
     return {seed: sign * value for seed, value in variant.values.items()} | lost
 
 
 def _factorial(comparison: "Comparison") -> None:
     by_levels = comparison.by_levels
-    lost = {where: set(seeds) for where, variant in by_levels.items() if (seeds := variant.seeds("diverged"))}
+    lost = {where: set(seeds) for where, variant in by_levels.items() if (seeds := variant.lost)}
     low = {where: variant.low for where, variant in by_levels.items() if variant.low}
     comparison.effects = effects(Design(comparison.factors, comparison.cells, lost, low, comparison.sign))
 

@@ -32,6 +32,7 @@ NOT_HASHED = frozenset(
 ADDED: dict[str, Any] = {
     "padding": "both",
     "vary": ["init", "order"],
+    "stop_hopeless": None,
     "schedule.threshold": 1e-4,
     "schedule.threshold_mode": "rel",
     "schedule.eps": 1e-8,

@@ -36,6 +36,7 @@ TABLE: dict[str, Rule] = {
     "label_smoothing": _OF_ONE,
     "weight_decay_on": Choice(("all", "weights")),
     "result": Choice(("last", "best")),
+    "stop_hopeless": Number(above=0, below=1, words=(None,)),
     "threads": Number(1, 1024, whole=True, words=("auto", None)),
     "channels_last": _FLAG,
     "matmul_precision": Choice(("highest", "high", "medium")),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ablate.comparison.comparison import Comparison
 from ablate.report.findings import Finding, fallen, findings, lacking, ranked, told
 from ablate.report.numbers import numbered, p_phrase, unit
+from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import EQUIVALENT, TOO_FEW
 
 RANKED = 3  # findings by ranks that are told one by one
@@ -15,7 +16,7 @@ def answer(comparison: Comparison) -> list[str]:
     """The answer: which choice matters most, by how much and how surely, or that these runs can't tell."""
     baseline, metric = comparison.baseline, comparison.metric
     if not any(variant.values for variant in comparison.variants):
-        ended = comparison.count("diverged", "failed", "finished")
+        ended = comparison.count("failed", *RESULTS)
         return [f"No run has finished with a {metric} yet.", f"{numbered(ended, 'run')} ended otherwise."]
     if len(comparison.variants) == 1:
         said = f"{unit(comparison.metric).value(baseline.estimate.mean)}{unit(comparison.metric).of_value}"
@@ -58,7 +59,7 @@ def _answer(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
 
 def _fallen(comparison: Comparison) -> list[str]:
     """Of crossed choices, whose main effects are averages, the variants whose seeds say most."""
-    fell = [variant for variant in comparison.variants if variant.seeds("diverged") or variant.low]
+    fell = [variant for variant in comparison.variants if variant.lost or variant.low]
     if not comparison.effects or not fell:
         return []
     return [f"Seeds diverged or fall into two groups: {fallen(comparison, fell)}. Means say nothing about those."]

@@ -104,7 +104,7 @@ def answer(claim: dict[str, Any], folder: Path) -> Answer:
     assignment = _variant(claim["variant"], comparison, path)["assignment"]
     found = next(v for v in judged.variants if v.assignment == assignment)
     verdict = found.verdict
-    if verdict == "diverged" and found.p_holm is not None and found.p_holm < LEVEL:
+    if verdict in ("diverged", "lost") and found.p_holm is not None and found.p_holm < LEVEL:
         verdict = "worse"  # than a baseline that surely diverges less often
     assert found.test is not None
     low = "at chance" if guesses(judged, found) and guesses(judged, judged.baseline) else LOW

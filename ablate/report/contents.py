@@ -17,7 +17,7 @@ from ablate.report.drawing.svg import Drawing
 from ablate.report.illustrations import Figure, Kind, forest_row, illustrations
 from ablate.report.notes import circumstances, notes
 from ablate.report.numbers import DASH, Unit, count, duration, p_value, percent, unit
-from ablate.runs.record import RunRecord
+from ablate.runs.record import RESULTS, RunRecord
 from ablate.statistics.judgement import Outcome
 
 # What a page holds at most, however many runs there are; comparison.json holds everything.
@@ -85,7 +85,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
     p_flip = difference.p_sign_flip if difference else None
     detectable = difference.detectable(comparison.level) if difference and test and test.has_interval else None
     interval = of.interval(difference.interval if difference else None, changes=True)
-    ended = len(variant.seeds("finished", "diverged", "failed"))
+    ended = len(variant.seeds("failed", *RESULTS))
     return {
         "label": variant.label,
         "is_baseline": variant.is_baseline,
@@ -109,6 +109,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "flow": ", ".join(f"{name} {n}/{ended}" for name, n in variant.gradient_flow.items()) or DASH,
         "low": len(variant.low),
         "diverged": len(variant.seeds("diverged")),
+        "stopped": len(variant.seeds("stopped")),
         "failed": len(variant.seeds("failed")),
         "confounds": variant.confounds,
         "runs": [_run(entry, variant.metric, of) for entry in variant.entries[:RUNS]],
@@ -124,7 +125,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
 
 def _interval(variant: Variant, of: Unit) -> str:
     """Of the mean; or why Student's interval means nothing."""
-    if variant.seeds("diverged"):
+    if variant.lost:
         return str(Outcome.LOST)
     return str(Outcome.SPLIT) if variant.is_split else of.interval(variant.estimate.interval)
 
@@ -135,6 +136,8 @@ def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
     said = entry.status
     if entry.status == "diverged":
         said = f"diverged at step {known.diverged_at}"
+    elif entry.status == "stopped" and known.stopped:
+        said = f"stopped at step {known.stopped['step']}: {known.stopped['reason']}"
     elif entry.status == "interrupted" and entry.reason:
         said = f"interrupted: {entry.reason}"
     elif entry.status == "failed":

@@ -54,15 +54,15 @@ def _of_screen(comparison: Comparison) -> list[str]:
         "that is mixed into the effects below. Confirm what a screen finds by changing it alone."
     ]
     if not comparison.effects:
-        lost = [variant.label for variant in comparison.variants if variant.seeds("diverged")]
-        why = f": {', '.join(lost[:LISTED])} diverged" if lost else ""
+        lost = [variant.label for variant in comparison.variants if variant.lost]
+        why = f": {', '.join(lost[:LISTED])} lost runs" if lost else ""
         said.append(f"No effect can be estimated: it takes a seed in which every combination has finished{why}.")
         return said
     seeds = comparison.effects[0].seeds
-    if left := {seed for v in comparison.variants for seed in v.seeds("diverged")} - set(seeds):
+    if left := {seed for v in comparison.variants for seed in v.lost} - set(seeds):
         said.append(
-            f"{numbered(len(left), 'seed')} with a diverged run {'is' if len(left) == 1 else 'are'} left out of the "
-            "effects, which flatters whatever made it diverge: see the variants."
+            f"{numbered(len(left), 'seed')} with a lost run {'is' if len(left) == 1 else 'are'} left out of the "
+            "effects, which flatters whatever lost it: see the variants."
         )
     mixed = [f"{effect.factors[0]} with {pairs(effect.aliases)}" for effect in comparison.effects if effect.aliases]
     clear = [effect.factors[0] for effect in comparison.effects if effect.aliases == ()]

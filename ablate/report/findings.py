@@ -36,7 +36,7 @@ class Finding:
     @property
     def is_certain(self) -> bool:
         """Whether the verdict is certain; of a variant that always diverges, that the baseline does so less often."""
-        always = self.verdict == "diverged" and self.p_holm is not None and self.p_holm < LEVEL
+        always = self.verdict in ("diverged", "lost") and self.p_holm is not None and self.p_holm < LEVEL
         return always or self.verdict in ("better", "worse")
 
     @property
@@ -164,7 +164,9 @@ def _fell(comparison: Comparison, finding: Finding) -> str:
         ]
         learn = LEARN if all(guesses(comparison, variant) for variant in variants) else FALL
     said = []
-    for (ours, theirs), (of_seeds, with_a_run) in ((test.lost, ("diverged", "diverged")), (test.low, learn)):
+    stopped = comparison.count("stopped") > 0
+    lost = ("are lost (diverged or stopped)", "is lost (diverged or stopped)") if stopped else ("diverged", "diverged")
+    for (ours, theirs), (of_seeds, with_a_run) in ((test.lost, lost), (test.low, learn)):
         if not ours and not theirs:
             continue
         if finding.effect:
@@ -187,8 +189,9 @@ def fallen(comparison: Comparison, variants: Sequence[Variant]) -> str:
     listed = []
     for variant in variants[:LISTED]:
         parts = []
-        if diverged := variant.seeds("diverged"):
-            parts.append(f"{len(diverged)} of {len(variant.entries)} diverged")
+        for status, ended in (("diverged", "diverged"), ("stopped", "were stopped")):
+            if lost := variant.seeds(status):
+                parts.append(f"{len(lost)} of {len(variant.entries)} {ended}")
         if variant.low:
             what = (LEARN if guesses(comparison, variant) else FALL)[0]
             parts.append(f"{len(variant.low)} of {len(variant.values)} {what}")

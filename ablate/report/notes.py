@@ -12,6 +12,7 @@ from ablate.configuration.values import word
 from ablate.report.designs import limits
 from ablate.report.findings import fallen
 from ablate.report.numbers import duration, numbered, p_phrase, unit
+from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import Outcome
 from ablate.statistics.paired import LEVEL, least_p_sign_flip, seeds_for_sign_flip
 
@@ -87,6 +88,13 @@ def _outdated(comparison: Comparison) -> list[str]:
 
 def _lost(comparison: Comparison) -> list[str]:
     said = []
+    if stopped := [variant for variant in comparison.variants if variant.seeds("stopped")]:
+        listed = ", ".join(f"{v.label} ({len(v.seeds('stopped'))} of {len(v.entries)})" for v in stopped[:6])
+        more = f" and {len(stopped) - 6} more variants" if len(stopped) > 6 else ""
+        said.append(
+            f"Runs that stop_hopeless ended early: {listed}{more}. They are in no mean; in ranks they count as lost, "
+            "below every number, though some might have recovered."
+        )
     if lost := [variant for variant in comparison.variants if variant.seeds("diverged")]:
         listed = ", ".join(f"{v.label} ({len(v.seeds('diverged'))} of {len(v.entries)})" for v in lost[:6])
         more = f" and {len(lost) - 6} more variants" if len(lost) > 6 else ""
@@ -114,7 +122,7 @@ def _unfinished(comparison: Comparison) -> list[str]:
     }
     counts = [f"{comparison.count(status)} {word}" for status, word in words.items() if comparison.count(status)]
     total = sum(len(variant.entries) for variant in comparison.variants)
-    done = comparison.count("finished", "diverged")
+    done = comparison.count(*RESULTS)
     return [f"{done} of {numbered(total, 'run')} have a result; {', '.join(counts)}."] if counts else []
 
 

@@ -31,6 +31,7 @@ COLUMNS = (
     "time",
     "gradient flow",
     "diverged",
+    "stopped",
     "failed",
 )
 
@@ -205,7 +206,7 @@ def show(made: Contents, page: str) -> None:
         table.add_column(head, justify="left" if i in (0, 5, 8) else "right", overflow="fold")
     for row in made.rows[:most]:
         change = f"{row['difference'][1]} [dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
-        lost = row["diverged"] + row["failed"]
+        lost = row["diverged"] + row["stopped"] + row["failed"]
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
             plain(_name(row)),
@@ -251,6 +252,7 @@ def _line(row: dict[str, Any]) -> list[str]:
         said["seconds"],
         row["flow"],
         str(row["diverged"]),
+        str(row["stopped"]),
         str(row["failed"]),
     ]
 

@@ -16,8 +16,9 @@ from ablate.training.saving.staging import Staging
 if TYPE_CHECKING:
     from ablate.configuration.composition import Composition
 
-# A diverged run is a result: its loss stopped being finite.
-RESULTS = ("finished", "diverged")
+# A run that was lost is a result too: its loss stopped being finite, or it was ended as hopeless.
+LOST = ("diverged", "stopped")
+RESULTS = ("finished", *LOST)
 
 # Of the file's format. Files without a number are older than the first, 1.
 VERSION = 1
@@ -25,7 +26,7 @@ VERSION = 1
 # What every record has had from the first version on. Without one of them it is no whole record.
 ALWAYS = ("fingerprint", "choices", "overrides", "seed", "summary", "cost", "provenance", "started")
 # Left out of the file where there is nothing to say.
-_IF_ANY = ("files", "diverged_at", "reason", "error")
+_IF_ANY = ("files", "diverged_at", "stopped", "reason", "error")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class RunRecord(_Stored):
 
     version         of the file's format; 0 for a file without a number
     name            the overrides that differ from the defaults
-    status          running, interrupted, failed, finished or diverged
+    status          running, interrupted, failed, finished, diverged or stopped
     choices         {axis: option}
     overrides       as typed
     search_path     the arguments that name folders of the user's own options
@@ -89,6 +90,7 @@ class RunRecord(_Stored):
     gradient_flow   the verdict; None where too little was recorded
     files           size and checksum of each file that the result consists of; None: none were noted
     diverged_at     the optimizer step whose loss was not finite
+    stopped         of a run that was hopeless, where and why it was ended: step, of (how many steps), reason
     reason          of an interruption that was no signal
     error           of a failed run: the traceback
     """
@@ -112,6 +114,7 @@ class RunRecord(_Stored):
     gradient_flow: str | None = None
     files: dict[str, Any] | None = None
     diverged_at: int | None = None
+    stopped: dict[str, Any] | None = None
     reason: str | None = None
     error: str | None = None
 

@@ -139,7 +139,7 @@ def _wandb_run(cell: "Cell", run: RunRecord, begin: Start, staging: Staging) -> 
 def _with_outcome(run: RunRecord, outcome: Outcome, directory: Path) -> RunRecord:
     return replace(
         run,
-        status="finished" if outcome.diverged_at is None else "diverged",
+        status=outcome.status,
         summary=outcome.summary,
         cost=run.cost | {"seconds": round(outcome.seconds, 3)},
         resumed=outcome.resumed,
@@ -147,6 +147,7 @@ def _with_outcome(run: RunRecord, outcome: Outcome, directory: Path) -> RunRecor
         gradient_flow=outcome.flow.verdict if outcome.flow else None,
         files=intact.described(directory),
         diverged_at=outcome.diverged_at,
+        stopped=asdict(outcome.stopped) if outcome.stopped else None,
     )
 
 

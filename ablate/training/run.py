@@ -22,6 +22,7 @@ from ablate.training.gradients.flow_pictures import FlowPictures
 from ablate.training.gradients.norms import GradientNorms
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.gradients.unread import keep_at_zero
+from ablate.training.hopeless import Hopeless, Stopped
 from ablate.training.images.own import Data
 from ablate.training.progress import progress
 from ablate.training.saving.best import BestWeights
@@ -40,6 +41,7 @@ class Outcome:
 
     summary      the last value of every metric, and the flow's numbers, by name
     diverged_at  the optimizer step whose loss was not finite, or None
+    stopped      where and why it was ended as hopeless, or None
     seconds      spent training, interruptions not counted
     grad_norms   the last recorded gradient norm of the first and of the last layer, by layer
     flow         how the gradient ran through the network at the end; None where too little was recorded
@@ -51,6 +53,12 @@ class Outcome:
     resumed: bool
     grad_norms: dict[str, float]
     flow: Flow | None
+    stopped: Stopped | None = None
+
+    @property
+    def status(self) -> str:
+        """finished, diverged or stopped."""
+        return "diverged" if self.diverged_at is not None else "stopped" if self.stopped else "finished"
 
 
 @dataclass(frozen=True)
@@ -108,12 +116,18 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         history.discard_parts()
     recorder = StepRecorder(history, wandb_run, network, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
+    hopeless = (
+        [Hopeless(cfg.stop_hopeless, cfg.data.num_classes, lambda: recorder.warning.verdict)]
+        if cfg.stop_hopeless
+        else []
+    )
+
+    def has_ended() -> bool:
+        return recorder.diverged_at is not None or any(watching.stopped for watching in hopeless)
+
     def write_history(trainer: pl.Trainer) -> None:
         recorder.flush(trainer)
         history.save()
-
-    def has_diverged() -> bool:
-        return recorder.diverged_at is not None
 
     timer, best = Timer(), directory / "checkpoints" / "best.pt"
     checkpoints = Checkpoints(
@@ -122,12 +136,12 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         every_n_steps=cfg.checkpoint.every_n_steps,
         timer=timer,
         stopping=Stopping(watch.stop, timer, max_seconds(cfg.trainer)),
-        best=BestWeights(best, watch.staging, has_diverged) if cfg.result == "best" else None,
+        best=BestWeights(best, watch.staging, has_ended) if cfg.result == "best" else None,
         staging=watch.staging,
         data=watch.data,
         before_save=write_history,
         rows=lambda: history.rows,
-        has_diverged=has_diverged,
+        has_diverged=has_ended,
     )
     model = build.classifier(cfg, network)
     if cfg.compile is not None:
@@ -135,20 +149,21 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         network.compile(mode=cfg.compile)
     pictures = [FlowPictures(history, wandb_run, write_history)] if cfg.gradient_norms.pictures else []
     loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
-    trainer = new_trainer(cfg, directory, loggers, [recorder, *pictures, checkpoints], watch.progress)
+    trainer = new_trainer(cfg, directory, loggers, [recorder, *hopeless, *pictures, checkpoints], watch.progress)
 
     # Of dropout; initialisation, order and augmentation have streams of their own.
     torch.manual_seed(seed_of(cfg, "order"))
     trainer.fit(model, data, ckpt_path=checkpoint)
     seconds = timer.time_elapsed()
-    if recorder.diverged_at is None:
+    if not has_ended():
         if cfg.result == "best":
             weights = loaded(best)
             assert weights is not None, "best.pt has been damaged since it was written"
             network.load_state_dict(weights)
         trainer.test(model, data, verbose=False)
     history.join()
-    outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None)
+    stopped = None if recorder.diverged_at is not None else next((w.stopped for w in hopeless if w.stopped), None)
+    outcome = Outcome({}, recorder.diverged_at, seconds, checkpoint is not None, {}, None, stopped)
     if trainer.is_global_zero:
         outcome.summary, outcome.grad_norms = history.last_values(), history.outer_norms()
         outcome.flow = flow_of(directory / "gradient_norms.parquet", network)

@@ -19,6 +19,8 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
     rows = []
     if record.status == "diverged":
         rows.append(("diverged", f"the loss of optimizer step {record.diverged_at} is not finite"))
+    elif record.status == "stopped" and (ended := record.stopped):
+        rows.append(("stopped", f"after {ended['step']:,} of {ended['of']:,} optimizer steps: {ended['reason']}"))
     else:
         # +trainer.limit_test_batches=0 and its like leave one out.
         if "test/acc" in summary:

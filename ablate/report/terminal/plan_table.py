@@ -23,6 +23,7 @@ SHOWN = 60  # rows; more only on request
 COLOURS = {
     "finished": "green",
     "diverged": "yellow",
+    "stopped": "yellow",
     "outdated": "yellow",
     "damaged": "yellow",
     "failed": "red",

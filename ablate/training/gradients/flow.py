@@ -159,6 +159,7 @@ class EarlyWarning:
         self._first = self._rms = np.empty((0, len(self._convs)))
         self._head = np.empty(0)
         self._said: set[str] = set()
+        self.verdict: str | None = None  # on the latest recorded steps
 
     def see(self, steps: Sequence[int], norms: np.ndarray) -> None:
         """Look at the layers' norms (steps, layers) of the latest recorded steps; a negative one is no gradient."""
@@ -172,6 +173,7 @@ class EarlyWarning:
         if len(self._rms) < LEAST:
             return
         flow = judged(self._rms, self._head, self._first, self._ends)
+        self.verdict = flow.verdict if flow else None
         if flow is None or flow.verdict == "even":
             return
         if flow.verdict == "exploding" and flow.first_to_last <= EXPLODING:

@@ -1,0 +1,47 @@
+"""Ends a run early that has learned nothing: its gradient has vanished, or its accuracy is that of guessing."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from ablate.statistics.splits import is_at_chance
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Where a run was ended, and why: after how many optimizer steps of how many, and what was hopeless."""
+
+    step: int
+    of: int
+    reason: str
+
+
+class Hopeless(Callback):
+    """Looks after each validation from a share of the optimizer steps on; `stopped` is None until it ends the training.
+
+    share    of all optimizer steps, before which every run may look hopeless
+    classes  of which guessing hits one
+    flow     the verdict on the gradient so far: vanishing, even, exploding or None; of the first process
+    """
+
+    def __init__(self, share: float, classes: int, flow: Callable[[], str | None]) -> None:
+        self.share, self.classes, self.flow = share, classes, flow
+        self.stopped: Stopped | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        total = trainer.estimated_stepping_batches
+        if trainer.sanity_checking or not math.isfinite(total) or not self.share * total <= trainer.global_step < total:
+            return
+        reason = trainer.strategy.broadcast(self._reason(trainer))
+        if reason:
+            self.stopped = Stopped(trainer.global_step, int(total), reason)
+            trainer.should_stop = True
+
+    def _reason(self, trainer: pl.Trainer) -> str | None:
+        accuracy = trainer.callback_metrics.get("val/acc")
+        if accuracy is not None and is_at_chance(float(accuracy), 1 / self.classes):
+            return f"val/acc of {float(accuracy):.4f} is that of guessing"
+        return "the gradient has vanished" if self.flow() == "vanishing" else None
