@@ -64,6 +64,11 @@ def _of_screen(comparison: Comparison) -> list[str]:
             f"{numbered(len(left), 'seed')} with a lost run {'is' if len(left) == 1 else 'are'} left out of the "
             "effects, which flatters whatever lost it: see the variants."
         )
+    if any(variant.is_split for variant in comparison.variants):
+        said.append(
+            "Seeds of some combinations fall into two groups: the effects are means of unlike runs there, and their "
+            "t-tests are rough."
+        )
     mixed = [f"{effect.factors[0]} with {pairs(effect.aliases)}" for effect in comparison.effects if effect.aliases]
     clear = [effect.factors[0] for effect in comparison.effects if effect.aliases == ()]
     if mixed:
