@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from ablate.configuration import agent, whole
+from ablate.configuration import agent, variant, whole
 from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
@@ -37,8 +37,8 @@ class Composition:
 
     @classmethod
     def of(cls, overrides: Sequence[str]) -> "Composition":
-        """What Hydra composes from `overrides`."""
-        cfg = composed(list(overrides))
+        """What Hydra composes from `overrides`, a `variant` among them replaced by its own."""
+        cfg = composed(variant.typed(overrides))
         own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         hydra_cfg = OmegaConf.masked_copy(cfg, ["hydra"])
         OmegaConf.set_readonly(hydra_cfg, False)

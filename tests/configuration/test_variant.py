@@ -69,6 +69,12 @@ def test_typed_among_other_words():
         arguments(["variant=norm=none", "variant=activation=gelu"])
 
 
+def test_a_composition_takes_it_too(prepared):
+    one = prepared("variant=norm=none activation=gelu", "seed=3")
+    assert one.fingerprint == prepared("norm=none", "activation=gelu", "seed=3").fingerprint
+    assert one.composition.overrides[-3:] == ["norm=none", "activation=gelu", "seed=3"]
+
+
 @pytest.mark.parametrize("form", ["args_json", "args_no_hyphens"])
 @pytest.mark.parametrize("text", [TEXT, "", "placement=full_pre_activation activation=gelu"])
 def test_an_agent_hands_it_over(monkeypatch, tmp_path, form, text):
