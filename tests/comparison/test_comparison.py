@@ -137,6 +137,7 @@ def test_a_report_says_what_the_runs_took_and_on_what(run, compared):
         run(BATCH, seed, 0.9, history=False, cost={"seconds": 60.0})
     run(NONE, 0, None, history=False, status="diverged", cost={"seconds": 30.0})
     said = "4 runs, 3 min 30 s of training in all, on CPU A (2 cores), torch 1.0, code 0123456789"
+    said += "; a seed changes the first weights and the order of the data"
     assert contents(compared()).made == said
 
 
