@@ -16,15 +16,15 @@ FLAT = ("optimizer.lr=0.0", "init=random_uniform", "norm=none")  # which keeps i
 def test_a_run_that_guesses_is_stopped_and_one_that_learns_is_not(prepared):
     hopeless = prepared("trainer.max_epochs=8", "stop_hopeless=0.25", *FLAT)
     known, trained = cell.run(hopeless)
-    assert trained and known["status"] == "stopped"
-    steps = known["stopped"]["of"]
-    assert steps % 8 == 0 and known["stopped"]["step"] == steps // 4
-    assert "that of guessing" in known["stopped"]["reason"] or "vanished" in known["stopped"]["reason"]
-    assert "test/acc" not in known["summary"]
+    assert trained and known.status == "stopped"
+    steps = known.stopped["of"]
+    assert steps % 8 == 0 and known.stopped["step"] == steps // 4
+    assert "that of guessing" in known.stopped["reason"] or "vanished" in known.stopped["reason"]
+    assert "test/acc" not in known.summary
     assert cell.run(hopeless)[1] is False  # a result: not trained again
     learns, _ = cell.run(prepared("trainer.max_epochs=8", "stop_hopeless=0.5"))
     plain, _ = cell.run(prepared("trainer.max_epochs=8"))
-    assert learns["status"] == "finished" and learns["summary"] == plain["summary"]
+    assert learns.status == "finished" and learns.summary == plain.summary
 
 
 def test_it_is_off_by_default_and_then_the_fingerprint_is_what_it_was(prepared):
