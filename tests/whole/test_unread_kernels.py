@@ -40,4 +40,4 @@ def test_a_network_that_halves_maps_of_one_pixel_has_finite_norms(their_cell):
     chosen = their_cell("model=timm", "trainer.precision=bf16-mixed", "trainer.max_epochs=1", "data.batch_size=64")
     record, _ = cell.run(chosen)
     norms = pq.read_table(chosen.directory / "gradient_norms.parquet")["norm"].to_numpy()
-    assert record["status"] == "finished" and max(norms) < 1e3
+    assert record.status == "finished" and max(norms) < 1e3
