@@ -7,9 +7,14 @@ GOALS = (MAXIMIZE, MINIMIZE)
 
 # Every metric that a run has, but for what the user's callbacks log; None where neither more nor less is better.
 _NEITHER = ("lr", "gradient_flow/first_to_last", "gradient_flow/decay_per_layer", "gradient_flow/size")
+_MORE = ("f1", "precision", "recall", "specificity", "auroc", "ap", "iou", "kappa", "mcc", "r2")
+_LESS = ("mae", "mse", "rmse", "mape")
 KNOWN: dict[str, str | None] = {
     **{f"{split}/{name}": MAXIMIZE for split in ("train", "val", "test") for name in ("acc", "acc_top5")},
     **{f"{split}/loss": MINIMIZE for split in ("train", "val", "test")},
+    # Names that metrics usually have.
+    **{f"{split}/{name}": MAXIMIZE for split in ("train", "val", "test") for name in _MORE},
+    **{f"{split}/{name}": MINIMIZE for split in ("train", "val", "test") for name in _LESS},
     "train/loss_step": MINIMIZE,
     **{f"cost/{name}": MINIMIZE for name in ("params", "macs", "seconds")},
     **dict.fromkeys(_NEITHER),
