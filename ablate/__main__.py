@@ -20,6 +20,7 @@ COMMANDS = {
     "sweep": "run the cells of a sweep file that have no result yet",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
     "doctor": "find out which stored runs are whole, can be resumed, or are lost",
+    "export": "write a run's trained network as a file, ONNX or torch's",
     "flow": "draw the gradient maps of finished runs side by side",
     "claims": "hold what sources say against reports",
     "simulate": "show how often verdicts are wrong, on sweeps whose truth is known",

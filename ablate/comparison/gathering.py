@@ -11,7 +11,7 @@ from ablate.comparison.variants import Entry, levels, move_first
 from ablate.configuration import whole
 from ablate.configuration.values import identity
 from ablate.errors import InputError, bare
-from ablate.runs.record import RESULTS
+from ablate.runs.record import RESULTS, RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def from_results(
 
     metric: without one, `usual`.
     """
-    metric = metric or usual(results)
+    metric = metric or usual([result.record for result in results])
     factors = varied(results)
     options, values = defaults() if factors else ({}, {})
     why = "the defaults, as far as runs have them" if factors else "the only variant"
@@ -110,7 +110,7 @@ def from_plans(
         elif unsaid:
             move_first(found, unsaid[0])
     results = [_result(cell) for cell in cells]
-    metric = metric or usual([result for result in results if result])
+    metric = metric or usual([result.record for result in results if result])
     entries = [
         Entry(
             assignment={key: found[0] if whole.concerns(key, lacks) else row[key] for key, found in factors.items()},
@@ -139,9 +139,9 @@ def from_plans(
     )
 
 
-def usual(results: Sequence[Result]) -> str:
+def usual(records: Sequence[RunRecord]) -> str:
     """What is compared where nobody says: the accuracy in the test, or its loss where no run that ended has one."""
-    finished = [result.metrics for result in results if result.record["status"] == "finished"]
+    finished = [record.metrics for record in records if record.status == "finished"]
     has_loss_alone = finished and not any("test/acc" in metrics for metrics in finished)
     return "test/loss" if has_loss_alone and any("test/loss" in metrics for metrics in finished) else "test/acc"
 
