@@ -88,7 +88,7 @@ def test_several_labels_an_image(on):
         (INK, [], "loss=cross_entropy needs a class for each image"),
         (DARK[:, 0], ["loss=mse"], "loss=mse needs N x 2 targets"),
         (DARK, ["loss=focal"], "loss=focal needs a class.*N x 2 of type float32"),
-        (INK, ["loss=mse", "metrics=accuracy"], r"metrics\.acc.*labels"),
+        (INK, ["loss=mse", "metrics=accuracy"], "metrics=accuracy needs a class"),
         (DARK[:, 0], ["loss._target_=torch.nn.NLLLoss", "+loss.reduction=none"], "loss is not one number"),
         (
             DARK[:, 0],
@@ -174,12 +174,12 @@ MIXED = (f"module._target_={__name__}.Mixed", "+module.alpha=1.0")
 
 
 def test_a_module_of_the_users(prepared):
-    best = ("result=best", "monitor=val/mine", "monitor_goal=maximize", "trainer.max_epochs=3")
+    best = ("result=best", "monitor=val/mine", "monitor_goal=maximize", "trainer.max_epochs=6")
     chosen = prepared(*MIXED, *best, "gradient_norms.every_n_steps=1")
     record, _ = cell.run(chosen)
-    assert record["status"] == "finished" and record["summary"]["test/mine"] > 0.3
+    assert record["status"] == "finished" and record["summary"]["test/mine"] > 0.2
     assert "test/acc" not in record["summary"]
-    assert len(series(chosen, "train/loss_step")) == 30 and len(series(chosen, "val/mine")) == 3
+    assert len(series(chosen, "train/loss_step")) == 60 and len(series(chosen, "val/mine")) == 6
     assert saved(chosen)["callbacks"]["Checkpoints"]["best_acc"] == pytest.approx(max(series(chosen, "val/mine")))
     assert read(chosen.directory / "gradient_norms.parquet").num_rows > 0
     comparison = from_results(find([chosen.directory]), "runs", "test/mine", goal="maximize")
