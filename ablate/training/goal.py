@@ -7,30 +7,32 @@ GOALS = (MAXIMIZE, MINIMIZE)
 
 # Every metric that a run has, but for what the user's callbacks log; None where neither more nor less is better.
 _NEITHER = ("lr", "gradient_flow/first_to_last", "gradient_flow/decay_per_layer", "gradient_flow/size")
-_MORE = ("f1", "precision", "recall", "specificity", "auroc", "ap", "iou", "kappa", "mcc", "r2")
-_LESS = ("mae", "mse", "rmse", "mape")
 KNOWN: dict[str, str | None] = {
     **{f"{split}/{name}": MAXIMIZE for split in ("train", "val", "test") for name in ("acc", "acc_top5")},
     **{f"{split}/loss": MINIMIZE for split in ("train", "val", "test")},
-    # Names that metrics usually have.
-    **{f"{split}/{name}": MAXIMIZE for split in ("train", "val", "test") for name in _MORE},
-    **{f"{split}/{name}": MINIMIZE for split in ("train", "val", "test") for name in _LESS},
     "train/loss_step": MINIMIZE,
     **{f"cost/{name}": MINIMIZE for name in ("params", "macs", "seconds")},
     **dict.fromkeys(_NEITHER),
 }
 
+# Names that metrics of the user's usually have.
+USUAL = {
+    **dict.fromkeys(("f1", "precision", "recall", "specificity", "auroc", "ap", "iou", "kappa", "mcc", "r2"), MAXIMIZE),
+    **dict.fromkeys(("mae", "mse", "rmse", "mape"), MINIMIZE),
+}
+
 
 def goal_of(metric: str, given: str | None = None) -> str:
-    """maximize or minimize: the `given` one, else that of the table.
+    """maximize or minimize: the `given` one, else that of the tables.
 
-    Raises InputError for a goal that is neither, and where the table has none.
+    Raises InputError for a goal that is neither, and where the tables have none.
     """
     if given is not None:
         if given not in GOALS:
             raise InputError(f"The goal of {metric} is {given}: write {MAXIMIZE} or {MINIMIZE}.{_meant(given)}")
         return given
-    known = KNOWN.get(metric)
+    split, _, name = metric.partition("/")
+    known = KNOWN.get(metric) or (USUAL.get(name) if split in ("train", "val", "test") else None)
     if known is None:
         unknown = "" if metric in KNOWN else nearest(metric, list(KNOWN))
         raise InputError(
