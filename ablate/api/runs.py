@@ -11,6 +11,7 @@ from ablate.configuration.overrides import folder
 from ablate.configuration.refusals import register_resolvers
 from ablate.errors import InputError
 from ablate.runs import record as records
+from ablate.runs.record import RunRecord
 
 if TYPE_CHECKING:  # each takes a second or more, and not every caller needs them
     import numpy as np
@@ -28,7 +29,12 @@ class Run:
     """
 
     def __init__(
-        self, directory: Path, record: Any, trained: bool = False, trust: bool = False, reported: str | None = None
+        self,
+        directory: Path,
+        record: RunRecord,
+        trained: bool = False,
+        trust: bool = False,
+        reported: str | None = None,
     ) -> None:
         self.directory, self.record, self.trained, self.reported = directory, record, trained, reported
         self._trust = trust
@@ -36,12 +42,12 @@ class Run:
     @property
     def status(self) -> str:
         """finished, diverged, interrupted, failed or running."""
-        return self.record["status"]
+        return self.record.status
 
     @property
     def summary(self) -> Mapping[str, float]:
         """The last value of every metric by its name, such as test/acc."""
-        return self.record["summary"]
+        return self.record.summary
 
     @cached_property
     def metrics(self) -> "pd.DataFrame":
@@ -91,12 +97,12 @@ class Run:
         return found.to_pandas()
 
     def __repr__(self) -> str:
-        return f"<Run {self.record['name']}: {self.status}, {self.directory}>"
+        return f"<Run {self.record.name}: {self.status}, {self.directory}>"
 
     def _repr_html_(self) -> str:
         rows = [("status", self.status), *((name, f"{value:.4g}") for name, value in self.summary.items() if value)]
         cells = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in rows)
-        return f"<b>{html.escape(self.record['name'])}</b><table>{cells}</table>"
+        return f"<b>{html.escape(self.record.name)}</b><table>{cells}</table>"
 
 
 def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None) -> Run:

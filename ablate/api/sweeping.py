@@ -31,7 +31,7 @@ class Swept:
     @property
     def runs(self) -> list[Run]:
         """Of the cells that have a result, finished or diverged."""
-        return [Run(cell.directory, cell.record, trust=True) for cell in self.cells if cell.status in RESULTS]
+        return [Run(c.directory, c.record, trust=True) for c in self.cells if c.record and c.status in RESULTS]
 
     @property
     def table(self) -> "pd.DataFrame":

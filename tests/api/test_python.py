@@ -169,7 +169,7 @@ def test_a_sweep_and_its_comparison(swept, folder, tmp_path):
     report = ablate.compare(folder / "sweep.yaml", metric="val/acc", overrides=words)
     of_runs = ablate.compare(folder / "swept", metric="val/acc", baseline={"norm": "none"})
     by_hand = {
-        norm: np.mean([run.summary["val/acc"] for run in done.runs if run.record["choices"]["norm"] == norm])
+        norm: np.mean([run.summary["val/acc"] for run in done.runs if run.record.choices["norm"] == norm])
         for norm in ("batch", "none")
     }
     assert list(report.table["label"]) == ["baseline", "norm=none"]

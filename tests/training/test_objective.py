@@ -65,9 +65,9 @@ def test_focal_loss():
 def test_regression(on):
     chosen = on(INK, "loss=mse", "result=best", *LONGER)
     record, _ = cell.run(chosen)
-    assert chosen.cfg.data.num_classes == 1 and record["status"] == "finished"
-    assert {"train/mae", "val/mae", "test/mae", "test/loss"} <= set(record["summary"])
-    assert not any("acc" in name for name in record["summary"])
+    assert chosen.cfg.data.num_classes == 1 and record.status == "finished"
+    assert {"train/mae", "val/mae", "test/mae", "test/loss"} <= set(record.summary)
+    assert not any("acc" in name for name in record.summary)
     losses = series(chosen, "val/loss")
     assert losses[-1] < np.var(INK[:480]), "better than the mean"
     assert saved(chosen)["callbacks"]["Checkpoints"]["best_acc"] == pytest.approx(-min(losses)), (
@@ -79,7 +79,7 @@ def test_regression(on):
 
 def test_several_labels_an_image(on):
     record, _ = cell.run(on(DARK, "loss=bce", "monitor=val/f1", "result=best", *LONGER))
-    assert record["summary"]["test/acc"] > 0.75 and 0 < record["summary"]["test/f1"] <= 1
+    assert record.summary["test/acc"] > 0.75 and 0 < record.summary["test/f1"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_metric_of_torchmetrics_is_measured(prepared):
     f1 = "{_target_: torchmetrics.classification.MulticlassF1Score, average: micro}"
     record, _ = cell.run(prepared(f"+metrics.f1={f1}", *FEW))
     for split in ("train", "val", "test"):  # with one label an image, micro F1 is the accuracy
-        assert record["summary"][f"{split}/f1"] == pytest.approx(record["summary"][f"{split}/acc"])
+        assert record.summary[f"{split}/f1"] == pytest.approx(record.summary[f"{split}/acc"])
 
 
 def test_a_plateau_goes_by_the_monitor(prepared):
@@ -177,13 +177,13 @@ def test_a_module_of_the_users(prepared):
     best = ("result=best", "monitor=val/mine", "monitor_goal=maximize", "trainer.max_epochs=6")
     chosen = prepared(*MIXED, *best, "gradient_norms.every_n_steps=1")
     record, _ = cell.run(chosen)
-    assert record["status"] == "finished" and record["summary"]["test/mine"] > 0.2
-    assert "test/acc" not in record["summary"]
+    assert record.status == "finished" and record.summary["test/mine"] > 0.2
+    assert "test/acc" not in record.summary
     assert len(series(chosen, "train/loss_step")) == 60 and len(series(chosen, "val/mine")) == 6
     assert saved(chosen)["callbacks"]["Checkpoints"]["best_acc"] == pytest.approx(max(series(chosen, "val/mine")))
     assert read(chosen.directory / "gradient_norms.parquet").num_rows > 0
     comparison = from_results(find([chosen.directory]), "runs", "test/mine", goal="maximize")
-    assert comparison.baseline.estimate.mean == pytest.approx(record["summary"]["test/mine"])
+    assert comparison.baseline.estimate.mean == pytest.approx(record.summary["test/mine"])
 
 
 def test_a_metric_that_is_not_measured_cannot_be_gone_by(prepared):
