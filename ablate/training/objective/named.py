@@ -33,7 +33,11 @@ def given_what_it_takes(cfg: DictConfig, path: str, offered: Mapping[str, Any]) 
     """`cfg` with those of the `offered` values that its target takes and that are not there."""
     takes = inspect.signature(called(cfg, path)).parameters
     added = {key: value for key, value in offered.items() if key in takes and key not in cfg}
-    return OmegaConf.merge(cfg, added) if added else cfg  # type: ignore[return-value]
+    if not added:
+        return cfg
+    values = OmegaConf.to_container(cfg, resolve=True)  # plain, since a composed configuration takes no new keys
+    assert isinstance(values, dict)
+    return OmegaConf.create({**values, **added})
 
 
 def loss(cfg: DictConfig) -> Any:
