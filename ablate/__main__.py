@@ -54,7 +54,7 @@ def _run(typed: list[str]) -> int:
     """Do what was typed. Returns the exit code."""
     first = typed[0] if typed else ""
     if first in ("-h", "--help", "--version"):
-        from ablate.commands import help
+        from ablate.commands.words import help
 
         print(help.version() if first == "--version" else help.overview(COMMANDS))
         return 0
@@ -80,7 +80,7 @@ def called(name: str, words: list[str]) -> int | None:
     )
     command.add_arguments(parser)
     if name in ON_CONFIGURATION:
-        from ablate.commands import hydra_app
+        from ablate.commands.words import hydra_app
 
         return hydra_app.run(command.run, *parser.parse_known_args(words))
     return command.run(parser.parse_intermixed_args(words))

@@ -8,7 +8,7 @@ Every word is AXIS=OPTION or KEY=VALUE; flags are Hydra's (-m, --cfg job, --conf
 
 import argparse
 
-from ablate.commands import help
+from ablate.commands.words import help
 from ablate.configuration.composition import Composition
 
 
