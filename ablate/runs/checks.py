@@ -13,9 +13,10 @@ from ablate.configuration.whole import is_whole
 from ablate.design.cost import ALIKE, Cost
 from ablate.errors import InputError
 from ablate.runs.description import network_cost, network_parts
-from ablate.training import build, trackers
+from ablate.training import build
 from ablate.training.assembly import network, network_on_meta
 from ablate.training.objective import named
+from ablate.training.saving import trackers
 from ablate.training.trainer import check_trainer
 
 # Devices that every machine has: Lightning's Trainer refuses those of another one.

@@ -32,8 +32,8 @@ from ablate.training.saving.history import RunHistory
 from ablate.training.saving.resume import Start, loaded
 from ablate.training.saving.staging import Staging
 from ablate.training.saving.stopping import Stopping
+from ablate.training.saving.trackers import Trackers, configured
 from ablate.training.seeds import seed_of
-from ablate.training.trackers import Trackers, configured
 from ablate.training.trainer import max_seconds, new_trainer, quieten
 
 

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ablate.errors import InputError
 from ablate.process.interrupt import Interrupted
 from ablate.runs import cell
-from ablate.training import trackers
+from ablate.training.saving import trackers
 from ablate.training.saving.checkpoints import Checkpoints
 from ablate.training.saving.history import read
 

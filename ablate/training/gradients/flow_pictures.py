@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from ablate.training.gradients.pictures import COLUMNS, DPI, heat_maps, rms_by_step
 from ablate.training.gradients.reading import read
 from ablate.training.saving.history import RunHistory
-from ablate.training.trackers import Trackers
+from ablate.training.saving.trackers import Trackers
 
 SHARE = 0.02  # of the training time that pictures before the end may take
 
