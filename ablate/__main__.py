@@ -98,7 +98,10 @@ def _check_folder() -> None:
 
 def _no_such_command(name: str) -> None:
     from ablate.errors import InputError, nearest
+    from ablate.paths import CONF
 
+    if (CONF / name).is_dir():
+        raise InputError(f"{name} is an axis: write {name}=OPTION. ablate --help lists its options.")
     raise InputError(
         f"{name}: there is no such command.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}; without one, a"
         " design is trained, and every word is axis=option or key=value."

@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
     """Show the network of what was composed."""
+    composition.check_types()  # before torch is imported, which takes seconds
+
     from ablate.report.terminal import describe
 
     show = describe.show_experiments if options.table else describe.show
