@@ -19,7 +19,7 @@ COMMANDS = {
     "plan": "list the cells of a sweep file, with their state and cost",
     "sweep": "run the cells of a sweep file that have no result yet",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
-    "doctor": "find out which stored runs are whole, can be resumed, or are lost",
+    "doctor": "find out which stored runs are whole, resumable or unusable",
     "export": "write a run's trained network as a file, ONNX or torch's",
     "flow": "draw the gradient maps of finished runs side by side",
     "claims": "hold what sources say against reports",
@@ -71,14 +71,17 @@ def _run(typed: list[str]) -> int:
 
 def called(name: str, words: list[str]) -> int | None:
     """Do what the command `name` does with `words`, and return its exit code. Raises InputError."""
+    from ablate.commands import help
+
     command = import_module(f"ablate.commands.{name}")
     parser = argparse.ArgumentParser(
         prog=f"ablate {name}",
-        description=command.__doc__,
+        description=help.filled(command.__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
+    parser.epilog = help.filled(parser.epilog)
     if name in ON_CONFIGURATION:
         from ablate.commands.words import hydra_app
 

@@ -10,7 +10,7 @@ from ablate.configuration.composition import Composition
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "ablate describe [--json] [--table] [AXIS=OPTION | KEY=VALUE …] [HYDRA'S FLAGS]"
+    parser.usage = "ablate describe [--json] [--table] [AXIS=OPTION | KEY=VALUE …] [FLAGS]"
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--table", action="store_true", help="every named network, experiment=NAME, instead of one")
 

@@ -33,7 +33,8 @@ def stored_otherwise(cells: Sequence["PlannedCell"], path: Path, typed: Sequence
         stored = [result for result in find([folder]) if result.record.status in RESULTS]
     except InputError:
         return [f"{folder} has no runs."]
-    counts = Counter(ran for result in stored if (ran := _ran_with(result, planned, typed)) is not None)
+    known = _by_choices(planned)
+    counts = Counter(ran for result in stored if (ran := _ran_with(result, known, typed)) is not None)
     kept = [text for text in typed if text.startswith(("runs_dir=", "hydra.searchpath="))]
     said = []
     for ran, number in counts.most_common(NAMED):
@@ -45,13 +46,23 @@ def stored_otherwise(cells: Sequence["PlannedCell"], path: Path, typed: Sequence
     return said or [f"{folder} has {len(stored):,} results, none of them of this file's cells."]
 
 
-def _ran_with(result: Result, cells: Sequence["PlannedCell"], typed: Sequence[str]) -> tuple[str, ...] | None:
-    """What was typed for the run besides the parameters of the cell that it is of; None where it is of none."""
+def _by_choices(cells: Sequence["PlannedCell"]) -> dict[tuple[str, ...], dict[str, "PlannedCell"]]:
+    """The cells by their seed and the values of their parameters, for each set of parameters that cells have."""
+    found: dict[tuple[str, ...], dict[str, PlannedCell]] = {}
     for cell in cells:
-        assignment = {key.lstrip("+"): value for key, value in cell.assignment.items()}
-        seed = assignment.pop("seed", (cell.values or {})["seed"])
-        same = result.seed == seed and all(identity(result.value(k)) == identity(v) for k, v in assignment.items())
-        if same:  # `threads` is added to cells that do not say it
+        chosen = {key.lstrip("+"): value for key, value in cell.assignment.items()}
+        seed = chosen.pop("seed", (cell.values or {})["seed"])
+        found.setdefault(tuple(chosen), {})[identity([seed, *chosen.values()])] = cell
+    return found
+
+
+def _ran_with(
+    result: Result, known: dict[tuple[str, ...], dict[str, "PlannedCell"]], typed: Sequence[str]
+) -> tuple[str, ...] | None:
+    """What was typed for the run besides the parameters of the cell that it is of; None where it is of none."""
+    for keys, cells in known.items():
+        if cell := cells.get(identity([result.seed, *(result.value(key) for key in keys)])):
+            # `threads` is added to cells that do not say it.
             unasked = [text for text in cell.overrides if text.startswith("threads=") and text not in typed]
-            return tuple(t for key, t in result.typed.items() if key not in assignment and t not in unasked)
+            return tuple(text for key, text in result.typed.items() if key not in keys and text not in unasked)
     return None
