@@ -208,7 +208,7 @@ def show(made: Contents, page: str) -> None:
             f"[{kind}]{row['verdict']}[/]",
             row["params"][1],
             row["seconds"][1],
-            row["flow"],
+            plain(row["flow"]),
             *(str(row[word] or "") for word in lost),
         )
     console.print()

@@ -144,6 +144,7 @@ def test_what_comes_from_files_reaches_the_terminal_escaped(run, tmp_path, capsy
     results = find([tmp_path / "runs"])
     for result in results:
         result.record.choices["norm"] += EVIL
+        result.record.gradient_flow = EVIL
     tables.show(contents(from_results(results, EVIL)), EVIL)
     known = replace(results[0].record, gradient_flow=EVIL, gradient_norms={EVIL: 1.0}, name=EVIL)
     known.summary["gradient_flow/first_to_last"] = None
