@@ -116,7 +116,7 @@ WRONG = [
     (["model=resnet20", "model.stages=[3]"], ["model.stages", "model.widths"]),
     (["norm=batch,none"], ["put -m before", "ablate -m norm=batch,none", "norm: {values: [batch, none]}"]),
     (["optimizer.lr=0.1,0.2"], ["put -m before", "optimizer.lr=[0.1,0.2]"]),
-    (["norm=batch", "-m", "seed=x"], ["seed=x: a whole number"]),
+    (["norm=batch", "--cfg", "job", "sed=0"], ["sed: there is no such axis or value. Did you mean seed?"]),
     (["--cofnig-dir", "mine"], ["--cofnig-dir", "no such flag", "Did you mean --config-dir?"]),
     (["--cfg", "everything"], ["--cfg", "--hydra-help"]),
     (["norm={a:1}"], ["norm: an axis takes the name of an option", "norm.KEY=VALUE"]),
