@@ -104,7 +104,7 @@ def test_a_path_with_an_equals_sign_is_a_path(simulate, tmp_path):
     for seed in (0, 1):
         simulate(tmp_path / "lr=0.1", BATCH, seed, 0.9)
     assert reported(tmp_path, str(tmp_path / "lr=0.1"))["variants"]
-    with pytest.raises(InputError, match="^seed=2: no run has it. They have 0, 1"):
+    with pytest.raises(InputError, match=r"^seed=2: no run has it\. They have 0, 1"):
         reported(tmp_path, str(tmp_path / "lr=0.1"), "seed=2")
 
 
