@@ -8,7 +8,18 @@ import pytest
 from ablate.sweep.engines import pool
 from ablate.sweep.engines.pool_worker import Outcome
 
-JOBS = [pool.Job(name, [], Path(name)) for name in ("first", "second")]
+
+class Cell:
+    """What the pool asks of a planned cell."""
+
+    def __init__(self, name):
+        self.directory = Path(name)
+
+    def ended_elsewhere(self):
+        return None
+
+    def heard(self, status, reason):
+        pass
 
 
 class Silent:
@@ -21,13 +32,13 @@ class Silent:
 class Slot:
     """A place for a worker that there is not."""
 
-    def __init__(self, of, number):
-        self.job, self.process = None, self
-        self.pid = None
+    pid = None
 
-    def start(self, job):
-        self.job = job
-        return job
+    def __init__(self, of, number):
+        self.cell, self.process = None, self
+
+    def start(self, cell):
+        self.cell = cell
 
     def is_alive(self):
         return False
@@ -38,9 +49,8 @@ class Slot:
 
 @pytest.fixture
 def told(monkeypatch, tmp_path):
-    """told([(job, status), …], at): a pool hears these outcomes, and Ctrl-C with that of this number."""
+    """told([(name, status), …], at): a pool hears these outcomes of its cells, and Ctrl-C with that of this number."""
     monkeypatch.setattr(pool, "_Slot", Slot)
-    monkeypatch.chdir(tmp_path)
 
     def run(outcomes, at):
         made = pool.Pool(2, 1, [], tmp_path)
@@ -50,11 +60,11 @@ def told(monkeypatch, tmp_path):
             number, (name, status) = next(left)
             if number == at:
                 signal.raise_signal(signal.SIGINT)
-            slot = next(slot for slot in made._slots if slot.job and slot.job.fingerprint == name)
-            yield slot, slot.job, ("ended", Outcome(status))
+            slot = next(slot for slot in made._slots if slot.cell and slot.cell.directory.name == name)
+            yield slot, slot.cell, ("ended", Outcome(status))
 
         monkeypatch.setattr(made, "_messages", messages)
-        made.run(JOBS, Silent())
+        made.run([Cell("first"), Cell("second")], Silent())
 
     return run
 
