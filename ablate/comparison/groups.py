@@ -1,4 +1,4 @@
-"""Runs that were trained on other data or for other lengths are not compared with each other."""
+"""Runs that were trained for other lengths are not compared with each other."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ablate.configuration.values import identity, word
 from ablate.errors import InputError, nearest
 
 # What makes a number another one whatever the design is.
-APART = ("data", "trainer.max_epochs", "trainer.max_steps", "trainer.limit_train_batches")
+APART = ("trainer.max_epochs", "trainer.max_steps", "trainer.limit_train_batches")
 NAMED = 3  # groups that are named
 
 
@@ -62,11 +62,15 @@ def matching(results: Sequence[Result], wanted: Iterable[str]) -> list[Result]:
     left = list(results)
     for typed in wanted:
         key, _, value = typed.partition("=")
-        kept = [result for result in left if _is(result.value(key), value)]
+        kept = [result for result in left if _is(_of(result, key), value)]
         if not kept:
             raise InputError(f"{typed}: no run has it.{_had(left, key)}")
         left = kept
     return left
+
+
+def _of(result: Result, key: str) -> Any:
+    return result.seed if key == "seed" else result.value(key)
 
 
 def _is(value: Any, typed: str) -> bool:
@@ -77,7 +81,7 @@ def _is(value: Any, typed: str) -> bool:
 
 
 def _had(results: Sequence[Result], key: str) -> str:
-    values = [word(value) for value in distinct(result.value(key) for result in results) if value is not None]
+    values = [word(value) for value in distinct(_of(result, key) for result in results) if value is not None]
     if values:
         return f" They have {', '.join(values[:8])}."
     return nearest(key, dict.fromkeys(key for result in results for key in result.typed))

@@ -38,8 +38,8 @@ def pair(
     source: str = "runs",
 ) -> Pair:
     """Compare `first`, the baseline, with `second`: each a run's directory or fingerprint, or values such as
-    norm=none,shortcut=projection. Of variants that were trained for several lengths, or on several data, those runs are
-    taken of which both have most seeds.
+    norm=none,shortcut=projection. Of variants that were trained for several lengths, those runs are taken of
+    which both have most seeds.
 
     source  of the results, as typed
 
