@@ -71,7 +71,7 @@ def _run(typed: list[str]) -> int:
 
 def called(name: str, words: list[str]) -> int | None:
     """Do what the command `name` does with `words`, and return its exit code. Raises InputError."""
-    from ablate.commands import help
+    from ablate.commands.words import help
 
     command = import_module(f"ablate.commands.{name}")
     parser = argparse.ArgumentParser(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablate.__main__ import main
-from ablate.commands import hydra_app
+from ablate.commands.words import hydra_app
 from tests.wandb_files import offline_run
 
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
