@@ -7,7 +7,7 @@ import argparse
 import sys
 from contextlib import nullcontext
 
-from ablate.commands import of_sweep_file
+from ablate.commands import of_sweep_file, until_decided
 from ablate.configuration import place
 from ablate.errors import bare
 from ablate.process.exit_codes import CTRL_C, DONE, FAILED, WRONG_INPUT, by_signal
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun-outdated", action="store_true", help="train the cells again whose code or data changed, and no others"
     )
+    until_decided.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     file, request = of_sweep_file.read(options)
     if request.in_pool:
         pool.prepare()
+    if options.until_decided:
+        return until_decided.run(options, file, request)
     cells = execution.planned(file, request, check_data=not request.elsewhere, here=Here())
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)
