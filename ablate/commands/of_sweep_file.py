@@ -1,11 +1,13 @@
 """What the commands that take a sweep file share: its words on the command line."""
 
 import argparse
+import math
 from pathlib import Path
 
 from ablate.configuration import agent
 from ablate.configuration.overrides import override
 from ablate.errors import InputError
+from ablate.report.numbers import unit
 from ablate.sweep.execution import Request
 from ablate.sweep.file import SweepFile
 
@@ -37,3 +39,12 @@ def folder(config_dir: Path | None) -> list[str]:
     if not config_dir.is_dir():
         raise InputError(f"--config-dir {config_dir}: there is no such folder.")
     return [override("hydra.searchpath", [f"file://{config_dir.absolute()}"])]
+
+
+def margin(typed: float | None, metric: str) -> float | None:
+    """The margin in the metric's own units. Raises InputError for one that is none."""
+    if typed is None:
+        return None
+    if not (math.isfinite(typed) and typed > 0):
+        raise InputError(f"--margin {typed}: a number above 0 is expected, such as 0.5 points of accuracy.")
+    return typed / unit(metric).factor

@@ -5,23 +5,27 @@ ablate report runs --baseline norm=batch
 """
 
 import argparse
-import math
 import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.commands import of_sweep_file
+from ablate.comparison import rounds
 from ablate.comparison.comparison import Comparison
-from ablate.comparison.gathering import from_plans, from_results
+from ablate.comparison.gathering import from_plan, from_plans, from_results
 from ablate.comparison.pair import pair
 from ablate.comparison.results import find
 from ablate.errors import InputError
 from ablate.report import tables
 from ablate.report.contents import Contents, contents
 from ablate.report.folder import write
-from ablate.report.numbers import unit
 from ablate.training.goal import GOALS
+
+if TYPE_CHECKING:  # planning takes torch where a cell has no result
+    from ablate.sweep.file import SweepFile
+    from ablate.sweep.plan import PlannedCell
 
 RUNS = Path("runs")
 
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _made(options: argparse.Namespace) -> Contents:
-    margin = _margin(options.margin, options.metric)
+    margin = of_sweep_file.margin(options.margin, options.metric)
     chosen = dict(_pair(typed) for group in options.baseline for typed in group)
     paths = [Path(what) for what in options.what if "=" not in what or Path(what).exists()]
     overrides = [what for what in options.what if Path(what) not in paths]
@@ -108,16 +112,18 @@ def _of_files(
     request = Request.of(overrides)
     files = [SweepFile.read(path) for path in paths]
     plans = [(file, planned(file, request, check_data=False)) for file in files]
+    if len(files) == 1 and not chosen and (rules := _rules(*plans[0], request.typed)) and rules.metric == metric:
+        file = rounds.seeded(files[0], rules.seeds)
+        comparison = from_plan(planned(file, request, check_data=False), file, metric, None, rules.goal)
+        rounds.by_rounds(comparison, rules)
+        return comparison
     return from_plans(plans, metric, chosen, goal, margin)
 
 
-def _margin(typed: float | None, metric: str) -> float | None:
-    """The margin in the metric's own units. Raises InputError for one that is none."""
-    if typed is None:
-        return None
-    if not (math.isfinite(typed) and typed > 0):
-        raise InputError(f"--margin {typed}: a number above 0 is expected, such as 0.5 points of accuracy.")
-    return typed / unit(metric).factor
+def _rules(file: "SweepFile", cells: "Sequence[PlannedCell]", typed: Sequence[str]) -> rounds.Declared | None:
+    """Those by which the sweep's seeds were added, if they were added in rounds."""
+    places = [cell.directory.parent for cell in cells if cell.values]
+    return rounds.read(rounds.path_of(places[0], file.name, typed)) if places else None
 
 
 def _pair(typed: str) -> tuple[str, str]:

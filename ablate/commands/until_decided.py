@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 
 from ablate.comparison import rounds
 from ablate.comparison.comparison import Comparison
@@ -63,19 +62,20 @@ def run(options: argparse.Namespace, file: SweepFile, request: Request) -> int:
     )
     runs_dir = next(cell.directory.parent for cell in cells if cell.values)
     place.make(runs_dir)
-    declared, said = rounds.declare(rounds.path_of(runs_dir, file.name, request.typed), wanted, options.new_rules)
+    path = rounds.path_of(runs_dir, file.name, request.typed)
+    declared, said = rounds.declare(path, wanted, options.new_rules, unit(options.metric).factor)
     for line in said:
         print(bare(line), flush=True)
     while True:
         stands = rounds.progress(comparison, declared)
-        left = _left(cells, stands, options.retry_failed)
+        left = _left(cells, stands, options.retry_failed, options.rerun_outdated)
         if not left:
             break
         print(rounds_view.round_line(stands, declared, len(left)), flush=True)
         view = sweep_view.SweepView(file, left)
         with view if request.in_pool else nullcontext():  # the others show their runs themselves
             execution.sweep(left, request, view)
-        options.retry_failed = False
+        options.retry_failed = options.rerun_outdated = False
         comparison = compared(cells, file, options.metric, options.goal)
     rounds.by_rounds(comparison, declared)
     rounds_view.show(comparison, stands, declared, sys.argv[2:])
@@ -93,7 +93,7 @@ def with_seeds(file: SweepFile, request: Request, looks: Looks) -> SweepFile:
         raise InputError(f"{file.path}: seed: {own}: whole numbers are expected.")
     more = range(max(own) + 1, max(own) + 1 + looks.seeds[-1])
     seeds = [*own, *more][: looks.seeds[-1]]
-    return replace(file, parameters={**file.parameters, "seed": seeds})
+    return rounds.seeded(file, seeds)
 
 
 def compared(cells: Sequence[PlannedCell], file: SweepFile, metric: str, goal: str | None) -> Comparison:
@@ -109,9 +109,11 @@ def _looks(options: argparse.Namespace) -> Looks:
     return Looks(seeds, options.spending)
 
 
-def _left(cells: Sequence[PlannedCell], stands: Progress, retry_failed: bool) -> list[PlannedCell]:
+def _left(
+    cells: Sequence[PlannedCell], stands: Progress, retry_failed: bool, rerun_outdated: bool
+) -> list[PlannedCell]:
     """The cells of the round that can be run."""
     by_name = {cell.fingerprint: cell for cell in cells if cell.fingerprint}
     wanted = [by_name[entry.fingerprint] for entry in stands.wanted if entry.fingerprint]
-    failed = execution.to_run(wanted, retry_failed=True) if retry_failed else []
-    return failed + execution.to_run(wanted, retry_failed=False)
+    again = execution.to_run(wanted, retry_failed, rerun_outdated) if retry_failed or rerun_outdated else []
+    return again + execution.to_run(wanted, retry_failed=False)

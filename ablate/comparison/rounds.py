@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Entry, Variant
@@ -23,6 +23,9 @@ from ablate.runs import record
 from ablate.statistics.paired import LEVEL, Difference
 from ablate.statistics.rounds import Decision, Rules, standing
 from ablate.statistics.sequential import Looks
+
+if TYPE_CHECKING:
+    from ablate.sweep.file import SweepFile
 
 FOLDER = ".rounds"
 ENDED = ("finished", "diverged", "stopped")
@@ -95,10 +98,16 @@ def read(path: Path) -> Declared | None:
         raise InputError(f"{path} does not hold a sweep's rules ({error}): move it away, or restore it.") from error
 
 
-def declare(path: Path, wanted: Declared, again: bool = False) -> tuple[Declared, list[str]]:
+def seeded(file: "SweepFile", seeds: Sequence[int]) -> "SweepFile":
+    """The file with these seeds in place of its own."""
+    return replace(file, parameters={**file.parameters, "seed": list(seeds)})
+
+
+def declare(path: Path, wanted: Declared, again: bool = False, factor: float = 1) -> tuple[Declared, list[str]]:
     """Write the rules down, or take those that are there, and say what is to be said.
 
-    again  replace rules that are there by others. These are kept, and reports tell of them
+    again   replace rules that are there by others. These are kept, and reports tell of them
+    factor  by which margins are told
 
     Raises InputError where there are other rules and they are not to be replaced.
     """
@@ -112,7 +121,7 @@ def declare(path: Path, wanted: Declared, again: bool = False) -> tuple[Declared
     if known.rules != wanted.rules:
         if not again:
             apart = [
-                f"{name} {_words(getattr(known, name))}, not {_words(getattr(wanted, name))}"
+                f"{name} {_words(getattr(known, name), factor)}, not {_words(getattr(wanted, name), factor)}"
                 for name in ("metric", "goal", "looks", "spending", "margin", "seeds")
                 if getattr(known, name) != getattr(wanted, name)
             ]
@@ -130,7 +139,7 @@ def declare(path: Path, wanted: Declared, again: bool = False) -> tuple[Declared
         return known, []
     grown = replace(known, families=(*known.families, new))
     _put(path, grown)
-    return grown, [f"{len(new)} variants are new: they are a family of their own, with a level of its own."]
+    return grown, [f"joined later, so a family of its own: {', '.join(new.values())}."]
 
 
 def _put(path: Path, declared: Declared, first: bool = False) -> bool:
@@ -149,7 +158,9 @@ def _put(path: Path, declared: Declared, first: bool = False) -> bool:
     return True
 
 
-def _words(value: Any) -> str:
+def _words(value: Any, factor: float) -> str:
+    if isinstance(value, float):
+        return f"{value * factor:g}"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.rounds import Declared, Progress
+from ablate.report.in_rounds import rules, saved
 from ablate.report.numbers import DASH, numbered, unit
 from ablate.report.terminal.markup import plain
 from ablate.report.terminal.narrow import fitted
@@ -19,23 +20,6 @@ def round_line(stands: Progress, declared: Declared, runs: int) -> str:
     seeds, looks = declared.looks[stands.look], len(declared.looks)
     going = f"{numbered(stands.running, 'variant')} {'goes' if stands.running == 1 else 'go'} on"
     return f"look {stands.look + 1} of {looks}, at {seeds} seeds: {going}, {numbered(runs, 'run')}."
-
-
-def rules_line(declared: Declared) -> str:
-    """The rules in one sentence."""
-    of = unit(declared.metric)
-    margin = "" if declared.margin is None else f", margin {of.change(declared.margin).lstrip('+')}{of.of_difference}"
-    return (
-        f"Laid down before the first run: looks at {', '.join(map(str, declared.looks))} seeds, {declared.metric},"
-        f" {declared.spending.replace('_', '-')} spending of 5% over all variants and looks{margin}."
-    )
-
-
-def saved_line(comparison: Comparison, declared: Declared) -> str:
-    """How many runs it took, and how many all seeds of every variant would have taken."""
-    used = comparison.count("finished", "diverged", "stopped")
-    full = len(comparison.variants) * declared.looks[-1]
-    return f"{used} runs; all {declared.looks[-1]} seeds of {len(comparison.variants)} variants would be {full}."
 
 
 def show(comparison: Comparison, stands: Progress, declared: Declared, arguments: Sequence[str]) -> None:
@@ -62,12 +46,14 @@ def show(comparison: Comparison, stands: Progress, declared: Declared, arguments
         )
     console.print()
     console.print(fitted(table, console, ("interval", "mean")))
-    console.print(rules_line(declared))
-    console.print(saved_line(comparison, declared))
-    failed = [entry for entry in stands.wanted if entry.status in ("failed", "invalid")]
-    if failed:
-        again = shlex.join(["--retry-failed", *(text for text in arguments if text != "--retry-failed")])
-        console.print(f"{numbered(len(failed), 'run')} failed, for which a look waits. Again:")
-        console.print(f"    [bold]python -m ablate sweep {plain(again)}[/]")
-    elif stands.look is not None:
+    console.print(rules(comparison))
+    console.print(saved(comparison))
+    waits = False
+    for status, flag in (("failed", "--retry-failed"), ("outdated", "--rerun-outdated")):
+        if count := sum(entry.status == status for entry in stands.wanted):
+            again = shlex.join([flag, *(text for text in arguments if text != flag)])
+            console.print(f"A look waits for {numbered(count, 'run')} with the status {status}. To run again:")
+            console.print(f"    [bold]python -m ablate sweep {plain(again)}[/]")
+            waits = True
+    if stands.look is not None and not waits:
         console.print("Not all is decided: the same command goes on from here.")
