@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun-outdated", action="store_true", help="train the cells again whose code or data changed, and no others"
     )
-    until_decided.add_arguments(parser)
+    until_decided.add_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:

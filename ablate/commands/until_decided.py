@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 from ablate.comparison import rounds
 from ablate.comparison.comparison import Comparison
@@ -15,6 +16,7 @@ from ablate.report.numbers import unit
 from ablate.report.terminal import rounds_view, sweep_view
 from ablate.runs import record
 from ablate.runs.origin import Here
+from ablate.statistics.paired import LEVEL
 from ablate.statistics.sequential import SPENDING, Looks
 from ablate.sweep import execution
 from ablate.sweep.execution import Request
@@ -23,63 +25,94 @@ from ablate.sweep.plan import PlannedCell
 from ablate.training.goal import GOALS, goal_of
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Those of `ablate sweep`."""
     group = parser.add_argument_group("seeds where they are needed")
     group.add_argument(
         "--until-decided", action="store_true", help="add seeds in rounds, and stop variants that are decided"
     )
-    group.add_argument("--looks", metavar="N,N,…", default="4,6,8,12", help="seeds at which to look (%(default)s)")
-    group.add_argument(
+    add_rules(group)
+
+
+def add_rules(parser: argparse._ActionsContainer) -> None:
+    """The words of the rules, for every command that adds seeds in rounds."""
+    parser.add_argument("--looks", metavar="N,N,…", default="4,6,8,12", help="seeds at which to look (%(default)s)")
+    parser.add_argument(
         "--margin", type=float, metavar="X", help="differences below X, as reports tell them (points), count as none"
     )
-    group.add_argument("--metric", default="test/acc", help="what is compared (%(default)s)")
-    group.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
-    group.add_argument(
+    parser.add_argument("--metric", default="test/acc", help="what is compared (%(default)s)")
+    parser.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
+    parser.add_argument(
         "--spending", choices=SPENDING, default="pocock", help="pocock finds early, obrien_fleming late (%(default)s)"
     )
-    group.add_argument("--new-rules", action="store_true", help="replace the rules that the sweep began with")
+    parser.add_argument("--new-rules", action="store_true", help="replace the rules that the sweep began with")
 
 
 def run(options: argparse.Namespace, file: SweepFile, request: Request) -> int:
     """Run the rounds that are left. Returns the exit code."""
-    looks = _looks(options)
+    looks = looks_of(options)
     file = with_seeds(file, request, looks)
     cells = execution.planned(file, request, check_data=not request.elsewhere, here=Here())
-    comparison = compared(cells, file, options.metric, options.goal)
+    comparison = from_plan(cells, file, options.metric, None, options.goal)
     seeds = tuple(file.parameters["seed"])
     family = rounds.names(comparison, seeds[0])
     if not family:
         raise InputError(f"{file.path}: there is no variant to compare with the baseline.")
-    wanted = Declared(
+    wanted = declared(options, looks, seeds, comparison.goal, family)
+    runs_dir = next(cell.directory.parent for cell in cells if cell.values)
+    path = rounds.path_of(runs_dir, file.name, request.typed)
+    comparison, stands, rules = go(cells, file, request, path, wanted, options)
+    rounds_view.show(comparison, stands, rules, sys.argv[2:])
+    return 0 if stands.look is None else 1
+
+
+def declared(
+    options: argparse.Namespace,
+    looks: Looks,
+    seeds: tuple[int, ...],
+    goal: str,
+    family: dict[str, str],
+    level: float = LEVEL,
+) -> Declared:
+    """What was typed, as rules."""
+    return Declared(
         metric=options.metric,
-        goal=comparison.goal,
+        goal=goal,
         looks=looks.seeds,
         spending=looks.spending,
         margin=None if options.margin is None else options.margin / unit(options.metric).factor,
         seeds=seeds,
         families=(family,),
         begun=record.now(),
+        level=level,
     )
-    runs_dir = next(cell.directory.parent for cell in cells if cell.values)
-    place.make(runs_dir)
-    path = rounds.path_of(runs_dir, file.name, request.typed)
-    declared, said = rounds.declare(path, wanted, options.new_rules, unit(options.metric).factor)
+
+
+def go(
+    cells: Sequence[PlannedCell],
+    file: SweepFile,
+    request: Request,
+    path: Path,
+    wanted: Declared,
+    options: argparse.Namespace,
+) -> tuple[Comparison, Progress, Declared]:
+    """Lay down the rules, or take those that are there, and run all rounds that can be run. Raises InputError."""
+    place.make(path.parent.parent)
+    rules, said = rounds.declare(path, wanted, options.new_rules, unit(options.metric).factor)
     for line in said:
         print(bare(line), flush=True)
+    retry_failed, rerun_outdated = options.retry_failed, options.rerun_outdated
     while True:
-        stands = rounds.progress(comparison, declared)
-        left = _left(cells, stands, options.retry_failed, options.rerun_outdated)
+        comparison = from_plan(cells, file, options.metric, None, options.goal)
+        stands = rounds.progress(comparison, rules)
+        left = _left(cells, stands, retry_failed, rerun_outdated)
         if not left:
-            break
-        print(rounds_view.round_line(stands, declared, len(left)), flush=True)
+            return comparison, rounds.by_rounds(comparison, rules), rules
+        print(rounds_view.round_line(stands, rules, len(left)), flush=True)
         view = sweep_view.SweepView(file, left)
         with view if request.in_pool else nullcontext():  # the others show their runs themselves
             execution.sweep(left, request, view)
-        options.retry_failed = options.rerun_outdated = False
-        comparison = compared(cells, file, options.metric, options.goal)
-    rounds.by_rounds(comparison, declared)
-    rounds_view.show(comparison, stands, declared, sys.argv[2:])
-    return 0 if stands.look is None else 1
+        retry_failed = rerun_outdated = False
 
 
 def with_seeds(file: SweepFile, request: Request, looks: Looks) -> SweepFile:
@@ -96,11 +129,8 @@ def with_seeds(file: SweepFile, request: Request, looks: Looks) -> SweepFile:
     return rounds.seeded(file, seeds)
 
 
-def compared(cells: Sequence[PlannedCell], file: SweepFile, metric: str, goal: str | None) -> Comparison:
-    return from_plan(cells, file, metric, None, goal)
-
-
-def _looks(options: argparse.Namespace) -> Looks:
+def looks_of(options: argparse.Namespace) -> Looks:
+    """What was typed. Raises InputError."""
     try:
         seeds = tuple(int(text) for text in options.looks.split(","))
     except ValueError as error:

@@ -41,7 +41,8 @@ class Declared:
     seeds         in this order
     families      variants that are corrected for each other, by the fingerprint of their first seed's run, with their
                   labels; one that joined the sweep later belongs to a later family
-    before        rules that held earlier, with the reason why they do no more
+    before        rules that held earlier
+    level         the probability of calling any variant of a family that does not differ
     """
 
     metric: str
@@ -53,6 +54,7 @@ class Declared:
     families: tuple[dict[str, str], ...]
     begun: str
     before: tuple[dict[str, Any], ...] = ()
+    level: float = LEVEL
     version: int = 1
 
     @property
@@ -61,7 +63,7 @@ class Declared:
         return self.metric, self.goal, self.looks, self.spending, self.margin, self.seeds
 
     def of(self, family: Mapping[str, str]) -> Rules:
-        return Rules(Looks(self.looks, self.spending), len(family), self.margin)
+        return Rules(Looks(self.looks, self.spending), len(family), self.margin, self.level)
 
 
 class Looked(Difference):

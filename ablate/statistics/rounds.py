@@ -27,12 +27,14 @@ class Rules:
     """What is laid down before the first run.
 
     family  how many variants are compared with the baseline
+    level   the probability of calling any of them that does not differ
     margin  how small a difference counts as none, in the metric's own units; None: equivalence is not asked for
     """
 
     looks: Looks
     family: int
     margin: float | None = None
+    level: float = LEVEL
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ def _look(
     looks, last = rules.looks, look == len(rules.looks.seeds) - 1
     tests = _tests(baseline, variants, chance)
     bounds = [partial(_bound, test, looks, look) for test, _ in tests.values()]
-    called = rejected([test.p for test, _ in tests.values()], bounds, rules.family, already)
-    level = LEVEL / max(1, rules.family - already - sum(called))
+    called = rejected([test.p for test, _ in tests.values()], bounds, rules.family, already, rules.level)
+    level = rules.level / max(1, rules.family - already - sum(called))
     decisions = {}
     for (name, (test, difference)), is_called in zip(tests.items(), called, strict=True):
         verdict = test.verdict(0.0 if is_called else 1.0)
@@ -152,7 +154,7 @@ def _is_equivalent(test: Test, difference: Difference | None, rules: Rules, look
     """Whether the interval that holds at all looks, and for all variants at once, lies within the margin."""
     if rules.margin is None or test.outcome is not Outcome.NORMAL or not difference or not difference.deviation:
         return False
-    half = rules.looks.half_width(look, difference.deviation, LEVEL / rules.family)
+    half = rules.looks.half_width(look, difference.deviation, rules.level / rules.family)
     assert difference.mean is not None
     return abs(difference.mean) + half < rules.margin
 

@@ -119,7 +119,11 @@ def _null(seeds: tuple[int, ...]) -> list[Floats]:
 
 
 def rejected(
-    p: Sequence[float | None], bounds: Sequence[Callable[[float], float]], family: int, already: int = 0
+    p: Sequence[float | None],
+    bounds: Sequence[Callable[[float], float]],
+    family: int,
+    already: int = 0,
+    level: float = LEVEL,
 ) -> list[bool]:
     """Which of the p-values of one look may be called, by Holm's procedure for looks (Ye et al. 2013,
     doi:10.1002/sim.5700).
@@ -128,14 +132,15 @@ def rejected(
     bounds   of each of them, this look's bound at a level
     family   how many there were from the start
     already  how many of them have been called before
+    level    of all of them together
 
     Each that is called leaves its level to the others, whose bounds rise, at once and at later looks.
     """
     called = [False] * len(p)
     while True:
-        level = LEVEL / max(1, family - already - sum(called))
+        own = level / max(1, family - already - sum(called))
         more = [
-            not done and value is not None and value <= bound(level)
+            not done and value is not None and value <= bound(own)
             for done, value, bound in zip(called, p, bounds, strict=True)
         ]
         if not any(more):
