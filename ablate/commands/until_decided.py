@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from ablate.commands import of_sweep_file
 from ablate.comparison import rounds
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
@@ -80,7 +81,7 @@ def declared(
         goal=goal,
         looks=looks.seeds,
         spending=looks.spending,
-        margin=None if options.margin is None else options.margin / unit(options.metric).factor,
+        margin=of_sweep_file.margin(options.margin, options.metric),
         seeds=seeds,
         families=(family,),
         begun=record.now(),

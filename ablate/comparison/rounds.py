@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ablate.sweep.file import SweepFile
 
 FOLDER = ".rounds"
-ENDED = ("finished", "diverged", "stopped")
+ENDED = record.RESULTS
 
 
 @dataclass(frozen=True)
