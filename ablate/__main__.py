@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "compare runs: which choice mattered, as a page, tables and figures",
     "judge": "judge a candidate against a baseline, with the seeds that it takes",
     "doctor": "find out which stored runs are whole, can be resumed, or are lost",
+    "export": "write a run's trained network as a file, ONNX or torch's",
     "flow": "draw the gradient maps of finished runs side by side",
     "claims": "hold what sources say against reports",
     "simulate": "show how often verdicts are wrong, on sweeps whose truth is known",
@@ -54,7 +55,7 @@ def _run(typed: list[str]) -> int:
     """Do what was typed. Returns the exit code."""
     first = typed[0] if typed else ""
     if first in ("-h", "--help", "--version"):
-        from ablate.commands import help
+        from ablate.commands.words import help
 
         print(help.version() if first == "--version" else help.overview(COMMANDS))
         return 0
@@ -80,7 +81,7 @@ def called(name: str, words: list[str]) -> int | None:
     )
     command.add_arguments(parser)
     if name in ON_CONFIGURATION:
-        from ablate.commands import hydra_app
+        from ablate.commands.words import hydra_app
 
         return hydra_app.run(command.run, *parser.parse_known_args(words))
     return command.run(parser.parse_intermixed_args(words))

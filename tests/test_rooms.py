@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "report": {"process", "configuration", "training", "runs", "sweep", "statistics", "comparison"},
     "bench": {"design", "process", "configuration", "training", "runs", "sweep"},
 }
+MAY_IMPORT["api"] = set(MAY_IMPORT) - {"bench"}
 MAY_IMPORT["commands"] = set(MAY_IMPORT)
 BELOW_ALL = {"errors", "paths"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)

@@ -12,6 +12,7 @@ from ablate.errors import InputError
 from ablate.training import build
 from ablate.training.assembly import part
 from ablate.training.module import decayed_groups
+from ablate.training.objective import named
 from ablate.training.run import set_numerics
 
 
@@ -38,7 +39,7 @@ class Loop:
         self.batches: Iterator[tuple[Tensor, Tensor]] = iter(loader)
         self.network = build.initialised_network(cfg).to(self.device)
         self.optimizer = part(cfg.optimizer)(decayed_groups(self.network, cfg.weight_decay_on))
-        configs = part(cfg.schedule)(self.optimizer, cfg.trainer.max_epochs * len(loader), len(loader))
+        configs = named.schedule(cfg)(self.optimizer, cfg.trainer.max_epochs * len(loader), len(loader))
         self.schedulers = [config["scheduler"] for config in configs]
         self.losses: list[Tensor] = []
 

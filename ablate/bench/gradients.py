@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from ablate.bench import paired
 from ablate.training import build
 from ablate.training.gradients.recorder import StepRecorder
+from ablate.training.objective import named
 from ablate.training.run import set_numerics
 from ablate.training.saving.history import RunHistory
 
@@ -172,7 +173,7 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int, rounds
             enable_model_summary=False,
         )
         steps: Any = [(images, labels)] * ((rounds + WARM_UP) * len(ways))
-        trainer.fit(build.classifier(cfg, network), DataLoader(steps, batch_size=None))
+        trainer.fit(named.module(cfg, network), DataLoader(steps, batch_size=None))
         flush = {name: way.flush_seconds(trainer, clock) for name, way in ways.items() if isinstance(way, Ours)}
         run.finish()
     seconds = {name: times[WARM_UP:] for name, times in turns.seconds.items()}

@@ -13,12 +13,13 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from ablate.commands import of_sweep_file, until_decided
+from ablate.commands import until_decided
 from ablate.comparison import judgements, rounds
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
 from ablate.comparison.rounds import Declared, Progress
 from ablate.configuration import agent, place
+from ablate.configuration.overrides import folder
 from ablate.configuration.refusals import FAILED
 from ablate.configuration.variant import NAME, choices
 from ablate.errors import InputError
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run what is needed, and say what came out. Returns the exit code."""
     agent.wandb_mode()
-    request = Request.of([*of_sweep_file.folder(options.config_dir), *options.overrides])
+    request = Request.of([*folder(options.config_dir), *options.overrides])
     looks = until_decided.looks_of(options)
     sides = [_overrides(typed) for typed in (options.baseline, options.candidate)]
     file = until_decided.with_seeds(_file(sides), request, looks)
@@ -121,11 +122,11 @@ def _as_json(made: Comparison, decision: Decision | None, rules: Declared, ledge
 
 def _overrides(typed: str) -> str:
     """The set of overrides that a side stands for. Raises InputError."""
-    folder = Path(typed)
-    if typed and (folder / "run.json").is_file():
-        known = record.read(folder)
+    run = Path(typed)
+    if typed and (run / "run.json").is_file():
+        known = record.read(run)
         if known is None:
-            raise InputError(f"{folder} has no readable run.json.")
+            raise InputError(f"{run} has no readable run.json.")
         return " ".join(text for text in known.overrides if text.split("=")[0] not in ("seed", "rerun"))
     choices(typed)  # which refuses what is no set of overrides
     return typed

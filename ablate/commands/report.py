@@ -7,14 +7,11 @@ ablate report runs --baseline norm=batch
 import argparse
 import sys
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ablate.commands import of_sweep_file
-from ablate.comparison import rounds
-from ablate.comparison.comparison import Comparison
-from ablate.comparison.gathering import from_plan, from_plans, from_results
+from ablate.api.comparing import compare, in_its_units
+from ablate.comparison.gathering import usual
 from ablate.comparison.pair import pair
 from ablate.comparison.results import find
 from ablate.errors import InputError
@@ -22,10 +19,6 @@ from ablate.report import tables
 from ablate.report.contents import Contents, contents
 from ablate.report.folder import write
 from ablate.training.goal import GOALS
-
-if TYPE_CHECKING:  # planning takes torch where a cell has no result
-    from ablate.sweep.file import SweepFile
-    from ablate.sweep.plan import PlannedCell
 
 RUNS = Path("runs")
 
@@ -40,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
     )
-    parser.add_argument("--metric", default="test/acc", help="what to compare (%(default)s)")
+    parser.add_argument("--metric", help="what to compare (test/acc, or test/loss where no accuracy is measured)")
     parser.add_argument(
         "--margin",
         type=float,
@@ -77,53 +70,30 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _made(options: argparse.Namespace) -> Contents:
-    margin = of_sweep_file.margin(options.margin, options.metric)
     chosen = dict(_pair(typed) for group in options.baseline for typed in group)
     paths = [Path(what) for what in options.what if "=" not in what or Path(what).exists()]
     overrides = [what for what in options.what if Path(what) not in paths]
-    files = [path for path in paths if path.is_file() or path.suffix in (".yaml", ".yml")]
-    if files:
-        if files != paths or options.compare:
-            raise InputError(f"{files[0]}: sweep files are reported without folders of runs, and --compare takes runs.")
-        folder = of_sweep_file.folder(options.config_dir)
-        return contents(_of_files(files, [*folder, *overrides], options.metric, chosen, options.goal, margin))
-    if overrides:
-        raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
-    results = find(paths or [RUNS])
-    source = " ".join(map(str, paths or [RUNS]))
     if options.compare:
-        first, second = options.compare
-        two = pair(results, first, second, options.metric, options.goal, margin)
-        return contents(two.comparison, two)
-    return contents(from_results(results, source, options.metric, chosen, options.goal, margin))
+        return _of_two(paths or [RUNS], overrides, options)
+    report = compare(
+        paths or [RUNS],
+        metric=options.metric,
+        goal=options.goal,
+        baseline=chosen,
+        overrides=overrides,
+        config_dir=options.config_dir,
+        margin=options.margin,
+    )
+    return report.contents
 
 
-def _of_files(
-    paths: Sequence[Path],
-    overrides: Sequence[str],
-    metric: str,
-    chosen: Mapping[str, str],
-    goal: str | None,
-    margin: float | None,
-) -> Comparison:
-    from ablate.sweep.execution import Request, planned
-    from ablate.sweep.file import SweepFile
-
-    request = Request.of(overrides)
-    files = [SweepFile.read(path) for path in paths]
-    plans = [(file, planned(file, request, check_data=False)) for file in files]
-    if len(files) == 1 and not chosen and (rules := _rules(*plans[0], request.typed)) and rules.metric == metric:
-        file = rounds.seeded(files[0], rules.seeds)
-        comparison = from_plan(planned(file, request, check_data=False), file, metric, None, rules.goal)
-        rounds.by_rounds(comparison, rules)
-        return comparison
-    return from_plans(plans, metric, chosen, goal, margin)
-
-
-def _rules(file: "SweepFile", cells: "Sequence[PlannedCell]", typed: Sequence[str]) -> rounds.Declared | None:
-    """Those by which the sweep's seeds were added, if they were added in rounds."""
-    places = [cell.directory.parent for cell in cells if cell.values]
-    return rounds.read(rounds.path_of(places[0], file.name, typed)) if places else None
+def _of_two(paths: Sequence[Path], overrides: Sequence[str], options: argparse.Namespace) -> Contents:
+    for what in (*overrides, *(path for path in paths if not path.is_dir())):
+        raise InputError(f"{what}: --compare takes runs: directories of them, no sweep file and no overrides.")
+    results, (first, second) = find(paths), options.compare
+    metric = options.metric or usual([result.record for result in results])
+    two = pair(results, first, second, metric, options.goal, in_its_units(options.margin, metric))
+    return contents(two.comparison, two)
 
 
 def _pair(typed: str) -> tuple[str, str]:

@@ -5,15 +5,13 @@ ablate sweep sweeps/quick.yaml
 
 import argparse
 import sys
-from contextlib import nullcontext
 
+from ablate.api import sweeping
 from ablate.commands import of_sweep_file, until_decided
-from ablate.configuration import place
 from ablate.errors import bare
 from ablate.process.exit_codes import CTRL_C, DONE, FAILED, WRONG_INPUT, by_signal
 from ablate.process.interrupt import Interrupted
 from ablate.report.terminal import plan_table, sweep_view
-from ablate.runs.origin import Here
 from ablate.runs.record import RESULTS
 from ablate.sweep import execution
 from ablate.sweep.engines import pool
@@ -36,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         pool.prepare()
     if options.until_decided:
         return until_decided.run(options, file, request)
-    cells = execution.planned(file, request, check_data=not request.elsewhere, here=Here())
+    cells = sweeping.planned(file, request)
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)
         return WRONG_INPUT
@@ -47,12 +45,8 @@ def run(options: argparse.Namespace) -> int:
         if line:
             print(bare(line), flush=True)
     code = DONE
-    if left:
-        place.make(left[0].directory.parent)
     try:
-        view = sweep_view.SweepView(file, left)
-        with view if request.in_pool else nullcontext():  # the others show their runs themselves
-            execution.sweep(left, request, view)
+        sweeping.run(file, left, request)
     except (pool.Stopped, Interrupted) as stop:
         code = by_signal(stop.signum)
     except KeyboardInterrupt:

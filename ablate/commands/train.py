@@ -8,7 +8,7 @@ Every word is AXIS=OPTION or KEY=VALUE; flags are Hydra's (-m, --cfg job, --conf
 
 import argparse
 
-from ablate.commands import help
+from ablate.commands.words import help
 from ablate.configuration.composition import Composition
 
 
@@ -19,13 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
     """Train what was composed, and show its result."""
-    from ablate.configuration import agent
+    from ablate.api import runs
     from ablate.report.terminal import closing
-    from ablate.runs import cell, stored
 
-    prepared = cell.prepare(composition)
-    # An agent's server takes a run without a result for a failed one.
-    record, trained = cell.run_when_free(prepared) if agent.present() else cell.run(prepared)
-    closing.show(record, prepared.directory, trained)
-    if not trained and (wandb_run := stored.report(prepared, record)):
-        print(f"Its stored result has been reported to W&B as the run {wandb_run}.")
+    run = runs.trained(composition)
+    closing.show(run.record, run.directory, run.trained)
+    if run.reported:
+        print(f"Its stored result has been reported to W&B as the run {run.reported}.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from ablate.commands import of_sweep_file
+from ablate.api.comparing import in_its_units
 from ablate.comparison import rounds
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
@@ -81,7 +81,7 @@ def declared(
         goal=goal,
         looks=looks.seeds,
         spending=looks.spending,
-        margin=of_sweep_file.margin(options.margin, options.metric),
+        margin=in_its_units(options.margin, options.metric),
         seeds=seeds,
         families=(family,),
         begun=record.now(),

@@ -11,7 +11,7 @@ from ablate.comparison.variants import Entry, levels, move_first
 from ablate.configuration import whole
 from ablate.configuration.values import identity
 from ablate.errors import InputError, bare
-from ablate.runs.record import RESULTS
+from ablate.runs.record import RESULTS, RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +23,16 @@ if TYPE_CHECKING:  # planning takes torch, which comparing does not
 def from_results(
     results: Sequence[Result],
     source: str,
-    metric: str = "test/acc",
+    metric: str | None = None,
     chosen: Mapping[str, str] | None = None,
     goal: str | None = None,
     margin: float | None = None,
 ) -> Comparison:
-    """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults."""
+    """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults.
+
+    metric: without one, `usual`.
+    """
+    metric = metric or usual([result.record for result in results])
     factors = varied(results)
     options, values = defaults() if factors else ({}, {})
     why = "the defaults, as far as runs have them" if factors else "the only variant"
@@ -72,7 +76,7 @@ def _assignment(result: Result, factors: Mapping[str, Sequence[Any]]) -> dict[st
 def from_plan(
     cells: Sequence["PlannedCell"],
     file: "SweepFile",
-    metric: str = "test/acc",
+    metric: str | None = None,
     chosen: Mapping[str, str] | None = None,
     goal: str | None = None,
     margin: float | None = None,
@@ -83,7 +87,7 @@ def from_plan(
 
 def from_plans(
     plans: Sequence[tuple["SweepFile", Sequence["PlannedCell"]]],
-    metric: str = "test/acc",
+    metric: str | None = None,
     chosen: Mapping[str, str] | None = None,
     goal: str | None = None,
     margin: float | None = None,
@@ -106,6 +110,7 @@ def from_plans(
         elif unsaid:
             move_first(found, unsaid[0])
     results = [_result(cell) for cell in cells]
+    metric = metric or usual([result.record for result in results if result])
     entries = [
         Entry(
             assignment={key: found[0] if whole.concerns(key, lacks) else row[key] for key, found in factors.items()},
@@ -133,6 +138,13 @@ def from_plans(
         goal=goal or next((file.goal for file in files if file.metric_name == metric), None),
         margin=margin,
     )
+
+
+def usual(records: Sequence[RunRecord]) -> str:
+    """What is compared where nobody says: the accuracy in the test, or its loss where no run that ended has one."""
+    finished = [record.metrics for record in records if record.status == "finished"]
+    has_loss_alone = finished and not any("test/acc" in metrics for metrics in finished)
+    return "test/loss" if has_loss_alone and any("test/loss" in metrics for metrics in finished) else "test/acc"
 
 
 def _once(cells: Sequence["PlannedCell"]) -> list["PlannedCell"]:

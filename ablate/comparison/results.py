@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ablate.configuration import whole
-from ablate.configuration.fingerprint import ADDED, NOT_HASHED
+from ablate.configuration.fingerprint import ADDED, NOT_HASHED, OPTIONS
 from ablate.configuration.values import identity
 from ablate.errors import InputError, bare
 from ablate.runs import config_file, record
@@ -50,6 +50,8 @@ class Result:
     def value(self, key: str) -> Any:
         """The option of an axis, or the configuration's value at a dotted key; None where there is neither."""
         choices = self.record.choices
+        if key not in choices and key not in self.config and key in OPTIONS:
+            return OPTIONS[key]
         return choices[key] if key in choices else at(self.config, key)
 
     def has(self, key: str) -> bool:

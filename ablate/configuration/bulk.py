@@ -26,6 +26,7 @@ from ablate.errors import InputError
 Values = dict[str, Any]
 Parts = dict[tuple[str, str], Any]
 _REFERENCE = re.compile(r"\$\{(\w[\w.]*)\}")
+READS_FILES = re.compile(r"\$\{of_\w+:")  # resolvers with such a name
 _GONE = object()
 
 
@@ -234,8 +235,10 @@ def _all_axes() -> frozenset[str]:
 def _resolved(text: str, values: Values) -> Any:
     """What the interpolation `text` stands for among `values`."""
     references = {key: _resolved_at(values, key) for key in _REFERENCE.findall(text)}
+    # What is read from a file may be another the next time.
+    evaluated = _evaluated.__wrapped__ if READS_FILES.search(text) else _evaluated
     try:
-        return _copied(_evaluated(text, json.dumps(references)))
+        return _copied(evaluated(text, json.dumps(references)))
     except (OmegaConfBaseException, TypeError) as error:  # `${model.stages[0]}`, say
         raise _NotPlain from error
 

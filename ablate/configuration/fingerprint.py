@@ -14,6 +14,7 @@ NOT_HASHED = frozenset(
         "runs_dir",
         "rerun",
         "tracking",
+        "watchers",
         "checkpoint",
         "gradient_norms",
         "data.root",
@@ -36,7 +37,18 @@ ADDED: dict[str, Any] = {
     "schedule.threshold": 1e-4,
     "schedule.threshold_mode": "rel",
     "schedule.eps": 1e-8,
+    "loss": {"_target_": "ablate.training.objective.losses.CrossEntropy"},
+    "metrics": {
+        "acc": {"_target_": "ablate.training.objective.metrics.accuracy", "top_k": 1},
+        "acc_top5": {"_target_": "ablate.training.objective.metrics.accuracy", "top_k": 5},
+    },
+    "module": {"_target_": "ablate.training.module.Classifier"},
+    "monitor": "auto",
+    "monitor_goal": None,
 }
+
+# The options of axes that came later, which stand for what every run did before.
+OPTIONS = {"metrics": "accuracy", "loss": "cross_entropy", "module": "classifier"}
 
 # Where the same values have come to mean another result: what is hashed beside them, and for which.
 REVISED: dict[str, Callable[[dict[str, Any]], bool]] = {

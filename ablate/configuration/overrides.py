@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -113,3 +114,12 @@ def _encodes(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def folder(config_dir: Path | None) -> list[str]:
+    """The override that stands for --config-dir. Raises InputError where there is no such folder."""
+    if config_dir is None:
+        return []
+    if not config_dir.is_dir():
+        raise InputError(f"--config-dir {config_dir}: there is no such folder.")
+    return [override("hydra.searchpath", [f"file://{config_dir.absolute()}"])]

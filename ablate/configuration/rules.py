@@ -1,7 +1,7 @@
 """Kinds of values: each says what is expected where a value is none of the kind."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,9 +127,19 @@ class Blocks:
         return f"{total:,} blocks; a network has at most {_MOST_BLOCKS:,}." if total > _MOST_BLOCKS else None
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is instantiated: a mapping with a _target_, or null."""
+
+    def refusal(self, value: Any) -> str | None:
+        if value is None or (isinstance(value, Mapping) and "_target_" in value):
+            return None
+        return "{_target_: the.name.of.one} is expected."
+
+
 def is_too_long(value: float) -> bool:
     """Whether it is a whole number that files of results cannot hold."""
     return isinstance(value, int) and not -_LARGEST <= value <= _LARGEST
 
 
-Rule = Number | Share | Choice | Word | Listed | Blocks
+Rule = Number | Share | Choice | Word | Listed | Blocks | Part

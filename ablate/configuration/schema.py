@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ablate.configuration import whole
-from ablate.configuration.rules import Blocks, Choice, Listed, Number, Rule, Share, Word
+from ablate.configuration.rules import Blocks, Choice, Listed, Number, Part, Rule, Share, Word
 from ablate.errors import InputError, WrongNameError, nearest
 
 _FLAG = Choice((True, False))
@@ -24,8 +24,10 @@ COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-
 # Axes whose options name what they stand for by a `_target_`.
 INSTANTIATED = (
     *("block", "shortcut", "norm", "stem", "transition", "head", "placement", "activation", "init"),
-    *("data", "optimizer", "schedule", "trainer"),
+    *("data", "optimizer", "schedule", "loss", "module", "trainer"),
 )
+# Axes that are mappings of such parts, by names of one's own.
+MAPPINGS = ("metrics",)
 
 # All keys of a configuration, but those of INSTANTIATED, of which no option need have more than the NEEDED ones.
 TABLE: dict[str, Rule] = {
@@ -36,6 +38,8 @@ TABLE: dict[str, Rule] = {
     "label_smoothing": _OF_ONE,
     "weight_decay_on": Choice(("all", "weights")),
     "result": Choice(("last", "best")),
+    "monitor": Word(),
+    "monitor_goal": Choice((None, "maximize", "minimize")),
     "stop_hopeless": Number(above=0, below=1, words=(None,)),
     "threads": Number(1, 1024, whole=True, words=("auto", None)),
     "channels_last": _FLAG,
@@ -57,6 +61,8 @@ TABLE: dict[str, Rule] = {
     "tracking.tags": Listed(Word(most=64)),
     "tracking.job_type": Word(0, most=64, null=True),
     "tracking.report_stored": _FLAG,
+    "tracking.logger": Part(),
+    "watchers": Listed(Part()),
     "model.stages": Blocks(),
     "model.widths": Listed(Number()),
     "block.depth": Number(most=100),
@@ -108,6 +114,9 @@ NEEDED = {
     *("trainer.accumulate_grad_batches", "trainer.gradient_clip_val", "trainer.log_every_n_steps"),
     *(f"{axis}._target_" for axis in INSTANTIATED),
 }
+
+# An option of the user's may be older than these.
+_MAY_LACK = ("tracking.logger",)
 
 # Words, however much they look like numbers: a name, a folder.
 WORDS = tuple(path for path, rule in TABLE.items() if isinstance(rule, Word) or path == "tracking.tags")
@@ -210,7 +219,7 @@ def _rules() -> list[tuple[tuple[str, ...], list[tuple[str, str, Rule | None, bo
     rules: dict[tuple[str, ...], list[tuple[str, str, Rule | None, bool]]] = {}
     for path in dict.fromkeys([*TABLE, *sorted(NEEDED)]):
         *parents, key = path.split(".")
-        needed = path in NEEDED or (parents[:1] or [""])[0] not in INSTANTIATED
+        needed = path in NEEDED or ((parents[:1] or [""])[0] not in INSTANTIATED and path not in _MAY_LACK)
         rules.setdefault(tuple(parents), []).append((key, path, TABLE.get(path), needed))
     return list(rules.items())
 
@@ -220,4 +229,4 @@ _RULES = _rules()
 _CLOSED: dict[tuple[str, ...], set[str]] = {(): set(INSTANTIATED)} | {
     parents: {key for key, *_ in rules} for parents, rules in _RULES if parents and parents[0] not in INSTANTIATED
 }
-_CLOSED[()] |= {key for key, *_ in dict(_RULES)[()]} | {parents[0] for parents in _CLOSED if parents}
+_CLOSED[()] |= {*MAPPINGS} | {key for key, *_ in dict(_RULES)[()]} | {parents[0] for parents in _CLOSED if parents}

@@ -147,7 +147,7 @@ def run(
         known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known.provenance)):
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # with what code it began nobody knows
-        watch = Watch(stop, claim.staging, here["data_checksum"], progress)
+        watch = Watch(stop, claim.staging, here["data_checksum"], progress, cell.composition.name)
         return recorded(cell, claim, known, data, here, begin, watch), True
 
 

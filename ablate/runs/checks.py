@@ -8,18 +8,27 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.configuration.fingerprint import ADDED
 from ablate.configuration.whole import is_whole
 from ablate.design.cost import ALIKE, Cost
 from ablate.errors import InputError
 from ablate.runs.description import network_cost, network_parts
 from ablate.training import build
 from ablate.training.assembly import network, network_on_meta
+from ablate.training.objective import named
+from ablate.training.saving import trackers
 from ablate.training.trainer import check_trainer
 
 # Devices that every machine has: Lightning's Trainer refuses those of another one.
 _ANYWHERE = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32-true"}
 
 _FLOAT = 4  # bytes
+
+# What is checked together, without a network.
+RECIPE = (
+    *("init", "optimizer", "schedule", "loss", "metrics"),
+    *("label_smoothing", "monitor", "monitor_goal", "result"),
+)
 
 
 class Checks:
@@ -40,9 +49,12 @@ class Checks:
                size that fits, which `stem=auto` may depend on
         """
         trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
-        self._once("trainer", trainer, lambda: check_trainer(OmegaConf.create({"trainer": trainer})))
-        own = [key for key in ("init", "optimizer", "schedule") if key in values]
-        recipe = {key: values[key] for key in own} | {"trainer": trainer}
+        watched = {"trainer": trainer, "watchers": values["watchers"]}
+        self._once("trainer", watched, lambda: check_trainer(OmegaConf.create(watched)))
+        tracking = {"tracking": values["tracking"]}
+        self._once("tracking", tracking, lambda: trackers.check(OmegaConf.create(tracking)))
+        recipe = {key: values[key] for key in RECIPE if key in values} | {"trainer": trainer}
+        recipe["data"] = {"num_classes": values["data"]["num_classes"]}
         self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
         data = values["data"] | {"seed": 0}
         self._once("images", data, lambda: build.images(OmegaConf.create({"data": data})))
@@ -50,7 +62,7 @@ class Checks:
             self._once("data", data, lambda: _check_data(values))
         parts = network_parts(values)
         cost = self._once("network", parts, lambda: _cost(parts, asked))
-        if not values.get("module"):  # whose loss may be of anything
+        if values["module"] == ADDED["module"]:  # another's loss may be of anything
             _check_scores(cost, values)
         if data.get("batch_size", 1) // trainer["devices"] == 1:
             self._once("one image", parts, lambda: _check_one_image(parts))
@@ -85,6 +97,7 @@ def _check_data(values: dict[str, Any]) -> None:
     images = build.images(OmegaConf.create(values))
     images.prepare_data()
     images.setup("fit")
+    named.check(OmegaConf.create(values), images.labels)
 
 
 def _check_one_image(parts: dict[str, Any]) -> None:

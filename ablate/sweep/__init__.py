@@ -1,4 +1,20 @@
 """A sweep: its file, the plan of its cells, how long they take, and the engines that run them.
 
-May import `ablate.runs` and what that may import.
+`ablate.sweep("sweeps/quick.yaml")` runs one: see `ablate.api.sweeping.sweep`.
 """
+
+import sys as _sys
+from types import ModuleType as _ModuleType
+from typing import Any as _Any
+
+
+class _Room(_ModuleType):
+    """This room, which has the name of what Python calls to run a sweep."""
+
+    def __call__(self, *arguments: _Any, **named: _Any) -> _Any:
+        from importlib import import_module
+
+        return import_module("ablate.api.sweeping").sweep(*arguments, **named)
+
+
+_sys.modules[__name__].__class__ = _Room

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -24,17 +24,19 @@ _HYDRAS_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 SIZES = (32, 64, 128, 256, 512, 1024)
 
 
-def part(cfg: DictConfig) -> Any:
+def part(cfg: DictConfig, lacks: Collection[str] = ()) -> Any:
     """The object that `cfg` names by its _target_.
+
+    lacks  what it is given later, when it is called
 
     Raises InputError for a target that cannot be imported, an argument that it, or a target within, does not take, and
     one that it needs and cannot get otherwise.
     """
-    _check_arguments(cfg, cfg._get_full_key(""))
+    _check_arguments(cfg, cfg._get_full_key(""), lacks)
     return instantiate(cfg, _convert_="all")
 
 
-def _check_arguments(cfg: DictConfig, path: str) -> None:
+def _check_arguments(cfg: DictConfig, path: str, lacks: Collection[str] = ()) -> None:
     target = called(cfg, path)
     takes = inspect.signature(target).parameters
     takes_any = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in takes.values())
@@ -50,7 +52,7 @@ def _check_arguments(cfg: DictConfig, path: str) -> None:
     # What is called later gets the others by their positions.
     by_name = {name for name, taken in takes.items() if taken.kind == inspect.Parameter.KEYWORD_ONLY}
     for name in sorted(by_name if cfg.get("_partial_") else ()):
-        if takes[name].default is inspect.Parameter.empty and name not in cfg:
+        if takes[name].default is inspect.Parameter.empty and name not in cfg and name not in lacks:
             raise InputError(f"{path}.{name} is missing: {cfg['_target_']} needs it. Leave out ~{path}.{name}.")
 
 

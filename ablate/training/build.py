@@ -15,7 +15,7 @@ from ablate.training.assembly import network, own_init, part
 from ablate.training.epoch import check_epoch
 from ablate.training.images.common import Images
 from ablate.training.images.own import Data, data_of
-from ablate.training.module import Classifier
+from ablate.training.objective import named
 from ablate.training.seeds import seed_of, stream
 from ablate.training.settings import check_validated
 
@@ -60,34 +60,28 @@ def _shape(cfg: DictConfig) -> tuple[int, int, int]:
     return cfg.data.channels, cfg.data.image_size, cfg.data.image_size
 
 
-def classifier(cfg: DictConfig, net: nn.Module) -> Classifier:
-    return Classifier(
-        net,
-        classes=cfg.data.num_classes,
-        label_smoothing=cfg.label_smoothing,
-        optimizer=part(cfg.optimizer),
-        schedule=part(cfg.schedule),
-        weight_decay_on=cfg.weight_decay_on,
-    )
-
-
 def check_recipe(cfg: DictConfig) -> None:
-    """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, and
-    for a schedule that goes by a validation which does not take place."""
+    """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, for
+    one that goes by a validation which does not take place, and for a loss or metrics that cannot be had."""
     if "init" in cfg:
         part(cfg.init)
+    named.check(cfg, None)
+    if cfg.result == "best":
+        named.best_by(cfg)
     if _goes_by_validation(cfg):
         check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
 
 
 def check_validations(cfg: DictConfig, data: Data) -> None:
-    """Raise InputError where the data, which are set up, have too few batches for what goes by a validation."""
+    """Raise InputError where the data, which are set up, have too few batches for what goes by a validation, or labels
+    that loss and metrics do not fit."""
+    named.check(cfg, data.labels)
     check_epoch(cfg, data.batches, _goes_by_validation(cfg))
 
 
 def _goes_by_validation(cfg: DictConfig) -> bool:
     """Whether the schedule does. Raises InputError for an optimizer or a schedule that refuses its values."""
-    new_optimizer, new_schedule = part(cfg.optimizer), part(cfg.schedule)
+    new_optimizer, new_schedule = part(cfg.optimizer), named.schedule(cfg)
     try:
         optimizer = new_optimizer([torch.nn.Parameter(torch.zeros(1))])
         schedulers = new_schedule(optimizer, 10 * cfg.trainer.max_epochs, 10)

@@ -15,17 +15,24 @@ KNOWN: dict[str, str | None] = {
     **dict.fromkeys(_NEITHER),
 }
 
+# Names that metrics of the user's usually have.
+USUAL = {
+    **dict.fromkeys(("f1", "precision", "recall", "specificity", "auroc", "ap", "iou", "kappa", "mcc", "r2"), MAXIMIZE),
+    **dict.fromkeys(("mae", "mse", "rmse", "mape"), MINIMIZE),
+}
+
 
 def goal_of(metric: str, given: str | None = None) -> str:
-    """maximize or minimize: the `given` one, else that of the table.
+    """maximize or minimize: the `given` one, else that of the tables.
 
-    Raises InputError for a goal that is neither, and where the table has none.
+    Raises InputError for a goal that is neither, and where the tables have none.
     """
     if given is not None:
         if given not in GOALS:
             raise InputError(f"The goal of {metric} is {given}: write {MAXIMIZE} or {MINIMIZE}.{_meant(given)}")
         return given
-    known = KNOWN.get(metric)
+    split, _, name = metric.partition("/")
+    known = KNOWN.get(metric) or (USUAL.get(name) if split in ("train", "val", "test") else None)
     if known is None:
         unknown = "" if metric in KNOWN else nearest(metric, list(KNOWN))
         raise InputError(

@@ -1,14 +1,12 @@
-"""The training step of an image classifier, as a Lightning module."""
+"""The training step of a network of images, as a Lightning module."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
 Batch = tuple[Tensor, Tensor]
 
@@ -30,43 +28,38 @@ def decayed_groups(network: nn.Module, weight_decay_on: str) -> list[dict[str, A
 
 
 class Classifier(pl.LightningModule):
-    """Cross-entropy training of `network` on (images, labels) batches.
+    """Trains `network` on batches (images, labels) by `loss`, and measures it and `metrics`.
 
-    train/loss is the loss that is minimised, label smoothing included, averaged over the epoch as it went by;
-    val/loss and test/loss are plain cross-entropies. All are means over images, whatever batches they came in.
-    Accuracies are top-1, and `acc_top5` is top-5 where there are more than five classes. They are accumulated on the
-    device and read once an epoch.
+    train/loss is the loss that is minimised, averaged over the epoch as it went by; val/loss and test/loss are those in
+    evaluation, without label smoothing. All are means over images, whatever batches they came in. Metrics are
+    accumulated on the device and read once an epoch.
+
+    loss       called with float32 scores (batch, outputs) and labels, returns the mean over the batch
+    metrics    torchmetrics by their names, called likewise
     """
 
     def __init__(
         self,
         network: nn.Module,
         *,
-        classes: int,
-        label_smoothing: float,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        metrics: Mapping[str, Metric],
         optimizer: Callable[..., torch.optim.Optimizer],
         schedule: Callable[..., list[dict[str, Any]]],
         weight_decay_on: str,
     ) -> None:
         super().__init__()
-        self.network = network
-        self.label_smoothing = label_smoothing
+        self.network, self.loss = network, loss
         self.new_optimizer, self.new_schedule = optimizer, schedule
         self.weight_decay_on = weight_decay_on
+        self.shown = f"val/{next(iter(metrics), 'loss')}"  # on the progress bar, which has room for one
 
-        def metrics() -> MetricCollection:
-            def accuracy(k: int) -> Metric:
-                return MulticlassAccuracy(classes, top_k=k, average="micro", validate_args=False)
-
-            parts: dict[str, Metric | MetricCollection] = {
-                "loss": MeanMetric(nan_strategy="disable"),
-                "acc": accuracy(1),
-            }
-            if classes > 5:
-                parts["acc_top5"] = accuracy(5)
+        def counted() -> MetricCollection:
+            parts: dict[str, Metric | MetricCollection] = {"loss": MeanMetric(nan_strategy="disable")}
+            parts |= {name: metric.clone() for name, metric in metrics.items()}
             return MetricCollection(parts, compute_groups=False)
 
-        self.metrics = nn.ModuleDict({split: metrics() for split in ("train_", "val_", "test_")})
+        self.metrics = nn.ModuleDict({split: counted() for split in ("train_", "val_", "test_")})
         # A checkpoint in the middle of an epoch holds what the epoch has counted so far.
         self._metrics("train_").persistent(True)
 
@@ -90,7 +83,7 @@ class Classifier(pl.LightningModule):
         """`loss`, which Lightning divides by accumulate_grad_batches, and `batch_loss`, the batch's own."""
         images, labels = batch
         scores = self.network(images).float()
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.label_smoothing)
+        loss = self.loss(scores, labels)
         self._update("train_", scores.detach(), labels, loss.detach())
         return {"loss": self._share(loss, batch_idx), "batch_loss": loss.detach()}
 
@@ -116,7 +109,7 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         for name, value in self._compute("val_").items():
-            self.log(name, value, prog_bar=name == "val/acc")  # a terminal's width has room for one
+            self.log(name, value, prog_bar=name == self.shown)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(self._compute("test_"))
@@ -124,7 +117,7 @@ class Classifier(pl.LightningModule):
     def _evaluate(self, split: str, batch: Batch) -> None:
         images, labels = batch
         scores = self.network(images).float()
-        self._update(split, scores, labels, F.cross_entropy(scores, labels))
+        self._update(split, scores, labels, self.loss(scores, labels))
 
     def _update(self, split: str, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
         for name, metric in self._metrics(split).items():
@@ -145,9 +138,3 @@ class Classifier(pl.LightningModule):
         metrics = self.metrics[split]
         assert isinstance(metrics, MetricCollection)
         return metrics
-
-
-def classifier_of(module: pl.LightningModule) -> Classifier:
-    """The module as what it is here, for callbacks, which are given any Lightning module."""
-    assert isinstance(module, Classifier)
-    return module

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,16 @@ class Epoch:
         return f"epoch {self.number}/{self.of}  {numbers}  {self.seconds:.1f} s"
 
 
+def _shown(metrics: Mapping[str, Any]) -> list[str]:
+    """Of training and validation the loss and the accuracy; without an accuracy, the first of what else there is."""
+    names = []
+    for split in ("train", "val"):
+        own = [name for name in metrics if name.startswith(f"{split}/") and not name.endswith(("/loss", "_step"))]
+        best = [name for name in own if name == f"{split}/acc"] or own
+        names += [*(name for name in metrics if name == f"{split}/loss"), *best[:1]]
+    return names
+
+
 class EpochLines(Callback):
     """Shows each epoch when it has ended: by default as one plain line."""
 
@@ -55,7 +65,7 @@ class EpochLines(Callback):
         if self._started is None or not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
-        names = [name for name in ("train/loss", "train/acc", "val/loss", "val/acc") if name in metrics]
+        names = _shown(metrics)
         seconds = time.monotonic() - self._started
         self.show(
             Epoch(

@@ -24,6 +24,7 @@ from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.gradients.unread import keep_at_zero
 from ablate.training.hopeless import Hopeless, Stopped
 from ablate.training.images.own import Data
+from ablate.training.objective import named
 from ablate.training.progress import progress
 from ablate.training.saving.best import BestWeights
 from ablate.training.saving.checkpoints import Checkpoints, step_of
@@ -31,6 +32,7 @@ from ablate.training.saving.history import RunHistory
 from ablate.training.saving.resume import Start, loaded
 from ablate.training.saving.staging import Staging
 from ablate.training.saving.stopping import Stopping
+from ablate.training.saving.trackers import Trackers, configured
 from ablate.training.seeds import seed_of
 from ablate.training.trainer import max_seconds, new_trainer, quieten
 
@@ -69,12 +71,14 @@ class Watch:
     staging   through which the run's directory is changed: it raises LostError where another process holds the run
     data      the data's checksum, which the checkpoints bear
     progress  makes the callback that shows the run's progress, told whether a bar is wanted
+    name      the run's, for trackers
     """
 
     stop: StopRequest
     staging: Staging
     data: str = ""
     progress: Callable[[bool], Callback] = progress
+    name: str = ""
 
 
 def train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
@@ -114,7 +118,8 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         history.cut(step_of(checkpoint), start.joined)
     else:
         history.discard_parts()
-    recorder = StepRecorder(history, wandb_run, network, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
+    trackers = Trackers(wandb_run)
+    recorder = StepRecorder(history, trackers, network, cfg.gradient_norms, cfg.trainer.log_every_n_steps)
 
     hopeless = (
         [Hopeless(cfg.stop_hopeless, cfg.data.num_classes, lambda: recorder.warning.verdict)]
@@ -130,26 +135,32 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         history.save()
 
     timer, best = Timer(), directory / "checkpoints" / "best.pt"
+    by = named.best_by(cfg) if cfg.result == "best" else None
     checkpoints = Checkpoints(
         directory / "checkpoints",
         every_n_epochs=cfg.checkpoint.every_n_epochs,
         every_n_steps=cfg.checkpoint.every_n_steps,
         timer=timer,
         stopping=Stopping(watch.stop, timer, max_seconds(cfg.trainer)),
-        best=BestWeights(best, watch.staging, has_ended) if cfg.result == "best" else None,
+        best=None if by is None else BestWeights(best, network, by, watch.staging, has_ended),
         staging=watch.staging,
         data=watch.data,
         before_save=write_history,
         rows=lambda: history.rows,
         has_diverged=has_ended,
     )
-    model = build.classifier(cfg, network)
+    model = named.module(cfg, network)
     if cfg.compile is not None:
         torch.compiler.reset()  # after some networks in one process the next would be left as it is
         network.compile(mode=cfg.compile)
-    pictures = [FlowPictures(history, wandb_run, write_history)] if cfg.gradient_norms.pictures else []
-    loggers: list[Logger] = [history] if wandb_run is None else [WandbLogger(experiment=wandb_run), history]
+    pictures = [FlowPictures(history, trackers, write_history)] if cfg.gradient_norms.pictures else []
+    wandb_logger = None if wandb_run is None else WandbLogger(experiment=wandb_run)
+    loggers: list[Logger] = [history] if wandb_logger is None else [wandb_logger, history]
+    loggers += configured(cfg, directory, watch.name or directory.name, step_of(checkpoint) if checkpoint else 0)
     trainer = new_trainer(cfg, directory, loggers, [recorder, *hopeless, *pictures, checkpoints], watch.progress)
+    trackers.loggers = [logger for logger in trainer.loggers if logger is not history and logger is not wandb_logger]
+    for logger in trackers.loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
     # Of dropout; initialisation, order and augmentation have streams of their own.
     torch.manual_seed(seed_of(cfg, "order"))

@@ -99,20 +99,29 @@ def reduce_on_plateau(
     threshold: float,
     threshold_mode: Literal["rel", "abs"],
     eps: float,
+    monitor: str,
+    mode: Literal["min", "max"],
     warmup: Mapping[str, Any],
 ) -> Configs:
-    """The rate times `factor` after `patience` + 1 epochs in a row without progress: whose val/loss is not lower than
-    the lowest so far by `threshold`, a share of it where `threshold_mode` is rel, a loss where it is abs.
+    """The rate times `factor` after `patience` + 1 epochs in a row without progress: whose `monitor`, the validation's
+    loss as a rule, is not better than the best so far by `threshold`, a share of it where `threshold_mode` is rel, a
+    number like it where it is abs. mode: min, where less of it is better, or max.
 
     A rate that would change by less than `eps` stays. As torch's; Keras's ReduceLROnPlateau is this with its own
     patience - 1, abs and an eps of 0.
     """
     scheduler = torch_lr.ReduceLROnPlateau(
-        optimizer, factor=factor, patience=patience, threshold=threshold, threshold_mode=threshold_mode, eps=eps
+        optimizer,
+        mode=mode,
+        factor=factor,
+        patience=patience,
+        threshold=threshold,
+        threshold_mode=threshold_mode,
+        eps=eps,
     )
     plateau = {
         "scheduler": scheduler,
-        "monitor": "val/loss",
+        "monitor": monitor,
         # At the last batch of each epoch, rather than at interval "epoch": Lightning steps the latter after it has
         # saved the epoch's checkpoint, and a resumed run would lack that step.
         "interval": "step",

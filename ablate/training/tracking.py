@@ -108,7 +108,7 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
         raise _refused(error, mode) from error
     for axis, names in {
         "trainer/global_step": ("train/loss_step", "lr", "grad_norm/*", "gradient_flow/*"),
-        "epoch": ("train/loss", "train/acc", "train/acc_top5", "val/*", "test/*"),
+        "epoch": ("train/*", "val/*", "test/*"),
     }.items():
         run.define_metric(axis, hidden=True)
         for pattern in names:

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import callbacks
 from pytorch_lightning.callbacks import Callback, ProgressBar, Timer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
@@ -30,6 +31,16 @@ SET_BY_THE_RUN = {
     "num_sanity_val_steps": "the validation after the first epoch comes soon enough",
     "use_distributed_sampler": "the data share every batch among the processes themselves",
 }
+# Callbacks of Lightning's that change a result.
+MEDDLERS = (
+    callbacks.BaseFinetuning,
+    callbacks.EarlyStopping,
+    callbacks.GradientAccumulationScheduler,
+    callbacks.LearningRateFinder,
+    callbacks.ModelPruning,
+    callbacks.StochasticWeightAveraging,
+    callbacks.WeightAveraging,
+)
 # Arguments that would do something else than they do elsewhere.
 NOT_TAKEN = {
     "overfit_batches": "every epoch would have other images. For a few that stay the same: data.val_fraction=0.98"
@@ -55,7 +66,7 @@ def new_trainer(
     cfg: DictConfig,
     directory: Path,
     loggers: Sequence[Logger],
-    callbacks: Sequence[Callback],
+    run_callbacks: Sequence[Callback],
     progress: Callable[[bool], Callback] = progress,
 ) -> pl.Trainer:
     """The Trainer that the resolved `cfg.trainer` describes, with the run's loggers and callbacks besides the user's.
@@ -84,7 +95,7 @@ def new_trainer(
             "trainer.plugins: the run starts its processes itself, on one machine, and has a cluster environment of"
             " its own. Leave yours out."
         )
-    own = _of_the_user(given, "callbacks", Callback)
+    own = [*_of_the_user(given, "callbacks", Callback), *_watchers(cfg)]
     _check_clocks(own, given.keywords.get("val_check_interval"))
     shown = progress(given.keywords.get("enable_progress_bar", True))
     is_bar, has_bar = isinstance(shown, ProgressBar), any(isinstance(callback, ProgressBar) for callback in own)
@@ -93,7 +104,7 @@ def new_trainer(
             "enable_model_summary": False,
             **given.keywords,
             "logger": [*_of_the_user(given, "logger", Logger), *loggers],
-            "callbacks": [*own, *callbacks, *([] if is_bar and has_bar else [shown])],
+            "callbacks": [*own, *run_callbacks, *([] if is_bar and has_bar else [shown])],
             "max_time": None,  # the run's own checkpoints see to it
             "default_root_dir": directory,
             "enable_progress_bar": is_bar or (has_bar and given.keywords.get("enable_progress_bar", True)),
@@ -143,6 +154,20 @@ def _of_the_user(given: Any, name: str, kind: type) -> list[Any]:
                 " or a list of such."
             )
     return values
+
+
+def _watchers(cfg: DictConfig) -> list[Callback]:
+    """The callbacks that only look on. Raises InputError for what is none, and for one that changes the training."""
+    watchers = [instantiate(entry, _convert_="all") for entry in cfg.get("watchers") or []]
+    for watcher in watchers:
+        if not isinstance(watcher, Callback):
+            raise InputError(f"watchers: {watcher!r} is no Callback of Lightning's.")
+        if isinstance(watcher, MEDDLERS):
+            raise InputError(
+                f"watchers: {type(watcher).__name__} changes how a run is trained, and a watcher only looks on. Use"
+                " +trainer.callbacks=[…]: with it the run counts as another."
+            )
+    return watchers
 
 
 def _listed(value: Any) -> list[Any]:

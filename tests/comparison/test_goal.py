@@ -49,6 +49,8 @@ def test_the_table_has_every_metric_of_a_run(prepared):
         ("val/acc", "minimize", "minimize"),
         ("lr", "maximize", "maximize"),
         ("val/my_loss", "minimize", "minimize"),
+        ("test/f1", None, "maximize"),
+        ("val/mae", None, "minimize"),
     ],
 )
 def test_the_goal_is_the_given_one_or_that_of_the_table(metric, given, expected):

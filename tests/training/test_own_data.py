@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from ablate import errors
 from ablate.configuration.array_files import layout
+from ablate.configuration.bulk import Composer
+from ablate.configuration.refusals import register_resolvers
 from ablate.errors import InputError
 from ablate.process.interrupt import Interrupted
 from ablate.runs import cell
@@ -165,6 +167,14 @@ def test_a_changed_file_is_noticed(prepared, files):
     assert "changed" in (Here().difference(then, prepared(*OWN).values, ".") or ""), "as a plan asks"
     np.save("X.npy", BYTES[:600])
     assert cell.run(prepared(*OWN)) == (record, False)
+
+
+def test_a_plan_reads_what_the_files_say_now(files, tmp_path):
+    register_resolvers()
+    composer = Composer()
+    assert composer(["data=arrays", "data.images=X.npy", "data.labels=y.npy"])["data"]["num_classes"] == 10
+    np.save("y.npy", DIGITS.target[:600] % 7)
+    assert composer(["data=arrays", "data.images=X.npy", "data.labels=y.npy"])["data"]["num_classes"] == 7
 
 
 # A function of the user's.

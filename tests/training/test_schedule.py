@@ -11,7 +11,7 @@ import torch
 
 from ablate.errors import InputError
 from ablate.runs import cell
-from ablate.training import build
+from ablate.training.objective import named
 
 LR, STEPS = 0.4, 39  # one_cycle's peak falls on a step
 WARM = {0.0: 0, 0.23: 9, 0.5: 20}  # fraction: steps
@@ -46,7 +46,7 @@ def scheduled(compose_cfg, *overrides: str, steps: int = STEPS, momentum: float 
     """Rates and momenta of `steps` steps of a real optimizer with two parameter groups."""
     first, second = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=LR, momentum=momentum)
-    configs = build.part(compose_cfg(*overrides).schedule)(optimizer, steps, 10)
+    configs = named.schedule(compose_cfg(*overrides))(optimizer, steps, 10)
     assert [config["interval"] for config in configs] == ["step"]
     rates, momenta = [], []
     for _ in range(steps):
@@ -171,7 +171,7 @@ def kerass_plateau(losses: list[float], rate: float, *, patience: int, factor: f
 def on_plateau(compose_cfg, losses: list[float], *overrides: str) -> list[float]:  # type: ignore[no-untyped-def]
     """The rate after each epoch by the schedule in conf/."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
-    (config,) = build.part(compose_cfg(*overrides).schedule)(optimizer, 10 * len(losses), 10)
+    (config,) = named.schedule(compose_cfg(*overrides))(optimizer, 10 * len(losses), 10)
     optimizer.step()
     rates = []
     for loss in losses:

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.callbacks import Timer
 
 from ablate.process.interrupt import Interrupted, LostError, OutOfTimeError, StopRequest
+from ablate.training.objective.named import Monitor
 from ablate.training.saving.best import BestWeights
 from ablate.training.saving.checkpoints import Checkpoints
 from ablate.training.saving.staging import Staging
@@ -80,14 +81,14 @@ def test_a_run_that_another_process_has_taken_over_stops(tmp_path):
         stopping.check_held(tmp_path)
 
 
-def test_the_best_weights_are_the_earliest_of_equals_and_a_number(tmp_path, monkeypatch):
-    net = torch.nn.Linear(1, 1)
-    monkeypatch.setattr("ablate.training.saving.best.classifier_of", lambda module: SimpleNamespace(network=net))
-    best = BestWeights(tmp_path / "best.pt", Staging(tmp_path), lambda: False)
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_the_best_weights_are_the_earliest_of_equals_and_a_number(tmp_path, goal):
+    net, sign = torch.nn.Linear(1, 1), 1 if goal == "maximize" else -1
+    best = BestWeights(tmp_path / "best.pt", net, Monitor("val/mine", goal), Staging(tmp_path), lambda: False)
     for number, acc in enumerate([float("nan"), 0.5, 0.5, 0.4, 0.6, float("nan")]):
         net.weight.data.fill_(number)
-        best.after_validation(SimpleNamespace(callback_metrics={"val/acc": acc}, is_global_zero=True), None)
+        best.after_validation(SimpleNamespace(callback_metrics={"val/mine": sign * acc}, is_global_zero=True))
         kept = {0: None, 1: 1, 2: 1, 3: 1, 4: 4, 5: 4}[number]
         found = torch.load(tmp_path / "best.pt")["weight"].item() if (tmp_path / "best.pt").exists() else None
         assert found == kept
-    assert best.acc == 0.6
+    assert best.score == 0.6

@@ -25,6 +25,9 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
         # +trainer.limit_test_batches=0 and its like leave one out.
         if "test/acc" in summary:
             rows.append(("test accuracy", _accuracy(summary)))
+        else:
+            own = [name for name in summary if name.startswith("test/")]
+            rows += [(name, f"[bold]{_number(summary[name])}[/bold]") for name in own]
         if "val/acc" in summary:
             rows.append(("validation", f"{summary['val/acc']:.4f}"))
     rows.append(("parameters", count(cost["params"])))
@@ -46,6 +49,10 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.
         console.print(f"{label:<{width}}  {text}")
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
 
 
 def _accuracy(summary: dict[str, float]) -> str:

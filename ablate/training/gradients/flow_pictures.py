@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -12,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from ablate.training.gradients.pictures import COLUMNS, DPI, heat_maps, rms_by_step
 from ablate.training.gradients.reading import read
 from ablate.training.saving.history import RunHistory
+from ablate.training.saving.trackers import Trackers
 
 SHARE = 0.02  # of the training time that pictures before the end may take
 
@@ -24,8 +24,8 @@ class FlowPictures(Callback):
     write_history  called before a drawing, so that the history's files hold every step
     """
 
-    def __init__(self, history: RunHistory, wandb_run: Any, write_history: Callable[[pl.Trainer], None]) -> None:
-        self.history, self.wandb_run, self.write_history = history, wandb_run, write_history
+    def __init__(self, history: RunHistory, trackers: Trackers, write_history: Callable[[pl.Trainer], None]) -> None:
+        self.history, self.trackers, self.write_history = history, trackers, write_history
         self._seconds, self._drawn = 1.0, monotonic()  # of the last drawing, and when it was over
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -44,10 +44,6 @@ class FlowPictures(Callback):
             paths = {name: directory / f"{name}.png" for name in figures}
             for name, figure in figures.items():
                 staging.replace(paths[name], partial(figure.savefig, dpi=DPI, format="png"))
-            if self.wandb_run is not None:
-                import wandb
-
-                images = {f"gradient_flow/{name}": wandb.Image(str(path)) for name, path in paths.items()}
-                self.wandb_run.log({**images, "trainer/global_step": step})
+            self.trackers.log_pictures({f"gradient_flow/{name}": path for name, path in paths.items()}, step)
         self._drawn = monotonic()
         self._seconds = self._drawn - start

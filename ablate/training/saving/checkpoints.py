@@ -21,7 +21,7 @@ class Checkpoints(Checkpoint):
     in one process, within `stopping.ASKED_EVERY` steps in several.
 
     A file appears whole or not at all; the last two are kept. Beside Lightning's state (weights, optimizer,
-    schedule, place in the data) it holds the random state, the seconds trained, and the best val/acc so far.
+    schedule, place in the data) it holds the random state, the seconds trained, and the best validation so far.
     Where a validation follows a step, a checkpoint is saved after it: a resumed run would leave it out.
 
     timer        of the training, which goes on where that of the resumed run was
@@ -62,7 +62,7 @@ class Checkpoints(Checkpoint):
         return {
             "rng": rng,
             "seconds": self.timer.time_elapsed(),
-            "best_acc": self.best.acc if self.best else float("-inf"),
+            "best_acc": self.best.score if self.best else float("-inf"),  # the name of when it was an accuracy
             "rows": dict(self.rows()),
             "data": self.data,
         }
@@ -72,7 +72,7 @@ class Checkpoints(Checkpoint):
         # here.
         self.timer.load_state_dict({"time_elapsed": {"train": state["seconds"]}})
         if self.best:
-            self.best.acc = state["best_acc"]
+            self.best.score = state["best_acc"]
         self._rng = state["rng"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -94,7 +94,7 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.best:
-            self.best.after_validation(trainer, pl_module)
+            self.best.after_validation(trainer)
         self._after_step(trainer)
 
     def _after_step(self, trainer: pl.Trainer) -> None:

@@ -1,0 +1,143 @@
+"""Runs compared: a table, figures and the page of a report, in a notebook or a folder."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.comparison import rounds
+from ablate.comparison.comparison import Comparison
+from ablate.comparison.gathering import from_plans, from_results, usual
+from ablate.comparison.results import find
+from ablate.configuration.overrides import folder
+from ablate.errors import InputError
+from ablate.report import page
+from ablate.report.contents import Contents, contents
+from ablate.report.folder import write
+from ablate.report.numbers import unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ablate.sweep.file import SweepFile
+    from ablate.sweep.plan import PlannedCell
+
+_COLUMNS = ("label", "n", "mean", "difference", "p", "verdict", "params", "macs", "seconds")
+HEIGHT = 640  # pixels of a page in a notebook
+
+
+class Report:
+    """A comparison as a report shows it; as a notebook's last line, with table and figures.
+
+    comparison  everything that it says
+    contents    what is shown of it
+    """
+
+    def __init__(self, made: Contents) -> None:
+        self.contents, self.comparison = made, made.comparison
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each variant, the baseline first: label, n (finished runs), mean of the metric, difference to the
+        baseline, p (after Holm's correction), verdict, params, macs and seconds. What cannot be had is NaN."""
+        import pandas as pd
+
+        def number(value: Any) -> Any:  # with it stands how it is written
+            return value[0] if isinstance(value, tuple) else value
+
+        rows = [[number(row[name]) for name in _COLUMNS] for row in self.contents.rows]
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+    def write(self, out: str | Path) -> Path:
+        """index.html, comparison.json, table.md, table.tex and figures/ in the folder `out`. Returns the page."""
+        write(self.contents, Path(out))
+        return Path(out) / "index.html"
+
+    def __repr__(self) -> str:
+        return "\n".join(self.contents.answer)
+
+    def _repr_html_(self) -> str:
+        # The page has styles and a script of its own, which a frame keeps to itself.
+        whole = html.escape(page.render(self.contents), quote=True)
+        return f'<iframe srcdoc="{whole}" style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
+
+
+def compare(
+    source: str | Path | Sequence[str | Path] = "runs",
+    *,
+    metric: str | None = None,
+    goal: str | None = None,
+    baseline: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    config_dir: str | Path | None = None,
+    margin: float | None = None,
+) -> Report:
+    """Compare runs, as `python -m ablate report` does.
+
+        report = ablate.compare("runs", metric="val/acc", baseline={"norm": "batch"})
+        report.table
+
+    source      sweep files, which are one study, or directories of runs and folders of them
+    metric      test/acc, or test/loss where no accuracy is measured
+    goal        maximize or minimize, where that is not known of the metric
+    baseline    its values, where it is not the defaults, or the file's first ones
+    margin      the difference up to which two are equivalent, as the report writes it: points of accuracy
+    overrides, config_dir  of sweep files, what they were run with
+
+    Raises InputError where there is nothing to compare.
+    """
+    paths = [Path(path) for path in ([source] if isinstance(source, str | Path) else source)]
+    files = [path for path in paths if path.is_file() or path.suffix in (".yaml", ".yml")]
+    chosen = dict(baseline or {})
+    if files:
+        if files != paths:
+            raise InputError(f"{files[0]}: sweep files are reported without folders of runs.")
+        typed = [*folder(Path(config_dir) if config_dir else None), *overrides]
+        return Report(contents(_of_files(files, typed, metric, chosen, goal, margin)))
+    if overrides:
+        raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
+    results = find(paths)
+    metric = metric or usual([result.record for result in results])
+    margin = in_its_units(margin, metric)
+    return Report(contents(from_results(results, " ".join(map(str, paths)), metric, chosen, goal, margin)))
+
+
+def in_its_units(margin: float | None, metric: str) -> float | None:
+    """A margin as reports write it, in the metric's own units. Raises InputError for one that is none."""
+    if margin is None:
+        return None
+    if not (math.isfinite(margin) and margin > 0):
+        raise InputError(f"--margin {margin}: a number above 0 is expected, such as 0.5 points of accuracy.")
+    return margin / unit(metric).factor
+
+
+def _of_files(
+    paths: Sequence[Path],
+    overrides: Sequence[str],
+    metric: str | None,
+    chosen: Mapping[str, str],
+    goal: str | None,
+    margin: float | None,
+) -> Comparison:
+    from ablate.configuration.refusals import register_resolvers
+    from ablate.sweep.execution import Request, planned
+    from ablate.sweep.file import SweepFile
+
+    register_resolvers()
+    request = Request.of(overrides)
+    files = [SweepFile.read(path) for path in paths]
+    plans = [(file, planned(file, request, check_data=False)) for file in files]
+    metric = metric or usual([cell.record for _, cells in plans for cell in cells if cell.record])
+    if len(files) == 1 and not chosen and (rules := _rules(*plans[0], request.typed)) and rules.metric == metric:
+        file = rounds.seeded(files[0], rules.seeds)
+        comparison = from_plans([(file, planned(file, request, check_data=False))], metric, None, rules.goal)
+        rounds.by_rounds(comparison, rules)
+        return comparison
+    return from_plans(plans, metric, chosen, goal, in_its_units(margin, metric))
+
+
+def _rules(file: "SweepFile", cells: "Sequence[PlannedCell]", typed: Sequence[str]) -> rounds.Declared | None:
+    """Those by which the sweep's seeds were added, if they were added in rounds."""
+    places = [cell.directory.parent for cell in cells if cell.values]
+    return rounds.read(rounds.path_of(places[0], file.name, typed)) if places else None

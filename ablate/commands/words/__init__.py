@@ -1,0 +1,1 @@
+"""What commands share: how Hydra reads their words, and what --help says."""
