@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,6 +18,9 @@ from ablate.statistics.gaps import Levels
 from ablate.statistics.paired import LEVEL, variance_shares
 from ablate.training.goal import MINIMIZE, goal_of
 
+if TYPE_CHECKING:
+    from ablate.comparison.rounds import Declared
+
 
 @dataclass
 class Comparison:
@@ -30,6 +33,7 @@ class Comparison:
     effects     main effects and interactions, where choices are crossed
     why_baseline  how the baseline was chosen
     besides     what lies beside these runs and is not compared: sentences that are said first
+    rounds      the rules by which seeds were added, where they were added in rounds
     """
 
     question: str | None
@@ -43,6 +47,7 @@ class Comparison:
     chance: float | None
     margin: float | None = None
     besides: list[str] = field(default_factory=list)
+    rounds: "Declared | None" = None
 
     @property
     def baseline(self) -> Variant:
