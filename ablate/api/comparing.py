@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.comparison import rounds
+from ablate.comparison.beside import groups, left_out, matching, stored_otherwise
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plans, from_results, usual
-from ablate.comparison.groups import groups, left_out, matching
 from ablate.comparison.results import find
-from ablate.comparison.stored import stored_otherwise
 from ablate.configuration.overrides import folder
 from ablate.errors import InputError
 from ablate.report import page

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.api.comparing import compare, in_its_units
+from ablate.comparison.beside import matching
 from ablate.comparison.gathering import usual
-from ablate.comparison.groups import matching
 from ablate.comparison.pair import pair
 from ablate.comparison.results import find
 from ablate.errors import InputError

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.comparison.beside import Group, groups, left_out
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.gathering import from_results
-from ablate.comparison.groups import Group, groups, left_out
 from ablate.comparison.results import Result, differences, read
 from ablate.comparison.variants import Entry, Variant
 from ablate.configuration.values import identity, word
