@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.comparison import rounds
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plans, from_results, usual
 from ablate.comparison.results import find
@@ -18,6 +19,9 @@ from ablate.report.numbers import unit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ablate.sweep.file import SweepFile
+    from ablate.sweep.plan import PlannedCell
 
 _COLUMNS = ("label", "n", "mean", "difference", "p", "verdict", "params", "macs", "seconds")
 HEIGHT = 640  # pixels of a page in a notebook
@@ -125,4 +129,15 @@ def _of_files(
     files = [SweepFile.read(path) for path in paths]
     plans = [(file, planned(file, request, check_data=False)) for file in files]
     metric = metric or usual([cell.record for _, cells in plans for cell in cells if cell.record])
+    if len(files) == 1 and not chosen and (rules := _rules(*plans[0], request.typed)) and rules.metric == metric:
+        file = rounds.seeded(files[0], rules.seeds)
+        comparison = from_plans([(file, planned(file, request, check_data=False))], metric, None, rules.goal)
+        rounds.by_rounds(comparison, rules)
+        return comparison
     return from_plans(plans, metric, chosen, goal, in_its_units(margin, metric))
+
+
+def _rules(file: "SweepFile", cells: "Sequence[PlannedCell]", typed: Sequence[str]) -> rounds.Declared | None:
+    """Those by which the sweep's seeds were added, if they were added in rounds."""
+    places = [cell.directory.parent for cell in cells if cell.values]
+    return rounds.read(rounds.path_of(places[0], file.name, typed)) if places else None

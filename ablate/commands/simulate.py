@@ -15,6 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the tables."""
-    from ablate.report import simulate
+    from ablate.report.terminal import simulate
 
     simulate.show(options.words, options.sweeps, as_json=options.json)

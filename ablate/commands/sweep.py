@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from ablate.api import sweeping
-from ablate.commands import of_sweep_file
+from ablate.commands import of_sweep_file, until_decided
 from ablate.errors import bare
 from ablate.process.exit_codes import CTRL_C, DONE, FAILED, WRONG_INPUT, by_signal
 from ablate.process.interrupt import Interrupted
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun-outdated", action="store_true", help="train the cells again whose code or data changed, and no others"
     )
+    until_decided.add_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     file, request = of_sweep_file.read(options)
     if request.in_pool:
         pool.prepare()
+    if options.until_decided:
+        return until_decided.run(options, file, request)
     cells = sweeping.planned(file, request)
     if all(cell.status == INVALID for cell in cells):
         plan_table.show(file, cells, as_json=False, every=False)

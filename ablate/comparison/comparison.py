@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,6 +18,9 @@ from ablate.statistics.gaps import Levels
 from ablate.statistics.paired import LEVEL, variance_shares
 from ablate.training.goal import MINIMIZE, goal_of
 
+if TYPE_CHECKING:
+    from ablate.comparison.rounds import Declared
+
 
 @dataclass
 class Comparison:
@@ -29,6 +32,7 @@ class Comparison:
     factors     the choices that vary, each with its values, the baseline's first
     effects     main effects and interactions, where choices are crossed
     why_baseline  how the baseline was chosen
+    rounds      the rules by which seeds were added, where they were added in rounds
     """
 
     question: str | None
@@ -41,6 +45,7 @@ class Comparison:
     effects: list[Effect]
     chance: float | None
     margin: float | None = None
+    rounds: "Declared | None" = None
 
     @property
     def baseline(self) -> Variant:

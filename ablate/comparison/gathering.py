@@ -122,6 +122,7 @@ def from_plans(
             reason=cell.reason,
             without=frozenset(key for key in factors if whole.concerns(key, lacks)),
             same=tuple(map(named, cell.same)),
+            fingerprint=cell.fingerprint,
         )
         for cell, row, lacks, result in zip(cells, rows, lacking, results, strict=True)
     ]

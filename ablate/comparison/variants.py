@@ -13,6 +13,7 @@ from ablate.configuration.values import identity
 from ablate.runs.record import LOST
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate, Outperforming
+from ablate.statistics.rounds import Decision
 
 Assignment = dict[str, Any]
 
@@ -27,6 +28,7 @@ class Entry:
     superseded  other runs of the same choices and seed, which do not count
     same        cells of the plan that come out identical and are this one
     without     choices that its network does not have: the assignment has the baseline's value there
+    fingerprint  of its run, where a plan names it
     """
 
     assignment: Assignment
@@ -38,6 +40,7 @@ class Entry:
     superseded: tuple[Result, ...] = ()
     same: tuple[str, ...] = ()
     without: frozenset[str] = frozenset()
+    fingerprint: str | None = None
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Variant:
     p_equivalent   that of the two one-sided tests of the margin, corrected likewise; None without a margin
     outperforming  over the seeds in which both have ended, diverged ones counted as lost
     outdated       what has changed since runs were trained, with their seeds
+    decision       what the rounds decided, where seeds are added in rounds
     """
 
     assignment: Assignment
@@ -67,6 +71,7 @@ class Variant:
     outperforming: Outperforming | None = None
     confounds: list[str] = field(default_factory=list)
     outdated: dict[str, list[int]] = field(default_factory=dict)
+    decision: Decision | None = None
 
     @property
     def choices(self) -> Assignment:
@@ -95,6 +100,12 @@ class Variant:
     def seeds(self, *statuses: str) -> list[int]:
         return [entry.seed for entry in self.entries if entry.status in statuses]
 
+    def keep(self, entries: list[Entry]) -> None:
+        """Only these count."""
+        self.entries = entries
+        for known in ("results", "values", "estimate"):
+            self.__dict__.pop(known, None)
+
     @property
     def lost(self) -> list[int]:
         """The seeds that have a result but no accuracy: diverged, or stopped as hopeless."""
@@ -103,6 +114,8 @@ class Variant:
     @property
     def verdict(self) -> str:
         """baseline, better, worse, equivalent, or why none can be said."""
+        if self.decision:
+            return self.decision.outcome
         found = self.test.verdict(self.p_holm, self.p_equivalent) if self.test else "baseline"
         return "lost" if found == "diverged" and self.seeds("stopped") else found
 

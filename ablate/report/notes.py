@@ -11,6 +11,7 @@ from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.designs import limits
 from ablate.report.findings import fallen
+from ablate.report.in_rounds import rounds
 from ablate.report.numbers import duration, numbered, p_phrase, unit
 from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import Outcome
@@ -20,6 +21,7 @@ from ablate.statistics.paired import LEVEL, least_p_sign_flip, seeds_for_sign_fl
 def notes(comparison: Comparison) -> list[str]:
     """What you must know before you believe a number: too few seeds, lost runs, runs under different conditions."""
     said = [*_outdated(comparison), *_lost(comparison), *_unfinished(comparison), *limits(comparison)]
+    said += rounds(comparison)
     said += _seeds(comparison)
     results = [result for variant in comparison.variants for result in variant.results]
     for fact, counts in mixtures(results).items():

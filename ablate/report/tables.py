@@ -1,5 +1,6 @@
 """The comparison as JSON, as a table in markdown and LaTeX, and on the terminal."""
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from ablate.comparison.variants import Variant
 from ablate.configuration.values import without_nan
 from ablate.paths import relative
 from ablate.report.contents import Contents
+from ablate.report.in_rounds import decision
 from ablate.report.terminal.markup import plain
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
@@ -58,6 +60,7 @@ def as_json(made: Contents) -> dict[str, Any]:
             "data_sets": _across(made.across) if made.across else None,
             "effects": [_effect(effect) for effect in comparison.effects],
             "variance": comparison.variance,
+            "rounds": asdict(comparison.rounds) if comparison.rounds else None,
             "mixtures": mixtures(results),
         }
     )
@@ -72,6 +75,7 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
         "is_baseline": variant.is_baseline,
         **_estimate(variant.estimate),
         "verdict": variant.verdict,
+        "decision": decision(variant, comparison),
         "test": _test(variant.test, variant.p_holm) if variant.test else None,
         "p_equivalent": variant.p_equivalent,
         "low_seeds": sorted(variant.low),

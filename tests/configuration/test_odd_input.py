@@ -96,16 +96,21 @@ class Hung(BaseException):
 
 @contextmanager
 def in_time() -> Iterator[None]:
+    """Raise Hung after SECONDS of this process's own time, whatever else the machine does, or ever so long a wait."""
+
     def ring(*_: object) -> None:
         raise Hung
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
+    before = {number: signal.signal(number, ring) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(15 * SECONDS)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def keys() -> list[str]:

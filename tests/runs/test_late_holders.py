@@ -19,7 +19,7 @@ import pytest
 from ablate.process.interrupt import LostError
 from ablate.runs import cell, lease, record
 from ablate.training.saving.checkpoints import PlainFiles
-from tests.sweep.test_sweep import until
+from tests.sweep.sweeping import until
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["ablate.sweep.engines.pool_server"])
