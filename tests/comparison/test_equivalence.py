@@ -75,10 +75,6 @@ def test_the_answer_says_which_and_never_a_number_of_seeds(run, compared):
 def test_a_margin_is_in_the_reports_units():
     assert in_its_units(0.5, "test/acc") == 0.005 and in_its_units(0.5, "train/loss") == 0.5
     assert in_its_units(None, "test/acc") is None
-        in_its_units(0.5, "test/acc") == 0.005
-        and in_its_units(0.5, "train/loss") == 0.5
-        and in_its_units(None, "test/acc") is None
-    )
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="a number above 0"):
             in_its_units(wrong, "test/acc")
