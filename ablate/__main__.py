@@ -20,7 +20,7 @@ COMMANDS = {
     "sweep": "run the cells of a sweep file that have no result yet",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
     "judge": "judge a candidate against a baseline, with the seeds that it takes",
-    "doctor": "find out which stored runs are whole, can be resumed, or are lost",
+    "doctor": "find out which stored runs are whole, resumable or unusable",
     "export": "write a run's trained network as a file, ONNX or torch's",
     "flow": "draw the gradient maps of finished runs side by side",
     "claims": "hold what sources say against reports",
@@ -72,14 +72,17 @@ def _run(typed: list[str]) -> int:
 
 def called(name: str, words: list[str]) -> int | None:
     """Do what the command `name` does with `words`, and return its exit code. Raises InputError."""
+    from ablate.commands.words import help
+
     command = import_module(f"ablate.commands.{name}")
     parser = argparse.ArgumentParser(
         prog=f"ablate {name}",
-        description=command.__doc__,
+        description=help.filled(command.__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
+    parser.epilog = help.filled(parser.epilog)
     if name in ON_CONFIGURATION:
         from ablate.commands.words import hydra_app
 
@@ -99,7 +102,10 @@ def _check_folder() -> None:
 
 def _no_such_command(name: str) -> None:
     from ablate.errors import InputError, nearest
+    from ablate.paths import CONF
 
+    if (CONF / name).is_dir():
+        raise InputError(f"{name} is an axis: write {name}=OPTION. ablate --help lists its options.")
     raise InputError(
         f"{name}: there is no such command.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}; without one, a"
         " design is trained, and every word is axis=option or key=value."

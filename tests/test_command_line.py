@@ -49,6 +49,13 @@ def test_every_command_has_a_page_of_its_own(monkeypatch, capsys, command):
     assert "Hydra is" not in out and f"ablate {command} " in out.replace("ablate model=", "ablate train model=")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_the_terminal(monkeypatch, capsys, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = said(monkeypatch, capsys, command, "--help")
+    assert [line for line in out.splitlines() if len(line) > 80] == []
+
+
 def test_the_version_is_this_projects(monkeypatch, capsys):
     assert said(monkeypatch, capsys, "--version") == (0, f"ablate {metadata.version('ablate-resnet')}\n", "")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.comparison import rounds
+from ablate.comparison.beside import groups, left_out, matching, stored_otherwise
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plans, from_results, usual
 from ablate.comparison.results import find
@@ -83,7 +84,7 @@ def compare(
     goal        maximize or minimize, where that is not known of the metric
     baseline    its values, where it is not the defaults, or the file's first ones
     margin      the difference up to which two are equivalent, as the report writes it: points of accuracy
-    overrides, config_dir  of sweep files, what they were run with
+    overrides, config_dir  of sweep files, what they were run with; of runs, KEY=VALUE of those that are meant
 
     Raises InputError where there is nothing to compare.
     """
@@ -95,12 +96,12 @@ def compare(
             raise InputError(f"{files[0]}: sweep files are reported without folders of runs.")
         typed = [*folder(Path(config_dir) if config_dir else None), *overrides]
         return Report(contents(_of_files(files, typed, metric, chosen, goal, margin)))
-    if overrides:
-        raise InputError(f"{overrides[0]}: an override goes with a sweep file; for a baseline say --baseline.")
-    results = find(paths)
-    metric = metric or usual([result.record for result in results])
-    margin = in_its_units(margin, metric)
-    return Report(contents(from_results(results, " ".join(map(str, paths)), metric, chosen, goal, margin)))
+    group, *others = groups(matching(find(paths), overrides), besides=chosen)
+    metric = metric or usual([result.record for result in group.results])
+    typed_too = " ".join(map(str, [*paths, *overrides]))
+    compared = from_results(group.results, typed_too, metric, chosen, goal, in_its_units(margin, metric))
+    compared.besides += left_out(group, others, typed_too)
+    return Report(contents(compared))
 
 
 def in_its_units(margin: float | None, metric: str) -> float | None:
@@ -121,6 +122,7 @@ def _of_files(
     margin: float | None,
 ) -> Comparison:
     from ablate.configuration.refusals import register_resolvers
+    from ablate.report.terminal.plan_table import absent_metric
     from ablate.sweep.execution import Request, planned
     from ablate.sweep.file import SweepFile
 
@@ -134,7 +136,10 @@ def _of_files(
         comparison = from_plans([(file, planned(file, request, check_data=False))], metric, None, rules.goal)
         rounds.by_rounds(comparison, rules)
         return comparison
-    return from_plans(plans, metric, chosen, goal, in_its_units(margin, metric))
+    compared = from_plans(plans, metric, chosen, goal, in_its_units(margin, metric))
+    for file, cells in plans:
+        compared.besides += [*stored_otherwise(cells, file.path, overrides), *absent_metric(file, cells)]
+    return compared
 
 
 def _rules(file: "SweepFile", cells: "Sequence[PlannedCell]", typed: Sequence[str]) -> rounds.Declared | None:

@@ -10,13 +10,15 @@ from ablate.configuration.composition import Composition
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "ablate describe [--json] [--table] [AXIS=OPTION | KEY=VALUE …] [HYDRA'S FLAGS]"
+    parser.usage = "ablate describe [--json] [--table] [AXIS=OPTION | KEY=VALUE …] [FLAGS]"
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--table", action="store_true", help="every named network, experiment=NAME, instead of one")
 
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
     """Show the network of what was composed."""
+    composition.check_types()  # before torch is imported, which takes seconds
+
     from ablate.report.terminal import describe
 
     show = describe.show_experiments if options.table else describe.show

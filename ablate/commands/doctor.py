@@ -1,4 +1,4 @@
-"""Find out which stored runs are whole, can be resumed, or are lost, and why. Exit code 1 where something is lost.
+"""Find out which stored runs are whole, can be resumed, or are unusable, and why. Exit code 1 where one is unusable.
 
 ablate doctor
 ablate doctor runs --repair
@@ -11,7 +11,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUNS", nargs="*", type=Path, help="run directories and folders of them (runs)")
     parser.add_argument(
-        "--repair", action="store_true", help="tidy up, and set aside what is lost, so that the same command trains it"
+        "--repair",
+        action="store_true",
+        help="tidy up, and set aside what is unusable, so that the same command trains it",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.api.comparing import compare, in_its_units
+from ablate.comparison.beside import matching
 from ablate.comparison.gathering import usual
 from ablate.comparison.pair import pair
 from ablate.comparison.results import find
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="*",
         metavar="FILE or RUNS",
-        help="sweep files, and what they were run with, or run directories and folders of them (runs)",
+        help="sweep files, and what they were run with; or run directories and folders of them (runs), and key=value of"
+        " which runs are meant",
     )
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
@@ -88,11 +90,13 @@ def _made(options: argparse.Namespace) -> Contents:
 
 
 def _of_two(paths: Sequence[Path], overrides: Sequence[str], options: argparse.Namespace) -> Contents:
-    for what in (*overrides, *(path for path in paths if not path.is_dir())):
-        raise InputError(f"{what}: --compare takes runs: directories of them, no sweep file and no overrides.")
-    results, (first, second) = find(paths), options.compare
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"{path}: --compare takes runs: directories of them, and no sweep file.")
+    results, (first, second) = matching(find(paths), overrides), options.compare
+    source = " ".join(map(str, [*paths, *overrides]))
     metric = options.metric or usual([result.record for result in results])
-    two = pair(results, first, second, metric, options.goal, in_its_units(options.margin, metric))
+    two = pair(results, first, second, metric, options.goal, in_its_units(options.margin, metric), source)
     return contents(two.comparison, two)
 
 

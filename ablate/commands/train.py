@@ -10,6 +10,7 @@ import argparse
 
 from ablate.commands.words import help
 from ablate.configuration.composition import Composition
+from ablate.training.settings import check_values
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
     """Train what was composed, and show its result."""
+    check_values(composition.checked())  # before torch is imported, which takes seconds
+
     from ablate.api import runs
     from ablate.report.terminal import closing
 

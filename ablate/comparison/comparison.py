@@ -1,7 +1,7 @@
 """Runs as one comparison: variants, paired by seed with the baseline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from ablate.comparison.confounds import confounds, outdated
 from ablate.comparison.variants import Assignment, Entry, Variant, levels, move_first
 from ablate.comparison.verdicts import guessing, judge
 from ablate.configuration.values import identity, word
-from ablate.errors import InputError
+from ablate.errors import InputError, nearest
 from ablate.runs.origin import Here
 from ablate.statistics.effects import Effect, crossed
 from ablate.statistics.gaps import Levels
@@ -32,6 +32,7 @@ class Comparison:
     factors     the choices that vary, each with its values, the baseline's first
     effects     main effects and interactions, where choices are crossed
     why_baseline  how the baseline was chosen
+    besides     what lies beside these runs and is not compared: sentences that are said first
     rounds      the rules by which seeds were added, where they were added in rounds
     """
 
@@ -45,6 +46,7 @@ class Comparison:
     effects: list[Effect]
     chance: float | None
     margin: float | None = None
+    besides: list[str] = field(default_factory=list)
     rounds: "Declared | None" = None
 
     @property
@@ -170,8 +172,8 @@ def compare(
 def _check_metric(variants: Sequence[Variant], metric: str) -> None:
     summaries = [r.metrics for v in variants for r in v.results if r.record.status == "finished"]
     if summaries and not any(metric in summary for summary in summaries):
-        known = ", ".join(sorted({name for summary in summaries for name in summary}))
-        raise InputError(f"--metric {metric}: no run has it. They have {known}.")
+        known = sorted({name for summary in summaries for name in summary})
+        raise InputError(f"--metric {metric}: no run has it.{nearest(metric, known)} They have {', '.join(known)}.")
 
 
 def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[Any]], exactly: bool) -> Entry:

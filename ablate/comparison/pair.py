@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.comparison.beside import Group, groups, left_out
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.gathering import from_results
 from ablate.comparison.results import Result, differences, read
@@ -34,9 +35,13 @@ def pair(
     metric: str,
     goal: str | None = None,
     margin: float | None = None,
+    source: str = "runs",
 ) -> Pair:
     """Compare `first`, the baseline, with `second`: each a run's directory or fingerprint, or values such as
-    norm=none,shortcut=projection.
+    norm=none,shortcut=projection. Of variants that were trained for several lengths, those runs are taken of
+    which both have most seeds.
+
+    source  of the results, as typed
 
     Raises InputError where a name fits no run, or not one variant alone.
     """
@@ -49,7 +54,7 @@ def pair(
             for name, (run,) in zip(names, sides, strict=True)
         ]
     else:
-        variants = [_variant(results, name, metric, goal) for name in (first, second)]
+        group, variants, others = _of_most_seeds(results, first, second, metric, goal)
         sides = [variant.results for variant in variants]
         a, b = (variant.assignment for variant in variants)
         apart = [key for key in a if identity(a[key]) != identity(b[key])]
@@ -73,6 +78,8 @@ def pair(
         goal=goal,
         margin=margin,
     )
+    if not all(runs):
+        comparison.besides += left_out(group, others, source)
     for variant in comparison.variants:
         variant.label = " ".join(f"{key}={word(value)}" for key, value in variant.choices.items())
     return Pair(comparison, _configuration(*(side[0] for side in sides)), _metrics(*sides))
@@ -86,6 +93,27 @@ def _run(results: Sequence[Result], name: str) -> Result | None:
     if found is None:
         raise InputError(f"--compare {name}: there is no such run. A run is named by its directory or fingerprint.")
     return found
+
+
+def _of_most_seeds(
+    results: Sequence[Result], first: str, second: str, metric: str, goal: str | None
+) -> tuple[Group, list[Variant], list[Group]]:
+    """The group of runs in which both variants have most seeds, the two, and the other groups that have both."""
+    named = {part.partition("=")[0] for name in (first, second) for part in name.split(",")}
+    found, refusal = [], None
+    for group in groups(results, besides=named):
+        try:
+            variants = [_variant(group.results, name, metric, goal) for name in (first, second)]
+        except InputError as error:
+            refusal = refusal or error
+            continue
+        found.append((min(len(variant.results) for variant in variants), group, variants))
+    if not found:
+        assert refusal is not None
+        raise refusal
+    found.sort(key=lambda each: -each[0])
+    (_, group, variants), *others = found
+    return group, variants, [other for _, other, _ in others]
 
 
 def _variant(results: Sequence[Result], name: str, metric: str, goal: str | None) -> Variant:

@@ -73,7 +73,9 @@ def read(directory: Path, known: RunRecord | None = None) -> Result | None:
         if known is None and not (directory / "run.json").exists():
             return None
         if known is None or known.lacking:
-            raise InputError(f"{directory} is not a whole run: its run.json is torn. Leave it out, or train it again.")
+            raise InputError(
+                f"{directory} is not a whole run: its run.json is damaged. Leave it out, or train it again."
+            )
         # Parsing takes milliseconds, and a sweep's configurations differ in the seed only, seed by seed.
         text = _without_seed((directory / "config.yaml").read_text(encoding="utf-8"), known)
         return Result(directory, known, _parsed(text))

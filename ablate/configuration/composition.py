@@ -124,6 +124,11 @@ class Composition:
         """What other overrides would have given, with the same folders of options; not to be changed."""
         return _known(*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides, loader=_loader())
 
+    def checked(self) -> dict[str, Any]:
+        """`values`. Raises InputError for one of another type than its option's, and for a key that nothing reads."""
+        self.check_types()
+        return self.values()
+
     def check_types(self) -> None:
         """Raise InputError for a value of another type than the one that its option's file gives it, for a key that
         nothing reads, and for one of an axis that the network does not have, unless a sweep's server hands it out.

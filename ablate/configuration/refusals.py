@@ -84,16 +84,37 @@ def explained(error: Exception) -> str:
         return f"An axis takes the name of an option: null, numbers, true and false are none. {error}."
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
+    if several := re.match(r"Ambiguous value for argument '(.+)'", str(error)):
+        return _several(several[1])
     if twice := re.match(r"Multiple values for (\S+)\. .*: (\S+)'", str(error)):
         return f"+{twice[1]}={twice[2]}: this axis is there already. Write {twice[1]}={twice[2]}, without the plus."
     text = str(error) + (f" {error.__cause__}" if error.__cause__ else "")
     where = re.search(r"full_key: (\S+)", str(error))
     if isinstance(error, InstantiationException) and where and error.__cause__:
         text = f"{where[1]}: {reason(error.__cause__)}"
+    elif where:
+        text = f"{where[1]}: {text}"
     if isinstance(error, MissingConfigException) and error.options:
         return _unknown_option(error)
     key = re.search(r"Could not override '([^']+)'", text)
-    return _unknown_key(key[1]) if key else " ".join(text.split())
+    return _unknown_key(key[1]) if key else in_one_line(text)
+
+
+def in_one_line(text: str) -> str:
+    """A library's message of several lines as one, each line a sentence; what only its programmers read is left out."""
+    lines = [line.strip() for line in text.splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key: ", "object_type="))]
+    return " ".join(line if line[-1] in ".,:;?!" else f"{line};" for line in kept).removesuffix(";")
+
+
+def _several(typed: str) -> str:
+    """`typed` has values with commas between them, which Hydra takes with -m alone."""
+    key, _, values = typed.partition("=")
+    listed = "" if key in axes(composed([])) else f" As one list it is {key}=[{values}]."
+    return (
+        f"{typed}: these are several values. For a run of each, put -m before the words: ablate -m {typed}. In a sweep"
+        f" file they are {key}: {{values: [{values.replace(',', ', ')}]}}.{listed}"
+    )
 
 
 def _no_option(error: BaseException) -> bool:
@@ -135,7 +156,7 @@ def by_hydra(task: Callable[[], Any]) -> None:
             raise
         if isinstance(error, OSError) and error.filename:
             raise InputError(f"{error.filename}: {error.strerror}: set runs_dir to a folder of yours.") from error
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(in_one_line(str(error))) from error
 
 
 def _unreadable(error: OverrideParseException) -> str:
@@ -164,6 +185,8 @@ def _unknown_option(error: MissingConfigException) -> str:
 def _unknown_key(key: str) -> str:
     """`key` is neither an axis nor a value of the configuration."""
     defaults = composed([])
+    if key in axes(defaults):
+        return f"{key}: an axis takes the name of an option; its values are set one by one, as {key}.KEY=VALUE."
     parent, _, word = key.rpartition(".")
     holder = OmegaConf.select(defaults, parent) if parent else defaults
     while holder is None or not OmegaConf.is_config(holder):

@@ -181,8 +181,8 @@ def suggestion(path: str, key: str, known: Collection[str]) -> str:
     parent = path[: -len(key)]
     if near := nearest(key, known):
         return near.replace("mean ", f"mean {parent}", 1)
-    places = [*TABLE, *NEEDED]
-    elsewhere = [place for place in places if place.rpartition(".")[2] == key and place != path]
+    places = [place for place in (*TABLE, *NEEDED) if place != path]  # path may be one of another option's
+    elsewhere = [place for place in places if place.rpartition(".")[2] == key]
     return f" Did you mean {' or '.join(elsewhere)}?" if elsewhere else nearest(path, places)
 
 

@@ -48,11 +48,25 @@ def content(path: Path) -> Any:
     except InputError:
         raise
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from error
+        raise InputError(f"{path} is not YAML: {_told(error)[:300]}") from error
     except AssertionError:  # OmegaConf's, where it is a number
         return None
     except RecursionError as error:
         raise InputError(f"{path}: values within values within values: at most {_DEEPEST} levels are read.") from error
+
+
+def _told(error: Exception) -> str:
+    """Where the file cannot be read, and why."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None or error.problem_mark is None:
+        told, *more = str(error).split("\n")
+        where = next((line.split()[1] for line in more if line.strip().startswith("full_key: ")), None)
+        return f"{where}: {told}" if where else told
+    mark, began = error.problem_mark, error.context_mark
+    told = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    if error.context:
+        told += f", {error.context}"
+        told += f" that begins in line {began.line + 1}" if began and began.line != mark.line else ""
+    return f"{told}."
 
 
 def _check_aliases(path: Path, root: yaml.Node | None) -> None:

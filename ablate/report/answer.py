@@ -17,7 +17,8 @@ def answer(comparison: Comparison) -> list[str]:
     baseline, metric = comparison.baseline, comparison.metric
     if not any(variant.values for variant in comparison.variants):
         ended = comparison.count("failed", *RESULTS)
-        return [f"No run has finished with a {metric} yet.", f"{numbered(ended, 'run')} ended otherwise."]
+        otherwise = [f"{numbered(ended, 'run')} ended otherwise."] if ended else []
+        return [f"No run has finished with a {metric} yet.", *otherwise]
     if len(comparison.variants) == 1:
         said = f"{unit(comparison.metric).value(baseline.estimate.mean)}{unit(comparison.metric).of_value}"
         return [

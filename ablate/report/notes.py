@@ -20,9 +20,8 @@ from ablate.statistics.paired import LEVEL, least_p_sign_flip, seeds_for_sign_fl
 
 def notes(comparison: Comparison) -> list[str]:
     """What you must know before you believe a number: too few seeds, lost runs, runs under different conditions."""
-    said = [*_outdated(comparison), *_lost(comparison), *_unfinished(comparison), *limits(comparison)]
-    said += rounds(comparison)
-    said += _seeds(comparison)
+    said = [*comparison.besides, *_outdated(comparison), *_lost(comparison), *_unfinished(comparison)]
+    said += [*limits(comparison), *rounds(comparison), *_seeds(comparison)]
     results = [result for variant in comparison.variants for result in variant.results]
     for fact, counts in mixtures(results).items():
         some = list(counts.items())[:3]

@@ -29,14 +29,14 @@ HEADS = (
     ),
     (
         "better on a fresh seed",
-        "the share of seeds in which it did better than the baseline; diverged runs count as lost",
+        "the share of seeds in which it did better than the baseline; a diverged run did worse than any other",
     ),
     ("detectable", "the true difference that these seeds would find with 80% probability"),
     ("parameters, multiply-adds", "of the network; of one forward of one image"),
     ("time", "of the training, median"),
     ("gradient flow", "how many runs were judged what"),
     (
-        "lost",
+        "diverged, low, failed",
         "diverged: the loss stopped being finite, a result but without an accuracy; low: in the lower of two groups of "
         "seeds; failed: an error",
     ),
@@ -63,7 +63,7 @@ def render(made: Contents) -> str:
         c=comparison,
         kind=Kind,
         heads=[(head.format(metric=comparison.metric), explained) for head, explained in HEADS],
-        left=("verdict", "gradient flow", "lost", "differs besides"),
+        left=("verdict", "gradient flow", "diverged, low, failed", "differs besides"),
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
         baseline_choices=made.rows[0]["choices"],
         tests=comparison.family,

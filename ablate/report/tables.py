@@ -15,6 +15,7 @@ from ablate.paths import relative
 from ablate.report.contents import Contents
 from ablate.report.in_rounds import decision
 from ablate.report.terminal.markup import plain
+from ablate.report.terminal.narrow import fitted
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate
@@ -194,23 +195,13 @@ def show(made: Contents, page: str) -> None:
         console.print(plain(sentence), style="bold" if i == 0 else None)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
     most = 40
-    heads = (
-        "variant",
-        "n",
-        made.comparison.metric,
-        "difference, 95% CI",
-        "p",
-        "verdict",
-        "parameters",
-        "time",
-        "gradient flow",
-        "lost",
-    )
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i in (0, 5, 8) else "right", overflow="fold")
+    heads = ["variant", "n", made.comparison.metric, "difference, 95% CI", "p", "verdict"]
+    heads += ["parameters", "time", "gradient flow"]
+    lost = [word for word in ("diverged", "stopped", "failed") if any(row[word] for row in made.rows)]
+    for head in (*heads, *lost):
+        table.add_column(head, justify="left" if head in ("variant", "verdict", "gradient flow") else "right")
     for row in made.rows[:most]:
         change = f"{row['difference'][1]} [dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
-        lost = row["diverged"] + row["stopped"] + row["failed"]
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
             plain(_name(row)),
@@ -221,11 +212,11 @@ def show(made: Contents, page: str) -> None:
             f"[{kind}]{row['verdict']}[/]",
             row["params"][1],
             row["seconds"][1],
-            row["flow"],
-            str(lost) if lost else "",
+            plain(row["flow"]),
+            *(str(row[word] or "") for word in lost),
         )
     console.print()
-    console.print(table)
+    console.print(fitted(table, console, ("gradient flow", "time", "parameters", "p", "n", *lost)))
     left = len(made.comparison.variants) - min(most, len(made.rows))
     if left > 0:
         console.print(f"[dim]and {left} more variants: see the report[/dim]")

@@ -72,8 +72,7 @@ class Cell:
 
 def prepare(composition: Composition) -> Cell:
     """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
-    composition.check_types()
-    values = composition.values()
+    values = composition.checked()
     check_values(values)
     if not agent.present():
         resolve_auto(values)

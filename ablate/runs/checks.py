@@ -15,6 +15,7 @@ from ablate.errors import InputError
 from ablate.runs.description import network_cost, network_parts
 from ablate.training import build
 from ablate.training.assembly import network, network_on_meta
+from ablate.training.epoch import check_epoch
 from ablate.training.objective import named
 from ablate.training.saving import trackers
 from ablate.training.trainer import check_trainer
@@ -55,11 +56,12 @@ class Checks:
         self._once("tracking", tracking, lambda: trackers.check(OmegaConf.create(tracking)))
         recipe = {key: values[key] for key in RECIPE if key in values} | {"trainer": trainer}
         recipe["data"] = {"num_classes": values["data"]["num_classes"]}
-        self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
+        by_validation = self._once("recipe", recipe, lambda: build.check_recipe(OmegaConf.create(recipe)))
         data = values["data"] | {"seed": 0}
         self._once("images", data, lambda: build.images(OmegaConf.create({"data": data})))
         if self.check_data:
-            self._once("data", data, lambda: _check_data(values))
+            batches = self._once("data", data, lambda: _batches(values))
+            check_epoch(values, batches, by_validation)
         parts = network_parts(values)
         cost = self._once("network", parts, lambda: _cost(parts, asked))
         if values["module"] == ADDED["module"]:  # another's loss may be of anything
@@ -93,11 +95,13 @@ def _check_scores(cost: Cost, values: dict[str, Any]) -> None:
         )
 
 
-def _check_data(values: dict[str, Any]) -> None:
+def _batches(values: dict[str, Any]) -> int:
+    """How many batches an epoch has. Raises InputError for data that do not fit what is said of them."""
     images = build.images(OmegaConf.create(values))
     images.prepare_data()
     images.setup("fit")
     named.check(OmegaConf.create(values), images.labels)
+    return images.batches
 
 
 def _check_one_image(parts: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What is left of the runs in a folder: which are whole, which can resume, which are lost, and why."""
+"""What is left of the runs in a folder: which are whole, which can resume, which are unusable, and why."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from ablate.errors import InputError
 from ablate.runs import config_file, intact, record
 from ablate.runs.lease import DAMAGED, TakenError, claimed, holder
 
-WHOLE, RUNNING, RESUMABLE, LOST = "whole", "running", "resumable", "lost"
+WHOLE, RUNNING, RESUMABLE, UNUSABLE = "whole", "running", "resumable", "unusable"
 _FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 
 
@@ -18,7 +18,7 @@ class Finding:
     """One run's directory.
 
     state     whole: it has its result. running: a process is at it. resumable: the same command finishes it.
-              lost: the same command begins it anew
+              unusable: the same command begins it anew
     reasons   what is wrong, and where it resumes
     repaired  what has been done about it
     """
@@ -44,7 +44,7 @@ def examined(paths: Iterable[Path], repair: bool = False) -> list[Finding]:
 def examine(directory: Path) -> Finding:
     """Look at one run. Nothing is changed."""
     if not directory.is_dir():
-        return Finding(directory, LOST, ["a file lies where the folder is expected"])
+        return Finding(directory, UNUSABLE, ["a file lies where the folder is expected"])
     if holder(directory) is not None:
         return Finding(directory, RUNNING)
     known = record.read(directory)
@@ -68,13 +68,13 @@ def _unfinished(directory: Path, known: record.RunRecord | None, wrong: list[str
     try:
         found = start(directory, None, (config_file.read(directory) or {}).get("result") == "best")
     except InputError as error:
-        return Finding(directory, LOST, [*wrong, str(error), *notes])
+        return Finding(directory, UNUSABLE, [*wrong, str(error), *notes])
     wrong += found.damage
     if found.checkpoint is not None:
         unsure = [] if known else ["if the data are those of the checkpoint"]
         return Finding(directory, RESUMABLE, [*wrong, f"resumes from {found.checkpoint.name}", *unsure, *notes])
     if wrong:
-        return Finding(directory, LOST, [*wrong, *notes])
+        return Finding(directory, UNUSABLE, [*wrong, *notes])
     return Finding(directory, RESUMABLE, [f"{known.status if known else None} before its first checkpoint", *notes])
 
 
@@ -90,7 +90,7 @@ def _repaired(directory: Path) -> Finding:
             intact.sweep_up(claim, known)
             found.repaired += [f"removed {path.relative_to(directory)}" for path in left]
             found.repaired += [f"moved {path.name} to {DAMAGED}" for path in misplaced]
-            if found.state == LOST:
+            if found.state == UNUSABLE:
                 found.repaired.append(f"moved to {intact.set_aside(claim, known, DAMAGED)}: the same command trains it")
     except TakenError as error:
         found.repaired.append(f"left alone: {error}")

@@ -136,6 +136,8 @@ class PlannedCell:
             self.status, self.reason = FAILED, self.record.failure
         elif self.record:
             self.status, self.reason = INTERRUPTED, self.record.reason
+        elif self._can_resume():
+            self.status, self.reason = INTERRUPTED, "run.json is damaged or missing, its checkpoints are there"
         else:
             self.status = TO_DO
 

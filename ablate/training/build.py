@@ -60,16 +60,21 @@ def _shape(cfg: DictConfig) -> tuple[int, int, int]:
     return cfg.data.channels, cfg.data.image_size, cfg.data.image_size
 
 
-def check_recipe(cfg: DictConfig) -> None:
-    """Raise InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, for
-    one that goes by a validation which does not take place, and for a loss or metrics that cannot be had."""
+def check_recipe(cfg: DictConfig) -> bool:
+    """Whether the schedule goes by validations.
+
+    Raises InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, for
+    one that goes by a validation which does not take place, and for a loss or metrics that cannot be had.
+    """
     if "init" in cfg:
         part(cfg.init)
     named.check(cfg, None)
     if cfg.result == "best":
         named.best_by(cfg)
-    if _goes_by_validation(cfg):
+    by_validation = _goes_by_validation(cfg)
+    if by_validation:
         check_validated(f"schedule={cfg.schedule._target_.rpartition('.')[2]}", cfg.trainer)
+    return by_validation
 
 
 def check_validations(cfg: DictConfig, data: Data) -> None:

@@ -16,7 +16,12 @@ def progress(bar: bool) -> Callback:
 
 
 class Bar(RichProgressBar):
-    """Lightning's, without the logger's version, which says nothing to anybody here."""
+    """Lightning's, which counts epochs from 1 to their number here, as the printed lines do; without the logger's
+    version, which says nothing to anybody."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        shown = f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+        return shown.ljust(len(self.validation_description))  # lest the bars jump when that one comes
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}

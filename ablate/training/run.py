@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ablate.process import streams
 from ablate.process.interrupt import StopRequest, stop_request
-from ablate.process.ranks import first_of
+from ablate.process.ranks import first_of, refusals_told
 from ablate.training import build
 from ablate.training.gradients.flow import Flow, flow_of
 from ablate.training.gradients.flow_pictures import FlowPictures
@@ -194,7 +194,7 @@ def main(arguments: list[str]) -> None:
     cfg = OmegaConf.load(directory / "config.yaml")
     assert isinstance(cfg, DictConfig)
     start = Start(Path(checkpoint) if checkpoint else None)
-    with stop_request() as stop:  # rank 0 alone writes
+    with stop_request() as stop, refusals_told():  # rank 0 alone writes
         _train(cfg, build.images(cfg), directory, None, start, Watch(stop, Staging(directory)))
 
 

@@ -144,7 +144,7 @@ def test_a_report_says_what_the_runs_took_and_on_what(run, compared):
 def test_a_metric_that_no_run_has_is_refused(run, compared):
     run(BATCH, 0, 0.9, history=False)
     known = r"They have cost/macs, cost/params, cost/seconds, test/acc, val/acc"
-    with pytest.raises(InputError, match=rf"no run has it\. {known}"):
+    with pytest.raises(InputError, match=rf"no run has it\. Did you mean test/acc\? {known}"):
         compared(metric="test/accuracy")
 
 

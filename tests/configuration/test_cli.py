@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablate.__main__ import main
+from ablate.commands.words import hydra_app
 from tests.wandb_files import offline_run
 
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
@@ -113,6 +114,14 @@ WRONG = [
     (["model.stages=" + "[" * 80 + "]" * 80], ["80 nested brackets"]),
     (["compile=fast"], ["compile=fast", "reduce-overhead"]),
     (["model=resnet20", "model.stages=[3]"], ["model.stages", "model.widths"]),
+    (["norm=batch,none"], ["put -m before", "ablate -m norm=batch,none", "norm: {values: [batch, none]}"]),
+    (["optimizer.lr=0.1,0.2"], ["put -m before", "optimizer.lr=[0.1,0.2]"]),
+    (["norm=batch", "--cfg", "job", "sed=0"], ["sed: there is no such axis or value. Did you mean seed?"]),
+    (["--cofnig-dir", "mine"], ["--cofnig-dir", "no such flag", "Did you mean --config-dir?"]),
+    (["--cfg", "everything"], ["--cfg", "--hydra-help"]),
+    (["norm={a:1}"], ["norm: an axis takes the name of an option", "norm.KEY=VALUE"]),
+    (["optimizer.betas=[0.9,0.9]"], ["optimizer.betas: there is no such axis or value. Here optimizer has the keys"]),
+    (["optimizer.lr=${optimizer.lrr}"], ["optimizer.lr: ", "'optimizer.lrr' not found"]),
 ]
 
 
@@ -138,6 +147,37 @@ def test_more_wrong_input_in_this_process(tmp_path, monkeypatch, capsys, argumen
     with pytest.raises(SystemExit) as stop:
         main()
     assert_refused(stop.value.code, capsys.readouterr().err, says, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a=1", "-m", "b=2"], ["-m", "a=1", "b=2"]),
+        (["a=1", "--config-dir", "a=1", "b=2", "--cfg", "job"], ["--config-dir", "a=1", "--cfg", "job", "a=1", "b=2"]),
+        (["--info=all", "-r", "a=1"], ["--info=all", "-r", "a=1"]),
+    ],
+)
+def test_overrides_may_stand_on_both_sides_of_a_flag(words, expected):
+    assert hydra_app.flags_first(words) == expected
+
+
+@pytest.mark.parametrize("command", ["train", "describe"])
+def test_a_wrong_value_is_refused_before_torch_is_imported(tmp_path, command):
+    code = (
+        f"import sys; from ablate.__main__ import main; sys.argv = ['ablate', {command!r}, 'seed=first']\n"
+        "try: main()\n"
+        "except SystemExit as stop: print(stop.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "False"] and "seed=first: a whole number" in done.stderr
+
+
+def test_an_axis_alone_is_no_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ablate", "norm"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert_refused(stop.value.code, capsys.readouterr().err, ["norm=OPTION"], tmp_path)
 
 
 def test_an_unknown_command_is_named(tmp_path, monkeypatch, capsys):

@@ -1,9 +1,11 @@
-"""The tables of plan and sweep on narrow terminals: fewer columns, whole words."""
+"""The tables of plan, sweep and report on narrow terminals: fewer columns, whole words."""
 
 import re
 
 import pytest
 
+from ablate.report import tables
+from ablate.report.contents import contents
 from ablate.report.terminal import plan_table, sweep_view
 from ablate.runs.record import RunRecord
 from ablate.sweep.file import SweepFile
@@ -67,6 +69,26 @@ def test_a_plans_table_too(swept, monkeypatch, capsys, columns, head):
     plan_table.show(*swept, as_json=False, every=False)
     out = capsys.readouterr().out
     assert "…" not in out and head in lines(out), lines(out)
+
+
+def test_a_reports_table_breaks_between_words_and_leaves_out_what_has_no_room(run, compared, monkeypatch, capsys):
+    for seed in range(3):
+        for shortcut in ("zero_pad", "projection"):
+            for norm in ("batch", "none"):
+                value = 0.6 + 0.01 * seed * (norm == "batch") + 0.1 * (shortcut == "projection")
+                run({"shortcut": shortcut, "norm": norm}, seed, value, history=False)
+    run({"shortcut": "projection", "norm": "none"}, 3, None, status="failed", history=False)
+    made = contents(compared())
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for columns, has_room in ((80, False), (200, True)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        tables.show(made, "index.html")
+        shown = lines(capsys.readouterr().out)
+        (head,) = [line for line in shown if line.startswith("variant ")]
+        assert "difference, 95% CI" in head and "verdict" in head and "failed" in head and "diverged" not in head
+        assert ("gradient flow" in head) == has_room
+        words = {word for line in shown for word in line.split()}
+        assert {"baseline:", "shortcut=zero_pad", "shortcut=projection", "norm=none", "verdict"} <= words
 
 
 def test_long_values_are_broken_between_words_and_numbers_are_not(swept, monkeypatch, capsys):

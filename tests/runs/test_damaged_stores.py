@@ -14,7 +14,7 @@ import pytest
 from ablate.errors import InputError
 from ablate.process.interrupt import Interrupted
 from ablate.runs import cell, intact, lease, record
-from ablate.runs.examination import LOST, RESUMABLE, WHOLE, examined
+from ablate.runs.examination import RESUMABLE, UNUSABLE, WHOLE, examined
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.saving.staging import FullDiskError, Staging
 from tests.runs.test_late_holders import numbers
@@ -245,7 +245,7 @@ def test_leftovers_are_swept_up(stored):
 
 
 def test_the_doctor_lists_each_kind_and_repairs_it(stored, tmp_path):
-    kinds = {"whole": WHOLE, "stopped": RESUMABLE, "torn": RESUMABLE, "lost": LOST}
+    kinds = {"whole": WHOLE, "stopped": RESUMABLE, "torn": RESUMABLE, "lost": UNUSABLE}
     directories = {}
     for name in kinds:
         chosen, _ = stored("stopped" if name == "stopped" else "finished", runs=name)

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ def take_over_and_wake(late: cell.Cell, process: BaseProcess, monkeypatch: pytes
         before = files(late.directory)
         assert "run.json" in before and not [name for name in before if name.endswith(".tmp") or "parts" in name]
     finally:
-        os.kill(process.pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it had done its last thing when it was stopped
+            os.kill(process.pid, signal.SIGCONT)
     process.join(60)
     assert process.exitcode is not None
     assert files(late.directory) == before, "the late holder has changed something"
@@ -135,7 +136,8 @@ def test_a_holder_that_is_late_at_a_random_moment_changes_nothing(prepared, monk
         process = started(late, None)
         time.sleep(draw.uniform(0.1, 1.5) * lasts)
         if process.exitcode is None:
-            os.kill(process.pid, signal.SIGSTOP)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGSTOP)
             take_over_and_wake(late, process, monkeypatch)
         assert numbers(late.directory) == numbers(whole.directory), number
 

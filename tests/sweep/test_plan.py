@@ -155,6 +155,26 @@ def test_a_capped_grid_is_not_built_whole(tmp_path):
     assert len(sweep_file(tmp_path, axes, run_cap=3).cells()) == 3
 
 
+def test_data_with_too_few_batches_are_found_by_the_plan_that_reads_them(tmp_path):
+    file = sweep_file(tmp_path, {"+trainer.val_check_interval": {"values": [10, 50]}, "seed": {"values": [0, 1]}})
+    typed = [*FIXED, "data.batch_size=64", f"runs_dir={tmp_path}/runs"]  # 1293 images: 20 batches
+    cells = plan(file, typed, check_data=True)
+    assert [cell.status for cell in cells] == [TO_DO, TO_DO, INVALID, INVALID]
+    assert "an epoch has 20 batches" in str(cells[2].reason)
+    best = [*typed, "result=best", "+trainer.max_steps=5"]
+    assert {cell.status for cell in plan(file, best, check_data=True)} == {INVALID}
+
+
+def test_a_run_whose_record_is_lost_is_interrupted_as_doctor_has_it(tmp_path):
+    (cell,) = planned(tmp_path, {"seed": {"values": [0]}})
+    (cell.directory / "checkpoints").mkdir(parents=True)
+    (cell.directory / "checkpoints" / "step-000000010.ckpt").write_bytes(b"not looked into")
+    (cell.directory / "run.json").write_text('{"status": "fini')
+    (again,) = planned(tmp_path, {"seed": {"values": [0]}})
+    assert (again.status, again.reason) == ("interrupted", "run.json is damaged or missing, its checkpoints are there")
+    assert to_run([again], retry_failed=False) == [again]
+
+
 def test_a_death_goes_on_record_and_is_not_tried_again_unasked(tmp_path):
     dead, other = planned(tmp_path, {"seed": {"values": [0, 1]}})
     outcome = Outcome("failed", "the worker process ended by SIGKILL")

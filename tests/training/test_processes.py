@@ -5,13 +5,18 @@ import signal
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from ablate.errors import InputError
 from ablate.process.interrupt import Interrupted, StopRequest
-from ablate.runs import cell
+from ablate.runs import cell, record
+from ablate.training import build
 from ablate.training.gradients.recorder import StepRecorder
+from ablate.training.images.loaders import EpochSampler
 from ablate.training.saving.checkpoints import Checkpoints
 from ablate.training.saving.staging import Staging
 from ablate.training.saving.stopping import ASKED_EVERY, Stopping
@@ -99,3 +104,26 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
         trainer.fit_loop = SimpleNamespace(batch_idx=step - 1)
         checkpoints.on_train_batch_end(trainer, None, None, None, step - 1)
     assert seen == list(asked)
+
+
+def test_a_picture_that_another_process_cannot_read_is_named_once(prepared, tmp_path, capfd):
+    folders = [tmp_path / "pictures" / split / kind for split in ("train", "val") for kind in "ab"]
+    for path in [folder / f"{number}.png" for folder in folders for number in range(9)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+    both = prepared(
+        *("data=image_folder", f"data.root={tmp_path / 'pictures'}", "data.num_classes=2", "data.image_size=16"),
+        *("data.batch_size=8", "data.num_workers=0", "data.val_fraction=0.1", "trainer.precision=32-true"),
+        *("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1"),
+    )
+    data = build.images(both.cfg)
+    data.setup()
+    # Of the second process's share of the first batch; it begins and ends as a whole one does.
+    theirs = next(iter(EpochSampler(data.train_size, 8, seed=both.cfg.seed, training=True, rank=1, world_size=2)))
+    damaged = Path(data._files[data._train[theirs[0]]][0])
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:60] + bytes(20) + content[80:])
+    with pytest.raises(InputError, match=f"^{damaged} cannot be read .*: repair it, or take it away"):
+        cell.run(both)
+    assert record.read(both.directory).status == "interrupted"
+    assert "Traceback" not in capfd.readouterr().err

@@ -45,6 +45,19 @@ def overview(commands: Mapping[str, str]) -> str:
     )
 
 
+def filled(text: str | None) -> str | None:
+    """The text with its paragraphs as wide as the terminal; lines of commands and tables stay as they are."""
+    width = max(min(shutil.get_terminal_size().columns, 120) - 2, 40)
+    return text and "\n\n".join(
+        textwrap.fill(part, width, break_long_words=False, break_on_hyphens=False) if _is_prose(part) else part
+        for part in text.strip("\n").split("\n\n")
+    )
+
+
+def _is_prose(part: str) -> bool:
+    return part[:1].isupper() and not any(line[:1].isspace() for line in part.splitlines())
+
+
 def axes() -> str:
     """Every axis with its options, the default first."""
     columns = shutil.get_terminal_size().columns

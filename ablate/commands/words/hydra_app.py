@@ -3,15 +3,17 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from ablate.configuration import parameters, refusals
 from ablate.configuration.composition import CONF, Composition
+from ablate.errors import InputError, nearest
 
 
 def run(task: Callable[[Composition, argparse.Namespace], Any], options: argparse.Namespace, words: list[str]) -> int:
@@ -27,7 +29,8 @@ def run(task: Callable[[Composition, argparse.Namespace], Any], options: argpars
 
     def application() -> None:
         refusals.check_arguments(words)
-        sys.argv[1:] = parameters.permitted(parameters.arguments(words))  # those of a W&B agent's run become overrides
+        # Those of a W&B agent's run become overrides.
+        sys.argv[1:] = flags_first(parameters.permitted(parameters.arguments(words)))
         _complete_commands(sys.argv[1:])
         refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
 
@@ -35,6 +38,29 @@ def run(task: Callable[[Composition, argparse.Namespace], Any], options: argpars
     os.environ["HYDRA_FULL_ERROR"] = "1"
     codes.append(refusals.guarded(application))
     return max(codes)
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Hydra's flags with their values, then the overrides: Hydra takes no override on the other side of a flag.
+
+    Raises InputError for a flag that there is not, or that lacks its value.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    parsed, unknown = parser.parse_known_intermixed_args(list(words))
+    if unknown:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        raise InputError(
+            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} ablate --hydra-help has all."
+        )
+    flags = list(words)
+    for override in parsed.overrides or []:
+        flags.remove(override)
+    return [*flags, *(parsed.overrides or [])]
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InputError(f"{message}. ablate --hydra-help says what can be given.")
 
 
 def _complete_commands(words: list[str]) -> None:

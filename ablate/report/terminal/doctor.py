@@ -1,4 +1,4 @@
-"""What of the stored runs is whole, what can be resumed, what is lost: as a list."""
+"""What of the stored runs is whole, what can be resumed, what is unusable: as a list."""
 
 import json
 from collections import Counter
@@ -8,19 +8,19 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.report.terminal.markup import plain
-from ablate.runs.examination import LOST, RESUMABLE, RUNNING, WHOLE, Finding, examined
+from ablate.runs.examination import RESUMABLE, RUNNING, UNUSABLE, WHOLE, Finding, examined
 
-COLOURS = {WHOLE: "green", RUNNING: "cyan", RESUMABLE: "yellow", LOST: "red"}
+COLOURS = {WHOLE: "green", RUNNING: "cyan", RESUMABLE: "yellow", UNUSABLE: "red"}
 
 
 def show(folders: Sequence[Path], repair: bool, as_json: bool = False) -> bool:
-    """List the runs in `folders`. Returns whether something is lost that has not been set aside. Raises InputError."""
+    """List the runs in `folders`. Returns whether one is unusable that has not been set aside. Raises InputError."""
     found = examined(folders, repair)
     if as_json:
         print(json.dumps([_data(finding) for finding in found], indent=1))
     else:
         _show(found)
-    return any(finding.state == LOST and not finding.repaired for finding in found)
+    return any(finding.state == UNUSABLE and not finding.repaired for finding in found)
 
 
 def _data(finding: Finding) -> dict[str, object]:
@@ -37,5 +37,5 @@ def _show(found: Sequence[Finding]) -> None:
                 console.print(f"           [dim]{plain(line)}[/]")
     counts = Counter(finding.state for finding in found)
     console.print(", ".join(f"{number} {state}" for state, number in counts.items()) + "." if found else "no runs.")
-    if counts[LOST] and not any(finding.repaired for finding in found):
-        console.print("--repair sets aside what is lost, so that the same command trains it.")
+    if counts[UNUSABLE] and not any(finding.repaired for finding in found):
+        console.print("--repair sets aside what is unusable, so that the same command trains it.")

@@ -84,18 +84,26 @@ def metric_lines(file: SweepFile, cells: Sequence[PlannedCell]) -> list[str]:
     """What to know of the file's metric: that no run will have it, or that W&B's server would turn it round."""
     if file.metric is None:
         return []
-    name, lines = file.metric_name, []
-    few = max((cell.values["data"]["num_classes"] for cell in cells if cell.values), default=6) <= 5
-    if name not in KNOWN:
-        meant = nearest(name, list(KNOWN))
-        lines.append(f"metric {name}: no run has it, unless a callback of yours logs it.{meant}")
-    elif name.endswith("/acc_top5") and few:
-        lines.append(f"metric {name}: no run has it, as there are no more than five classes. Use {name[:-5]}.")
+    name, lines = file.metric_name, absent_metric(file, cells)
     if file.metric.get("goal") is None and file.goal == MAXIMIZE:
         lines.append(
             f"metric {name}: more is better, but without a goal W&B's server minimises: write goal: {MAXIMIZE}."
         )
     return lines
+
+
+def absent_metric(file: SweepFile, cells: Sequence[PlannedCell]) -> list[str]:
+    """Where no run will have the file's metric: that, and what may be meant."""
+    if file.metric is None:
+        return []
+    name = file.metric_name
+    few = max((cell.values["data"]["num_classes"] for cell in cells if cell.values), default=6) <= 5
+    if name not in KNOWN:
+        meant = nearest(name, list(KNOWN))
+        return [f"metric {name}: no run has it, unless a callback of yours logs it.{meant}"]
+    if name.endswith("/acc_top5") and few:
+        return [f"metric {name}: no run has it, as there are no more than five classes. Use {name[:-5]}."]
+    return []
 
 
 def threads_line(cells: Sequence[PlannedCell]) -> str | None:

@@ -74,12 +74,14 @@ class Pool:
         self._queue: list[PlannedCell] = []
         self._taken: list[PlannedCell] = []
         self._deaths: dict[Path, int] = {}
+        self._ended: set[Path] = set()  # of cells that have come to their end, whatever that was, and not to a stop
 
     def run(self, cells: Sequence[PlannedCell], view: View) -> None:
         """Run every cell, write down what came of each, and show it.
 
         A worker that dies is replaced. A cell that another process trains is waited for. On one of SIGNALS the
-        runs save and end, then Stopped is raised; on a second one the workers are killed.
+        runs save and end, then Stopped is raised unless all had ended by themselves; on a second one the workers are
+        killed.
         """
         self._queue, self.view = list(cells), view
         with self._listening():
@@ -94,7 +96,7 @@ class Pool:
             finally:
                 for slot in self._slots:
                     slot.close()
-        if self.signum is not None:
+        if self.signum is not None and not self._ended.issuperset(cell.directory for cell in cells):
             raise Stopped(self.signum)
 
     def _busy(self) -> bool:
@@ -120,6 +122,8 @@ class Pool:
                     self.view.started(cell)
 
     def _end(self, cell: PlannedCell, outcome: Outcome) -> None:
+        if outcome.status != "interrupted":
+            self._ended.add(cell.directory)
         cell.heard(outcome.status, outcome.reason)
         self.view.ended(cell)
 

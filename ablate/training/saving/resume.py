@@ -50,7 +50,7 @@ def start(directory: Path, data: str | None, keeps_best: bool) -> Start:
         if state is None:
             damage.append(f"{path.name} is damaged")
         elif data is not None and state.get("data") != data:
-            damage.append(f"{path.name} does not say that it is of these data, and run.json is lost")
+            damage.append(f"{path.name} does not say that it is of these data, and run.json is missing or damaged")
         elif keeps_best and math.isfinite(state["best_acc"]) and loaded(path.with_name("best.pt")) is None:
             damage.append("best.pt is damaged or missing")
         else:
