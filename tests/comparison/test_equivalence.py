@@ -5,7 +5,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from ablate.commands.report import _margin
+from ablate.api.comparing import in_its_units
 from ablate.errors import InputError
 from ablate.report.answer import answer
 from ablate.report.contents import contents
@@ -73,7 +73,8 @@ def test_the_answer_says_which_and_never_a_number_of_seeds(run, compared):
 
 
 def test_a_margin_is_in_the_reports_units():
-    assert _margin(0.5, "test/acc") == 0.005 and _margin(0.5, "train/loss") == 0.5 and _margin(None, "test/acc") is None
+    assert in_its_units(0.5, "test/acc") == 0.005 and in_its_units(0.5, "train/loss") == 0.5
+    assert in_its_units(None, "test/acc") is None
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="a number above 0"):
-            _margin(wrong, "test/acc")
+            in_its_units(wrong, "test/acc")
