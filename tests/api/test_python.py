@@ -177,8 +177,9 @@ def test_a_sweep_and_its_comparison(swept, folder, tmp_path):
     assert list(of_runs.table["mean"]) == pytest.approx([by_hand["none"], by_hand["batch"]])
     assert "<iframe" in report._repr_html_() and "svg" in report._repr_html_()
     assert report.write(tmp_path / "page").read_text().startswith("<!")
-    with pytest.raises(InputError, match="sweep file"):
-        ablate.compare(folder / "swept", overrides=["seed=1"])
+    assert set(ablate.compare(folder / "swept", metric="val/acc", overrides=["seed=1"]).table["n"]) == {1}
+    with pytest.raises(InputError, match="seed=9: no run has it"):
+        ablate.compare(folder / "swept", overrides=["seed=9"])
 
 
 def test_an_exported_network_gives_the_same_scores(run, tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ablate.configuration.composition import Composition, axes, composed, plain
@@ -233,11 +234,14 @@ def test_damaged_sweep_files(tmp_path, monkeypatch, capsys, number):
 
 
 @pytest.mark.parametrize("long", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_every_option_has_only_keys_that_are_read_and_values_in_range(options, long):
+def test_every_option_has_only_keys_that_are_read_and_values_in_range(tmp_path, options, long):
     """A key that is added to conf/ is declared in ablate/configuration/schema.py."""
     register_resolvers()
+    np.save(tmp_path / "x.npy", np.zeros((10, 8, 8), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(10) % 2)
+    files = {"arrays": [f"data.root={tmp_path}", "data.images=x.npy", "data.labels=y.npy"]}
     for axis in axes(composed([])):
         for option in options(axis) if (axis in ("experiment", "model")) == long else ():
-            cfg = composed([f"{axis}={option}"])
+            cfg = composed([f"{axis}={option}", *files.get(option, ())])
             check_keys(plain(cfg, resolve=False))
             check(plain(cfg, resolve=True))
