@@ -181,7 +181,9 @@ def suggestion(path: str, key: str, known: Collection[str]) -> str:
     parent = path[: -len(key)]
     if near := nearest(key, known):
         return near.replace("mean ", f"mean {parent}", 1)
-    places = [place for place in (*TABLE, *NEEDED) if place != path]  # path may be one of another option's
+    places = [*TABLE, *NEEDED]
+    if path in places:
+        return f" Another option of {path.partition('.')[0]} has it."
     elsewhere = [place for place in places if place.rpartition(".")[2] == key]
     return f" Did you mean {' or '.join(elsewhere)}?" if elsewhere else nearest(path, places)
 

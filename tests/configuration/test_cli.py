@@ -120,7 +120,10 @@ WRONG = [
     (["--cofnig-dir", "mine"], ["--cofnig-dir", "no such flag", "Did you mean --config-dir?"]),
     (["--cfg", "everything"], ["--cfg", "--hydra-help"]),
     (["norm={a:1}"], ["norm: an axis takes the name of an option", "norm.KEY=VALUE"]),
-    (["optimizer.betas=[0.9,0.9]"], ["optimizer.betas: there is no such axis or value. Here optimizer has the keys"]),
+    (
+        ["optimizer.betas=[0.9,0.9]"],
+        ["betas: there is no such axis or value. Another option of optimizer has it. Here"],
+    ),
     (["optimizer.lr=${optimizer.lrr}"], ["optimizer.lr: ", "'optimizer.lrr' not found"]),
 ]
 
