@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.comparison import rounds
 from ablate.comparison.beside import groups, left_out, matching, stored_otherwise
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plans, from_results, usual
+from ablate.comparison.looking import rounds
 from ablate.comparison.results import find
 from ablate.configuration.overrides import folder
 from ablate.errors import InputError

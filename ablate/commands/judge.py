@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ablate.commands import until_decided
-from ablate.comparison import judgements, rounds
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
-from ablate.comparison.rounds import Declared, Progress
+from ablate.comparison.looking import judgements, rounds
+from ablate.comparison.looking.rounds import Declared, Progress
 from ablate.configuration import agent, place
 from ablate.configuration.overrides import folder
 from ablate.configuration.refusals import FAILED

@@ -7,10 +7,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from ablate.api.comparing import in_its_units
-from ablate.comparison import rounds
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
-from ablate.comparison.rounds import Declared, Progress
+from ablate.comparison.looking import rounds
+from ablate.comparison.looking.rounds import Declared, Progress
 from ablate.configuration import place
 from ablate.errors import InputError, bare
 from ablate.report.numbers import unit

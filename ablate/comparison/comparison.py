@@ -19,7 +19,7 @@ from ablate.statistics.paired import LEVEL, variance_shares
 from ablate.training.goal import MINIMIZE, goal_of
 
 if TYPE_CHECKING:
-    from ablate.comparison.rounds import Declared
+    from ablate.comparison.looking.rounds import Declared
 
 
 @dataclass

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ablate.comparison.comparison import Comparison
-from ablate.comparison.rounds import Declared, Progress
+from ablate.comparison.looking.rounds import Declared, Progress
 from ablate.report.in_rounds import rules, saved
 from ablate.report.numbers import DASH, numbered, unit
 from ablate.report.terminal.markup import plain

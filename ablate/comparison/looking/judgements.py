@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ablate.comparison.rounds import FOLDER
+from ablate.comparison.looking.rounds import FOLDER
 from ablate.errors import InputError
 from ablate.runs import record
 from ablate.statistics.ledger import next_level
