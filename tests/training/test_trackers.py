@@ -13,8 +13,8 @@ from ablate.errors import InputError
 from ablate.process.interrupt import Interrupted
 from ablate.runs import cell
 from ablate.training.saving import trackers
-from ablate.training.saving.checkpoints import Checkpoints
 from ablate.training.saving.history import read
+from ablate.training.saving.stopping import Stopping
 
 SERIES = {"train/loss_step", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc"}
 FEW = ("trainer.max_epochs=2", "trainer.log_every_n_steps=5", "gradient_norms.pictures=true")
@@ -33,7 +33,7 @@ def test_tensorboard_has_every_series_once_after_a_resume(prepared, monkeypatch)
         return signal.SIGTERM if trainer.global_step == 13 else None
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Checkpoints, "_asked_to_stop", stopped)
+        patch.setattr(Stopping, "asked", stopped)
         cell.run(prepared(*words))
     chosen = prepared(*words)
     cell.run(chosen)
