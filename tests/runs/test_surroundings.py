@@ -33,7 +33,7 @@ def status(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "<&-", "2>&-"])
 def test_a_closed_stream_is_not_the_next_file(tmp_path, closed):
-    program = "import os, sys; from ablate import streams; streams.hold(); file = open('file', 'w')\n"
+    program = "import os, sys; from ablate.process import streams; streams.hold(); file = open('file', 'w')\n"
     program += "print('lost'); print('lost', file=sys.stderr); os.write(1, b'lost'); os.write(2, b'lost')\n"
     program += "sys.stdout.flush(); file.write('kept'); file.close(); assert sys.stdin.read() == ''\n"
     command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, program]
@@ -51,7 +51,7 @@ def test_without_standard_output_a_run_is_trained(tmp_path):
 
 @pytest.mark.parametrize("gone", ["a closed pipe", "a full disk"])
 def test_output_that_nobody_takes_ends_nothing(tmp_path, gone):
-    program = "from ablate import streams; streams.hold()\n"
+    program = "from ablate.process import streams; streams.hold()\n"
     program += "for n in range(9999): print('a line', flush=True)\nopen('done', 'w')"
     full = Path("/dev/full").open("w")  # noqa: SIM115
     end = subprocess.PIPE if gone == "a closed pipe" else full
@@ -65,7 +65,7 @@ def test_output_that_nobody_takes_ends_nothing(tmp_path, gone):
 
 
 def test_names_that_an_output_cannot_spell(tmp_path):
-    program = "from ablate import streams; streams.hold(); print('… é')"
+    program = "from ablate.process import streams; streams.hold(); print('… é')"
     environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii"}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
     assert (run.returncode, run.stdout) == (0, rb"\u2026 \xe9" + b"\n"), run.stderr

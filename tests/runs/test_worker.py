@@ -10,14 +10,14 @@ from ablate.runs import cell, checks
 
 def test_a_worker_composes_each_further_seed_once_and_counts_no_network_twice(prepared, monkeypatch):
     composed, counted = [], []
-    compose, count = composition.compose, checks.cost
+    compose, count = composition.compose, checks._cost
 
     def composing(config_name, overrides, **kwargs):
         composed.append(overrides)
         return compose(config_name, overrides=overrides, **kwargs)
 
     monkeypatch.setattr(composition, "compose", composing)
-    monkeypatch.setattr(checks, "cost", lambda *arguments: counted.append(arguments) or count(*arguments))
+    monkeypatch.setattr(checks, "_cost", lambda *arguments: counted.append(arguments) or count(*arguments))
     monkeypatch.setattr(cell, "_checks", checks.Checks())
     first = prepared("norm=none", "seed=0")
     assert first.composition.name.endswith("norm=none")
