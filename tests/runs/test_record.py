@@ -68,7 +68,7 @@ def test_a_record_without_what_every_record_has_is_no_whole_run(tmp_path, key, i
     found = stored(tmp_path, torn)
     assert found.lacking == (key,)
     assert f"run.json lacks {key}" in intact.faults(tmp_path, found, thorough=False)
-    with pytest.raises(InputError, match=r"is not a whole run: its run\.json is torn"):
+    with pytest.raises(InputError, match=r"is not a whole run: its run\.json is damaged"):
         find([tmp_path])
     record.write(tmp_path, found)
     assert record.read(tmp_path).lacking == (key,), "written again, it is no more whole than before"
