@@ -153,5 +153,5 @@ def load(directory: str | Path, *, trust: bool = False) -> Run:
         path = found[0]
     record = records.read(path)
     if record is None:
-        raise InputError(f"{path}: there is no run, or its run.json is torn: `ablate doctor {path}` says which.")
+        raise InputError(f"{path}: there is no run, or its run.json is damaged: `ablate doctor {path}` says which.")
     return Run(path.absolute(), record, trust=trust)
