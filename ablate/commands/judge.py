@@ -26,6 +26,7 @@ from ablate.errors import InputError
 from ablate.report.terminal import rounds_view
 from ablate.runs import record
 from ablate.runs.origin import Here
+from ablate.statistics import judgement
 from ablate.statistics import rounds as statistics
 from ablate.statistics.rounds import Decision
 from ablate.sweep import execution
@@ -34,11 +35,11 @@ from ablate.sweep.file import SweepFile
 
 CODES = {
     statistics.BETTER: 0,
-    statistics.EQUIVALENT: 3,
+    judgement.EQUIVALENT: 3,
     statistics.WORSE: 4,
     statistics.DIVERGED: 4,
     statistics.GIVEN_UP: 5,
-    statistics.UNDECIDED: 5,
+    judgement.UNDECIDED: 5,
 }
 EPILOG = """\
 BASELINE and CANDIDATE are sets of overrides in quotes ("" is the defaults) or folders of runs, whose choices count. All
@@ -71,11 +72,11 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"{wrong[0].name}: {wrong[0].reason}")
     comparison = from_plan(cells, file, options.metric, None, options.goal)
     seeds = tuple(file.parameters["seed"])
-    family = rounds.names(comparison, seeds[0])
+    family = rounds.family(comparison, seeds[0])
     if not family:
         raise InputError("BASELINE and CANDIDATE come out the same: there is nothing to judge.")
     (candidate,) = family
-    baseline = next(e.fingerprint for e in comparison.baseline.entries if e.seed == seeds[0] and e.fingerprint)
+    (baseline,) = set(rounds.by_name(comparison, seeds[0])) - {candidate}
     runs_dir = next(cell.directory.parent for cell in cells if cell.values)
     place.make(runs_dir)
     ledger = judgements.path_of(runs_dir, baseline)
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
 def _show(made: Comparison, stands: Progress, rules: Declared, ledger: Path, candidate: str) -> None:
     rounds_view.show(made, stands, rules, [])
     known = judgements.read(ledger)
-    number = next(i for i, judgement in enumerate(known, 1) if judgement.candidate == candidate)
+    number = next(i for i, entry in enumerate(known, 1) if entry.candidate == candidate)
     of_all = f"candidate {number} of {len(known)} against this baseline; its level is {rules.level:.2g} of the 5%"
     decision = stands.decisions.get(candidate)
     print(f"{decision.outcome if decision else 'no judgement yet'}: {of_all}.")

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, file: SweepFile, request: Request) -> int:
     cells = execution.planned(file, request, check_data=not request.elsewhere, here=Here())
     comparison = from_plan(cells, file, options.metric, None, options.goal)
     seeds = tuple(file.parameters["seed"])
-    family = rounds.names(comparison, seeds[0])
+    family = rounds.family(comparison, seeds[0])
     if not family:
         raise InputError(f"{file.path}: there is no variant to compare with the baseline.")
     wanted = declared(options, looks, seeds, comparison.goal, family)

@@ -5,6 +5,7 @@ from typing import Any
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant
 from ablate.report.numbers import numbered, unit
+from ablate.runs.record import RESULTS
 
 
 def rules(comparison: Comparison) -> str:
@@ -28,7 +29,7 @@ def saved(comparison: Comparison) -> str:
     """How many runs it took, and how many all seeds of every variant would have taken."""
     declared = comparison.rounds
     assert declared is not None
-    used = comparison.count("finished", "diverged", "stopped")
+    used = comparison.count(*RESULTS)
     full = len(comparison.variants) * declared.looks[-1]
     return f"{numbered(used, 'run')}; all {declared.looks[-1]} seeds of every variant would have taken {full}."
 

@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ablate.statistics.judgement import Outcome, Test, assessed
+from ablate.statistics.judgement import EQUIVALENT, UNDECIDED, Outcome, Test, assessed
 from ablate.statistics.paired import LEVEL, Difference
 from ablate.statistics.sequential import Looks, chance_to_decide, rejected
 from ablate.statistics.splits import low_seeds
 
 HOPELESS = 0.05  # chance to be decided at a later look, below which a variant is given up
 
-BETTER, WORSE, EQUIVALENT, DIVERGED = "better", "worse", "equivalent", "diverged"
-GIVEN_UP, UNDECIDED = "given up", "undecided"
+BETTER, WORSE, DIVERGED = "better", "worse", "diverged"
+GIVEN_UP = "given up"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ablate.comparison.looking.rounds import FOLDER
@@ -16,6 +17,7 @@ from ablate.errors import InputError
 from ablate.runs import record
 from ablate.statistics.ledger import next_level
 from ablate.statistics.rounds import BETTER, WORSE
+from ablate.training.saving.staging import Staging
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,8 @@ def close(path: Path, candidate: str, outcome: str) -> None:
 
 
 def _write(path: Path, judgements: list[Judgement]) -> None:
-    made = path.with_suffix(".tmp")
-    made.write_text(json.dumps([asdict(judgement) for judgement in judgements], indent=2), encoding="utf-8")
-    made.replace(path)
+    text = json.dumps([asdict(judgement) for judgement in judgements], indent=2)
+    Staging(path.parent).replace(path, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,12 @@ from ablate.runs import record
 from ablate.statistics.paired import LEVEL, Difference
 from ablate.statistics.rounds import Decision, Rules, standing
 from ablate.statistics.sequential import Looks
+from ablate.training.saving.staging import Staging
 
 if TYPE_CHECKING:
     from ablate.sweep.file import SweepFile
 
 FOLDER = ".rounds"
-ENDED = record.RESULTS
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,18 @@ class Declared:
         return Rules(Looks(self.looks, self.spending), len(family), self.margin, self.level)
 
 
+@dataclass(frozen=True)
 class Looked(Difference):
     """Differences of a variant that stopped at a look, with the interval that holds whenever one stops."""
 
-    def __init__(self, values: tuple[float, ...], looks: Looks, look: int) -> None:
-        super().__init__(values)
-        object.__setattr__(self, "_at", (looks, look))
+    looks: Looks
+    look: int
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
-        looks, look = self._at  # type: ignore[attr-defined]
         if self.mean is None or not self.deviation:
             return None
-        half = looks.half_width(look, self.deviation)
+        half = self.looks.half_width(self.look, self.deviation)
         return self.mean - half, self.mean + half
 
 
@@ -146,11 +146,12 @@ def declare(path: Path, wanted: Declared, again: bool = False, factor: float = 1
 
 def _put(path: Path, declared: Declared, first: bool = False) -> bool:
     """Whether the file was written; the first one only where there is none."""
-    made = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    made.write_text(json.dumps(asdict(declared), indent=2), encoding="utf-8")
+    write = partial(Path.write_text, data=json.dumps(asdict(declared), indent=2), encoding="utf-8")
     if not first:
-        made.replace(path)
+        Staging(path.parent).replace(path, write)
         return True
+    made = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    Staging(path.parent).replace(made, write)
     try:
         os.link(made, path)
     except FileExistsError:
@@ -166,14 +167,19 @@ def _words(value: Any, factor: float) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def names(comparison: Comparison, seed: int) -> dict[str, str]:
-    """Of each variant that can be run, but the baseline, the fingerprint of its run with `seed`, and its label."""
+def by_name(comparison: Comparison, seed: int) -> dict[str, Variant]:
+    """Each variant that can be run, by its name: the fingerprint of its run with `seed`."""
     return {
-        first.fingerprint: variant.label
+        first.fingerprint: variant
         for variant in comparison.variants
         for first in variant.entries
-        if first.seed == seed and first.fingerprint and not variant.is_baseline
+        if first.seed == seed and first.fingerprint
     }
+
+
+def family(comparison: Comparison, seed: int) -> dict[str, str]:
+    """The names of the variants but the baseline, with their labels."""
+    return {name: variant.label for name, variant in by_name(comparison, seed).items() if not variant.is_baseline}
 
 
 @dataclass(frozen=True)
@@ -194,32 +200,26 @@ class Progress:
 
 def progress(comparison: Comparison, declared: Declared) -> Progress:
     """How far the sweep is."""
-    first = declared.seeds[0]
-    by_name = {
-        entry.fingerprint: variant
-        for variant in comparison.variants
-        for entry in variant.entries
-        if entry.seed == first and entry.fingerprint
-    }
+    variants = by_name(comparison, declared.seeds[0])
     baseline = _results(comparison.baseline, declared.seeds, comparison.sign)
     decisions: dict[str, Decision] = {}
     running: dict[str, int] = {}
-    for family in declared.families:
-        known = {name: _results(by_name[name], declared.seeds, comparison.sign) for name in family if name in by_name}
-        stands = standing(baseline, known, declared.of(family), comparison.chance)
+    for names in declared.families:
+        known = {name: _results(variants[name], declared.seeds, comparison.sign) for name in names if name in variants}
+        stands = standing(baseline, known, declared.of(names), comparison.chance)
         decisions |= stands.decisions
         running |= dict.fromkeys(stands.running, stands.look or 0)
     wanted: dict[int, Entry] = {}
     for name, look in running.items():
         seeds = declared.seeds[: declared.looks[look]]
-        for variant in (comparison.baseline, by_name[name]):
-            wanted |= {id(e): e for e in variant.entries if e.seed in seeds and e.status not in ENDED}
+        for variant in (comparison.baseline, variants[name]):
+            wanted |= {id(e): e for e in variant.entries if e.seed in seeds and e.status not in record.RESULTS}
     return Progress(decisions, min(running.values(), default=None), len(running), list(wanted.values()))
 
 
 def _results(variant: Variant, seeds: Sequence[int], sign: int) -> list[float]:
     """Larger is better, -inf a run that diverged, up to the first seed that has no result."""
-    ended = {entry.seed for entry in variant.entries if entry.status in ENDED}
+    ended = {entry.seed for entry in variant.entries if entry.status in record.RESULTS}
     found = []
     for seed in takewhile(ended.__contains__, seeds):
         found.append(sign * variant.values[seed] if seed in variant.values else -math.inf)
@@ -237,7 +237,7 @@ def by_rounds(comparison: Comparison, declared: Declared) -> Progress:
     for variant in comparison.variants:
         decided = [stands.decisions[e.fingerprint] for e in variant.entries if e.fingerprint in stands.decisions]
         used = declared.seeds[: declared.looks[decided[0].look]] if decided else declared.seeds
-        variant.keep([e for e in variant.entries if id(e) in wanted or (e.status in ENDED and e.seed in used)])
+        variant.keep([e for e in variant.entries if id(e) in wanted or (e.status in record.RESULTS and e.seed in used)])
         if not decided:
             continue
         (decision,) = decided
