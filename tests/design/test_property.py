@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from hydra.errors import InstantiationException
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,10 @@ from ablate.training.module import decayed_groups
 CONF = Path(__file__).parents[2] / "conf"
 AXES = ["model", "block", "shortcut", "norm", "stem", "transition", "head", "placement", "activation", "init"]
 AXES += ["optimizer", "schedule"]
-OPTIONS = {axis: sorted(file.stem for file in (CONF / axis).glob("*.yaml")) for axis in AXES}
+FILES = {axis: sorted((CONF / axis).glob("*.yaml")) for axis in AXES}
+# A model with a `_target_` is a whole network: it is not made of these choices.
+FILES["model"] = [file for file in FILES["model"] if "_target_" not in yaml.safe_load(file.read_text(encoding="utf-8"))]
+OPTIONS = {axis: [file.stem for file in files] for axis, files in FILES.items()}
 
 
 @st.composite
