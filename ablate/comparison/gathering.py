@@ -135,9 +135,13 @@ def from_plans(
         chosen=chosen,
         why_baseline="the first value of every parameter" + (f" of {files[0].path}" if len(files) > 1 else ""),
         question=" ".join(dict.fromkeys(file.description for file in files if file.description)) or None,
-        goal=goal or next((file.goal for file in files if file.metric_name == metric), None),
+        goal=goal or next((file.metric["goal"] for file in files if _says_goal(file, metric)), None),
         margin=margin,
     )
+
+
+def _says_goal(file: "SweepFile", metric: str) -> bool:
+    return file.metric is not None and file.metric_name == metric and file.metric.get("goal") is not None
 
 
 def usual(records: Sequence[RunRecord]) -> str:

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 
 from ablate.configuration import agent, place, refusals
 from ablate.configuration.composition import Composition, plain
-from ablate.configuration.fingerprint import fingerprint
+from ablate.configuration.fingerprint import ADDED, fingerprint
 from ablate.design.cost import Cost
 from ablate.errors import InputError
 from ablate.process.interrupt import StopRequest, stop_request
@@ -121,7 +121,8 @@ def run(
         memory.forget()
     data.prepare_data()
     data.setup("fit")  # what is wrong with the data is said before anything is written
-    build.check_validations(cfg, data)
+    its_own = values["module"] == ADDED["module"]  # another's scores may be of anything
+    build.check_validations(cfg, data, cell.cost.shape[0] if its_own else None)
     here = origin(values, data)
     if cell.tracking_mode == "online":
         tracking.check_login()

@@ -19,12 +19,18 @@ PACKAGES = (
 )
 
 
-def provenance(data_checksum: str | None) -> dict[str, Any]:
+# Packages that go on record where the network is theirs, by the beginning of its _target_.
+OF_NETWORKS = {"ablate.design.libraries.timm_model": "timm", "timm.": "timm"}
+
+
+def provenance(data_checksum: str | None, network: str = "") -> dict[str, Any]:
+    """What goes on record. `network`: the model's _target_, where it has one."""
     import torch  # where a run is put on record it is there; to plan one takes none
 
+    theirs = sorted({package for start, package in OF_NETWORKS.items() if network.startswith(start)})
     return {
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": {package: version(package) for package in (*PACKAGES, *theirs)},
         "git": git_state(Path(__file__).resolve().parents[1]),
         "hardware": {
             "host": platform.node(),

@@ -77,10 +77,10 @@ def check_recipe(cfg: DictConfig) -> bool:
     return by_validation
 
 
-def check_validations(cfg: DictConfig, data: Data) -> None:
+def check_validations(cfg: DictConfig, data: Data, outputs: int | None = None) -> None:
     """Raise InputError where the data, which are set up, have too few batches for what goes by a validation, or labels
-    that loss and metrics do not fit."""
-    named.check(cfg, data.labels)
+    that loss and metrics do not fit, with so many `outputs` of the network."""
+    named.check(cfg, data.labels, outputs)
     check_epoch(cfg, data.batches, _goes_by_validation(cfg))
 
 

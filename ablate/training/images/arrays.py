@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ablate.configuration import array_files
-from ablate.errors import InputError, say
+from ablate.errors import InputError, reason, say
 from ablate.training.data import InMemoryImages
 from ablate.training.sources import Source
 
@@ -82,7 +82,13 @@ def of_function(
     layout: str,
 ) -> Source:
     """What a function of the user's returns. Raises InputError for what are no arrays of images and labels."""
-    given = function(**arguments)
+    name = f"{function.__module__}.{getattr(function, '__qualname__', function)}"
+    try:
+        given = function(**arguments)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # whatever a function of the user's raises
+        raise InputError(f"data: {name} failed: {reason(error)}") from error
     if isinstance(given, Source):
         return given
     files: Sequence[Path] | None = None
@@ -95,14 +101,26 @@ def of_function(
         arrays = dict(zip(NAMES, given, strict=False))
     else:
         raise InputError(
-            f"data: the function returned {type(given).__name__}: return (images, labels), (images, labels,"
-            f" test_images, test_labels), or a mapping of {', '.join(NAMES)}."
+            f"data: {name} returned {_kind(given)}: return (images, labels), (images, labels, test_images,"
+            f" test_labels), or a mapping of {', '.join(NAMES)}."
         )
     if missing := [key for key in ("images", "labels") if key not in arrays]:
-        raise InputError(f"data: the function returned no {missing[0]}.")
-    # A copy: what the function keeps, it may change.
-    arrays = {key: np.array(array) for key, array in arrays.items()}
-    return made(arrays, {key: f"the function's {key}" for key in arrays}, files, test_fraction, test_seed, layout)
+        raise InputError(f"data: {name} returned no {missing[0]}.")
+    what = {key: f"{name}: the array {key}" for key in arrays}
+    arrays = {key: _copied(array, what[key]) for key, array in arrays.items()}
+    return made(arrays, what, files, test_fraction, test_seed, layout)
+
+
+def _kind(value: Any) -> str:
+    return f"{len(value)} values" if isinstance(value, tuple) else type(value).__name__
+
+
+def _copied(array: Any, what: str) -> np.ndarray:
+    """An array of its own: what the function keeps, it may change."""
+    try:
+        return np.array(array)
+    except (ValueError, TypeError, RuntimeError) as error:  # of lists of several lengths, of tensors elsewhere
+        raise InputError(f"{what} cannot be made an array of NumPy's: {' '.join(str(error).split())}") from error
 
 
 def made(
@@ -147,8 +165,14 @@ def made(
 def _channels_first(images: np.ndarray, lies: str, what: str) -> np.ndarray:
     if images.ndim != len(lies):
         raise InputError(f"{what} has {images.ndim} axes, the training images {len(lies)}: both must lie alike.")
+    if not len(images):
+        raise InputError(f"{what} is empty.")
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise InputError(f"{what} is of type {images.dtype}: images are uint8 (0 to 255) or floats.")
+        as_bytes = np.issubdtype(images.dtype, np.integer) and images.min() >= 0 and images.max() <= 255
+        advice = (
+            f" These are {images.min()} to {images.max()}: convert them, array.astype('uint8')." if as_bytes else ""
+        )
+        raise InputError(f"{what} is of type {images.dtype}: images are uint8 (0 to 255) or floats.{advice}")
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
         if not np.isfinite(images).all():
