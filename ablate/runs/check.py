@@ -208,14 +208,14 @@ _PROMISES: dict[str, Callable[[DictConfig, Data], str]] = {
 }
 _ADVICE = {
     _SHAPE: "A network returns a tensor (images, data.num_classes): one score for each class.",
-    _ONE: "The last batch of an evaluation may hold one image. Keep the first axis in forward: flatten(1), not squeeze().",
-    _GRADIENT: "These parameters never learn. Use them in forward, leave them out, or set their requires_grad to False.",
+    _ONE: "An evaluation's last batch may hold one image: keep the first axis, by flatten(1) rather than squeeze().",
+    _GRADIENT: "They never learn: use them in forward, leave them out, or set their requires_grad to False.",
     _GLOBAL: "No seed of a run covers these numbers, so nobody can repeat it. Draw with torch, and in training alone.",
     _BATCHES: "What sets two designs apart would be their images too. Let the data draw in their loaders, when an epoch"
     " begins.",
     _TWICE: "Then designs differ by chance even with one seed, and pairing them by seed gains nothing.",
-    _RESUMED: "Then an interruption changes the result. What the network counts must be in its buffers, what it draws be"
-    " torch's.",
+    _RESUMED: "Then an interruption changes the result. What the network counts must be in its buffers, what it draws"
+    " be torch's.",
 }
 
 

@@ -119,13 +119,14 @@ def new_trainer(
 
 
 def _check_monitors(own: Sequence[Callback]) -> None:
-    """Raise InputError for a callback that goes by `auto`; warn of one that goes by what is best the wrong way round."""
+    """Raise InputError for a callback that goes by `auto`; warn of one that takes the worst for the best."""
     for callback in own:
         name, mode = getattr(callback, "monitor", None), getattr(callback, "mode", None)
         kind = type(callback).__name__
         if name == "auto":
             raise InputError(
-                f"{kind}: monitor=${{monitor}} is the run's monitor, which is auto: add monitor=val/acc, or another metric."
+                f"{kind}: monitor=${{monitor}} is the run's monitor, which is auto: add monitor=val/acc, or another"
+                " metric."
             )
         goal = KNOWN.get(str(name))
         if goal and mode in ("min", "max") and not goal.startswith(mode):
