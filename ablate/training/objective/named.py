@@ -59,9 +59,8 @@ def loss(cfg: DictConfig) -> Any:
             f"label_smoothing={cfg.label_smoothing}: {cfg.loss._target_} does not take it. Leave it out, or use"
             " loss=cross_entropy."
         )
-    if _is_called_later(called(cfg.loss, "loss"), made):
-        made = OmegaConf.merge(made, {"_partial_": True})
-    return part(_placed(made, "loss"))
+    later = {"_partial_": True} if _is_called_later(called(cfg.loss, "loss"), made) else {}
+    return part(_placed(OmegaConf.merge(made, later), "loss"))
 
 
 def _is_called_later(target: Callable[..., Any], given: DictConfig) -> bool:
