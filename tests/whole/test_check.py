@@ -82,6 +82,6 @@ def test_on_the_command_line(their_conf, tmp_path):
     assert [line[:3] for line in lines] == ["yes"] * len(PROMISES) and "paired by seed" in last
     said = " ".join(bad.stdout.split())
     assert "no every parameter gets a gradient: none reaches forgotten.weight, forgotten.bias They never" in said
-    assert said.endswith("1 of 7 do not hold: put that right before runs are compared.")
+    assert said.endswith("1 of 7 not kept: put that right before runs are compared.")
     assert max(map(len, bad.stdout.splitlines())) <= 80
     assert list(Path(tmp_path).iterdir()) == []

@@ -25,7 +25,7 @@ def show(composition: Composition, as_json: bool = False) -> bool:
     elif kept == len(found):
         print("Runs of this design can be paired by seed, interrupted and resumed.")
     else:
-        print(f"{len(found) - kept} of {len(found)} do not hold: put that right before runs are compared.")
+        print(f"{len(found) - kept} of {len(found)} not kept: put that right before runs are compared.")
     return kept == len(found)
 
 

@@ -6,8 +6,8 @@ layers with a matrix or a kernel but the first and the last: the scale of the gr
 stem is not comparable between networks. In networks of others, where depthwise kernels, attention and perceptrons take
 turns, a quarter of the layers stands for either end, by their median. There a ratio explodes only where the quarter at
 the image is above `GROWN` times the last layer too: where branches start at zero, as those of timm's ResNets do, the
-quarter at the head is small, and nothing has grown. On digits timm's resnet10t has ratios of 430 to 1,900 after 40 to 160
-steps, and test_resnet of 102 to 1,080 after 40 to 400, with 0.6 to 1.6 times the last layer's gradient at the image.
+quarter at the head is small, and nothing has grown. On digits timm's resnet10t has ratios of 430 to 1,900 after 40 to
+160 steps, and test_resnet of 102 to 1,080 after 40 to 400, with 0.6 to 1.6 times the last layer's gradient at the image.
 Both then have 94% of the test right.
 
 An even gradient can be too large everywhere, as where a network without norm is initialised with too large weights.
