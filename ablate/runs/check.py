@@ -77,7 +77,7 @@ def _answered(promise: str, seen: Callable[[], str]) -> Answer:
     try:
         against = seen()
     except Exception as error:  # of the user's code, whatever it is
-        against = str(error) if isinstance(error, InputError) else reason(error)
+        return Answer(promise, False, str(error) if isinstance(error, InputError) else reason(error))
     return Answer(promise, not against, against, _ADVICE[promise] if against else "")
 
 

@@ -53,7 +53,9 @@ def test_a_bad_network_is_told_by_what_it_breaks(model, broken, typed, tmp_path)
     assert said.keys() == broken.keys(), said
     for promise, words in broken.items():
         assert words in said[promise]
-    assert all(bool(answer.advice) != answer.kept for answer in found)
+    failed = {"same seed twice gives equal numbers", "interrupted and resumed gives equal numbers"}
+    told = {answer.promise for answer in found if answer.advice}
+    assert told == said.keys() - (failed if model == "nine" else set()), "a training that failed tells nothing more"
     assert not (tmp_path / "runs").exists()
 
 
