@@ -57,6 +57,7 @@ def test_what_decides_nothing_is_not_in_the_fingerprint(their_cell, typed):
         (["model=perceptron", "init=glorot_uniform"], "model=perceptron does not use init; of block, "),
         (["model=perceptron", "+model.widht=3"], "model.widht=3: tests.whole.their_networks.Perceptron does not take"),
         (["model=perceptron", "model._target_=tests.whole.nothing"], "has no nothing."),
+        (["model=perceptron", "pixels=1"], "pixels: there is no such axis or value. Did you mean model.pixels?"),
         (["model=torchvision", "model.foo=1"], "Here model has the keys: channels, name, num_classes."),
         (["model=perceptron", "model.widht=1"], "there is no such axis or value. Here model has the keys: classes, pi"),
         (["optimizer=adamw", "optimizer.momentm=1"], "there is no such axis or value. Here optimizer has the keys: be"),
