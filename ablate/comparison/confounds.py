@@ -31,7 +31,7 @@ def _libraries(provenance: dict[str, Any]) -> str:
 
 def _of_networks(provenance: dict[str, Any]) -> str:
     """Of libraries from which only some networks are."""
-    found = [(name, provenance["packages"].get(name)) for name in OF_NETWORKS.values()]
+    found = [(name, provenance["packages"].get(name)) for name in sorted(set(OF_NETWORKS.values()))]
     return ", ".join(f"{name} {version}" for name, version in found if version)
 
 
