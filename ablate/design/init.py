@@ -19,8 +19,8 @@ class Initialiser:
     linear           for linear layers
     identity_blocks  for convolutions in blocks of `design.block` that keep their input's shape
 
-    Each is a function of `torch.nn.init` with its options bound. Norm layers keep torch's start
-    (scale 1, shift 0), and parameters that a part owns itself keep the part's.
+    Each is a function of `torch.nn.init` with its options bound. Norm layers keep torch's initial values
+    (scale 1, shift 0). Parameters that a part creates itself keep the values it gave them.
     """
 
     conv: Fill
