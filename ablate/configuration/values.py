@@ -1,4 +1,4 @@
-"""Plain values, as YAML and JSON hold them: found by dotted path, and said as they are typed."""
+"""Plain values, as in YAML and JSON: looked up by dotted path, compared, and written as text."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def at(values: Mapping[str, Any], path: str, default: Any = None) -> Any:
-    """The value at a dotted path; `default` where there is none."""
+    """The value at a dotted path; `default` if there is none."""
     value: Any = values
     for key in path.split("."):
         if not isinstance(value, Mapping) or key not in value:
@@ -17,17 +17,17 @@ def at(values: Mapping[str, Any], path: str, default: Any = None) -> Any:
 
 
 def identity(value: Any) -> str:
-    """What two values have in common that are the same: lists and mappings compare by content."""
+    """A text that is the same for equal values. Use it as a key: lists and mappings cannot be hashed."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
 def word(value: Any) -> str:
-    """A value as it is typed."""
+    """A value as you type it: a string without quotes, anything else as JSON."""
     return value if isinstance(value, str) else identity(value)
 
 
 def without_nan(value: Any) -> Any:
-    """The value as JSON has it: numbers that are not finite become null, tuples lists, keys words."""
+    """The value in JSON's types: NaN and infinity become null, tuples become lists, keys become strings."""
     if isinstance(value, dict):
         return {str(key): without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -20,8 +20,8 @@ WRONG = {
     "a list": (b"- a\n", "no sweep file"),
     "a number": (b"5", "no sweep file"),
     "Latin-1": ("description: café\n".encode("latin-1") + GRID.encode(), "not UTF-8, in line 1"),
-    "within itself": (f"{GRID}  x: &a {{values: [*a]}}\n", "an alias stands within what it refers to"),
-    "deep": (f"{GRID}  x: {{value: {'[' * 3000}{']' * 3000}}}\n", "levels"),
+    "within itself": (f"{GRID}  x: &a {{values: [*a]}}\n", "the alias in line \\d+ contains itself"),
+    "deep": (f"{GRID}  x: {{value: {'[' * 3000}{']' * 3000}}}\n", "nested too deeply"),
     "multiplied": (BOMB + GRID, "43,046,721|[0-9,]+ values; at most"),
     "a billion": (
         "method: grid\nparameters:\n" + "".join(f"  a{n}: {{values: [0,1,2,3,4,5,6,7,8,9]}}\n" for n in range(9)),
