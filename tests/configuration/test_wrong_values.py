@@ -20,7 +20,7 @@ from ablate.training.tracking import short
 
 REFUSED = {
     "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
-    "+trainer.overfit_batches=1": r"^trainer\.overfit_batches=1: every epoch would have different images\..*data\.val_frac",
+    "+trainer.overfit_batches=1": r"^trainer\.overfit_batches=1: every epoch would have different images\. .*data\.val",
     "+trainer.limit_predict_batches=2.5": r"invalid value 2\.5 for limit_predict_batches",
     "+trainer.fast_dev_run=true": r"use trainer\.max_epochs=1",
     "+trainer.default_root_dir=there": r"set runs_dir",
