@@ -171,7 +171,7 @@ def test_a_run_whose_record_is_lost_is_interrupted_as_doctor_has_it(tmp_path):
     (cell.directory / "checkpoints" / "step-000000010.ckpt").write_bytes(b"not looked into")
     (cell.directory / "run.json").write_text('{"status": "fini')
     (again,) = planned(tmp_path, {"seed": {"values": [0]}})
-    assert (again.status, again.reason) == ("interrupted", "run.json is damaged or missing, its checkpoints are there")
+    assert (again.status, again.reason) == ("interrupted", "run.json is damaged or missing, but there are checkpoints")
     assert to_run([again], retry_failed=False) == [again]
 
 
