@@ -92,8 +92,12 @@ def resolve_auto(values: dict[str, Any], *, elsewhere: bool = False, one_thread:
         trainer["devices"] = max(1, gpus) if on_gpu else 1
     if not isinstance(trainer["devices"], int) or trainer["devices"] < 1:
         raise InputError(f"trainer.devices={trainer['devices']}: give a number of devices, at least 1, or auto.")
-    if not on_gpu and not elsewhere and trainer["devices"] > max(_FEW, len(os.sched_getaffinity(0))):
-        raise InputError(f"trainer.devices={trainer['devices']}: this machine has {os.cpu_count()} cores.")
+    cores = len(os.sched_getaffinity(0))
+    if not on_gpu and not elsewhere and trainer["devices"] > max(_FEW, cores):
+        raise InputError(
+            f"trainer.devices={trainer['devices']}: use at most {max(_FEW, cores)} processes here, where this one may"
+            f" run on {cores} cores."
+        )
     if on_gpu and trainer["devices"] > gpus:
         raise InputError(f"trainer.devices={trainer['devices']}: this machine has {gpus} GPU(s).")
     if trainer["devices"] == 1 or trainer["strategy"] == "auto":
