@@ -20,9 +20,9 @@ from ablate.comparison.looking import judgements, rounds
 from ablate.comparison.looking.rounds import Declared, Progress
 from ablate.configuration import agent, place
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import FAILED
 from ablate.configuration.variant import NAME, choices
 from ablate.errors import InputError
+from ablate.process.exit_codes import FAILED
 from ablate.report.terminal import rounds_view
 from ablate.runs import record
 from ablate.runs.origin import Here

@@ -154,6 +154,7 @@ class Composition:
 
 @lru_cache(maxsize=16)  # consecutive cells of a sweep ask for the same few
 def _known(*overrides: str, loader: ConfigLoader | None) -> DictConfig:
+    """`composed`, cached. The loader is part of the key, because it has the search path."""
     return composed(list(overrides))
 
 

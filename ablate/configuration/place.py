@@ -34,6 +34,9 @@ def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"runs_dir={folder} cannot be written ({error.strerror}): set runs_dir to a folder of yours."
-        ) from error
+        raise not_writable(folder, error) from error
+
+
+def not_writable(folder: Path, error: OSError) -> InputError:
+    """The message for a folder of results that cannot be written."""
+    return InputError(f"runs_dir={folder} cannot be written ({error.strerror}): set runs_dir to a folder of yours.")

@@ -32,6 +32,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ablate.configuration.place import not_writable
 from ablate.errors import InputError
 from ablate.process import alive
 from ablate.process.interrupt import LostError
@@ -85,9 +86,7 @@ def claimed(directory: Path, on_lost: Callable[[], None]) -> Iterator[Claim]:
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
-        raise InputError(
-            f"runs_dir={directory.parent} cannot be written ({error.strerror}): set runs_dir to a folder of yours."
-        ) from error
+        raise not_writable(directory.parent, error) from error
     done = threading.Event()
     heart = threading.Thread(target=_beat, args=(claim, done, on_lost), daemon=True, name="claim")
     heart.start()

@@ -59,6 +59,7 @@ class Classifier(pl.LightningModule):
             parts |= {name: metric.clone() for name, metric in metrics.items()}
             return MetricCollection(parts, compute_groups=False)
 
+        # `train_`, not `train`: that is a method of nn.ModuleDict.
         self.metrics = nn.ModuleDict({split: counted() for split in ("train_", "val_", "test_")})
         # A checkpoint in the middle of an epoch contains the epoch's metrics so far.
         self._metrics("train_").persistent(True)

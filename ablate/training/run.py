@@ -148,7 +148,7 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         data=watch.data,
         before_save=write_history,
         rows=lambda: history.rows,
-        has_diverged=has_ended,
+        has_ended=has_ended,
     )
     model = named.module(cfg, network)
     if cfg.compile is not None:

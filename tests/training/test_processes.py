@@ -91,7 +91,7 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
         data="",
         before_save=lambda trainer: None,
         rows=dict,
-        has_diverged=lambda: False,
+        has_ended=lambda: False,
     )
     seen: list[int] = []
     monkeypatch.setattr(checkpoints, "_save", lambda trainer: None)

@@ -17,6 +17,7 @@ from ablate.training.gradients.flow import EarlyWarning
 from ablate.training.gradients.layers import MATRIX
 from ablate.training.gradients.norms import GradientNorms
 from ablate.training.saving.history import RunHistory
+from ablate.training.saving.trackers import Trackers
 
 CAPACITY = 64  # steps held on the device between two copies to the host
 # A run with more layers than this logs to W&B only the first, middle and last of each stage, one by one.
@@ -61,9 +62,14 @@ class StepRecorder(Callback):
     """
 
     def __init__(
-        self, history: RunHistory, wandb_run: Any, network: nn.Module, every: DictConfig, log_every_n_steps: int
+        self,
+        history: RunHistory,
+        trackers: Trackers | None,
+        network: nn.Module,
+        every: DictConfig,
+        log_every_n_steps: int,
     ) -> None:
-        self.history, self.wandb_run, self.network = history, wandb_run, network
+        self.history, self.trackers, self.network = history, trackers, network
         self.every_n_steps, self.weights_every_n_steps = every.every_n_steps, every.weights_every_n_steps
         self.log_every_n_steps = log_every_n_steps
         self.diverged_at: int | None = None
@@ -170,11 +176,11 @@ class StepRecorder(Callback):
             if step.has_loss:
                 values = {"train/loss_step": loss, **values}
             self.history.log_metrics(values, step.number)
-            if self.wandb_run is not None and step.number % self.log_every_n_steps == 0:
+            if self.trackers is not None and step.number % self.log_every_n_steps == 0:
                 if step.number in row_of:
                     norm_of = {measured.layers[i]: float(row_of[step.number][i]) for i in self._series}
                     values |= {f"grad_norm/{layer}": norm for layer, norm in norm_of.items() if not norm < 0}
-                self.wandb_run.log({**values, "trainer/global_step": step.number})
+                self.trackers.log({**values, "trainer/global_step": step.number})
 
     def _columns(self, steps: list[int], numbers: np.ndarray) -> dict[str, np.ma.MaskedArray]:
         """The measured norms by column, each (steps, layers); masked at steps where the column was not measured."""

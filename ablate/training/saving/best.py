@@ -20,9 +20,9 @@ class BestWeights:
     """
 
     def __init__(
-        self, file: Path, network: nn.Module, by: Monitor, staging: Staging, has_diverged: Callable[[], bool]
+        self, file: Path, network: nn.Module, by: Monitor, staging: Staging, has_ended: Callable[[], bool]
     ) -> None:
-        self.file, self.network, self.by, self.staging, self.has_diverged = file, network, by, staging, has_diverged
+        self.file, self.network, self.by, self.staging, self.has_ended = file, network, by, staging, has_ended
         self.score = float("-inf")
 
     def after_validation(self, trainer: pl.Trainer) -> None:
@@ -32,7 +32,7 @@ class BestWeights:
             names = ", ".join(sorted(str(name) for name in measured)) or "nothing"
             raise InputError(f"monitor={self.by.name}: the validation does not measure it. It measures {names}.")
         score = self.by.sign * float(measured[self.by.name])
-        if not score > self.score or self.has_diverged():  # `not >`, because NaN is not better
+        if not score > self.score or self.has_ended():  # `not >`, because NaN is not better
             return
         self.score = score
         if trainer.is_global_zero:

@@ -31,7 +31,7 @@ class Checkpoints(Checkpoint):
     data         checksum of the data
     before_save  called on every rank before each save, so that the history contains every step of the checkpoint
     rows         the numbers of rows in the history by kind, which must be there to resume from the checkpoint
-    has_diverged whether training has ended for good (diverged or hopeless): then nothing is saved
+    has_ended    whether the run has diverged or was ended as hopeless: then nothing more is saved
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Checkpoints(Checkpoint):
         data: str,
         before_save: Callable[[pl.Trainer], None],
         rows: Callable[[], dict[str, int]],
-        has_diverged: Callable[[], bool],
+        has_ended: Callable[[], bool],
     ) -> None:
         self.directory = directory
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self.timer, self.stopping, self.best = timer, stopping, best
         self.staging, self.data = staging, data
-        self.before_save, self.rows, self.has_diverged = before_save, rows, has_diverged
+        self.before_save, self.rows, self.has_ended = before_save, rows, has_ended
         self._saved_step = -1
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Checkpoints(Checkpoint):
             stop(trainer, asked)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.has_diverged():
+        if self.has_ended():
             return
         asked = self.stopping.asked(trainer)
         epoch = trainer.current_epoch + 1
@@ -123,7 +123,7 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         self.before_save(trainer)
-        if self.has_diverged() or trainer.global_step == self._saved_step:
+        if self.has_ended() or trainer.global_step == self._saved_step:
             return
         path = self.directory / f"step-{trainer.global_step:09d}.ckpt"
         if trainer.is_global_zero:
