@@ -28,8 +28,8 @@ class Initialiser:
     identity_blocks: Fill
 
     def __call__(self, network: nn.Module, stream: Callable[[str], torch.Generator]) -> None:
-        """Fill `network` in place. `stream` gives each layer, by its name, a generator of its own: a layer
-        that two designs share starts from the same weights in both, whatever else differs.
+        """Fill `network` in place. `stream` gives each layer its own generator, by the layer's name. So a layer that
+        two designs share starts from the same weights in both.
         """
         kept = [block for block in network.modules() if isinstance(block, Block) and block.keeps_shape]
         in_identity_block = {id(m) for block in kept for m in block.modules()}

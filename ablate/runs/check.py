@@ -82,7 +82,7 @@ def _answered(promise: str, seen: Callable[[], str]) -> Answer:
     """The promise is kept if `seen` returns an empty text and raises nothing."""
     try:
         against = seen()
-    except Exception as error:  # of the user's code, whatever it is
+    except Exception as error:  # the user's code may raise anything
         against = str(error) if isinstance(error, InputError) else reason(error)
     return Answer(promise, not against, against)
 

@@ -205,8 +205,8 @@ def now() -> str:
 def _corrected(directory: Path, record: RunRecord) -> RunRecord:
     """The record, with the status `interrupted` if trainer.max_time had ended the training.
 
-    Older versions, which recorded no files, called such a run finished. If the run has callbacks of the user's, one of
-    them may have ended the training, and the status stays.
+    Older versions, which recorded no files, called such a run finished. If the user has added callbacks, one of them
+    may have ended the training, and the status stays.
     """
     is_old = record.status == "finished" and record.files is None
     if not is_old or not config_file.mentions(directory, "max_time"):

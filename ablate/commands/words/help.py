@@ -32,7 +32,7 @@ def overview(commands: Mapping[str, str]) -> str:
         [
             "usage: ablate [COMMAND] [AXIS=OPTION | KEY=VALUE …] [FLAGS]",
             "",
-            "Compare network designs: train one, or run and compare those of a sweep file.",
+            "Compare network designs: train one, or run a sweep file and compare its designs.",
             "",
             "commands (ablate COMMAND --help says more):",
             *(f"  {name:<{width}}  {line}" for name, line in commands.items()),
