@@ -12,6 +12,7 @@ from ablate.training.assembly import part
 from ablate.training.epoch import limited
 from ablate.training.images.foreign import Foreign
 from ablate.training.module import decayed_groups
+from ablate.training.sources import without_download
 
 TIMED_STEPS = 3
 
@@ -21,7 +22,8 @@ VALIDATION = 1 / 3
 
 def timed(values: dict[str, Any]) -> float | None:
     """Seconds of training and validation, from the fastest of a few steps (forward, backward, optimizer). None if this
-    machine does not have the GPU, and for a user's data module, whose batch size is not known."""
+    machine does not have the GPU, and for a user's data module, whose batch size is not known. Raises what the data
+    raise, also if they are not here: nothing is downloaded."""
     on_gpu = values["trainer"]["accelerator"] == "gpu"
     if on_gpu and not torch.cuda.is_available():
         return None
@@ -29,7 +31,8 @@ def timed(values: dict[str, Any]) -> float | None:
     images = build.images(cfg)
     if isinstance(images, Foreign):
         return None
-    images.setup("fit")
+    with without_download():
+        images.setup("fit")
     device = torch.device("cuda" if on_gpu else "cpu")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)

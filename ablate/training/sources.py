@@ -4,8 +4,9 @@ import gzip
 import math
 import pickle
 import zlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from http.client import HTTPException
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -27,6 +28,19 @@ _IDX_FILES = (
 
 # What torchvision may raise for a pickle that is damaged or has unexpected content.
 _UNREADABLE = (RuntimeError, OSError, EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+_may_download = ContextVar("may_download", default=True)
+
+
+@contextmanager
+def without_download() -> Iterator[None]:
+    """While the block runs, a data set that is not in its folder is refused instead of downloaded."""
+    token = _may_download.set(False)
+    try:
+        yield
+    finally:
+        _may_download.reset(token)
 
 
 class Source(NamedTuple):
@@ -165,6 +179,8 @@ def _folder(root: str | None) -> Path:
 
 def _download(folder: Path, reader: Callable[..., object], *, target: str, expected: str, advice: str) -> None:
     """Let torchvision download to `folder`/`target`. If that fails, remove new empty folders and raise InputError."""
+    if not _may_download.get():
+        raise InputError(f"No data set in {folder.absolute()}: expected there: {expected}.")
     created = [path for path in (folder / target, *(folder / target).parents) if not path.exists()]
     try:
         reader(str(folder), download=True)
