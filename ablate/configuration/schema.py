@@ -51,6 +51,7 @@ TABLE: dict[str, Rule] = {
     "checkpoint.every_n_steps": Number(1, whole=True, words=(None,)),
     "gradient_norms.every_n_steps": Number(0, whole=True),
     "gradient_norms.weights_every_n_steps": Number(0, whole=True),
+    "gradient_norms.series": Choice(("few", "all")),
     "gradient_norms.pictures": _FLAG,
     # As W&B has them: what its client refuses, and what only its server does.
     "tracking.mode": Choice(("offline", "online", "disabled")),
@@ -58,7 +59,8 @@ TABLE: dict[str, Rule] = {
     "tracking.entity": Word(0, most=128, without="/\\#?%:", null=True),
     "tracking.name": Word(0, most=128, null=True),
     "tracking.group": Word(0, most=128, null=True),
-    "tracking.tags": Listed(Word(most=64)),
+    "tracking.tags": Listed(Word(most=64), null=True),
+    "tracking.sweep": Word(null=True),
     "tracking.job_type": Word(0, most=64, null=True),
     "tracking.report_stored": _FLAG,
     "tracking.logger": Part(),
@@ -116,7 +118,7 @@ NEEDED = {
 }
 
 # An option of the user's may be older than these.
-_MAY_LACK = ("tracking.logger",)
+_MAY_LACK = ("tracking.logger", "tracking.sweep")
 
 # Words, however much they look like numbers: a name, a folder.
 WORDS = tuple(path for path, rule in TABLE.items() if isinstance(rule, Word) or path == "tracking.tags")

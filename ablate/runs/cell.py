@@ -20,6 +20,7 @@ from ablate.process.interrupt import StopRequest, stop_request
 from ablate.runs import intact, record
 from ablate.runs.beginning import beginning
 from ablate.runs.checks import Checks
+from ablate.runs.labels import labels
 from ablate.runs.lease import REPLACED, TakenError, claimed, holder
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.record import RunRecord
@@ -146,7 +147,8 @@ def run(
         known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known.provenance)):
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # with what code it began nobody knows
-        watch = Watch(stop, claim.staging, here["data_checksum"], progress, cell.composition.name)
+        name = labels(cell).name or cell.composition.name
+        watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
         return recorded(cell, claim, known, data, here, begin, watch), True
 
 

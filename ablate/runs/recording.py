@@ -16,6 +16,7 @@ from ablate.errors import InputError, described, is_full
 from ablate.process.interrupt import Interrupted, OutOfTimeError
 from ablate.process.streams import LastingLog
 from ablate.runs import intact, record
+from ablate.runs.labels import labels
 from ablate.runs.lease import Claim, claimed
 from ablate.runs.provenance import provenance
 from ablate.runs.record import RunRecord, WandbRun
@@ -128,7 +129,7 @@ def _wandb_run(cell: "Cell", run: RunRecord, begin: Start, staging: Staging) -> 
     if run.resumed and run.wandb.id:
         missing = offline.cut(directory, run.wandb.id, step, staging)
     with tracking.wandb_run(
-        cell.cfg, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, name=run.name
+        cell.cfg.tracking, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, **vars(labels(cell))
     ) as wandb_run:
         if wandb_run is not None:
             every = cell.cfg.trainer.log_every_n_steps

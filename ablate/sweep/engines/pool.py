@@ -205,7 +205,7 @@ class _Slot:
             self.connection.close()
             self._start()
         with suppress(OSError):  # dead this moment: nothing will be heard of it
-            self.connection.send(cell.overrides)
+            self.connection.send(cell.told)
 
     def received(self) -> Any:
         try:
