@@ -20,11 +20,11 @@ from ablate.process.interrupt import StopRequest, stop_request
 from ablate.runs import intact, record
 from ablate.runs.beginning import beginning
 from ablate.runs.checks import Checks
-from ablate.runs.labels import labels
 from ablate.runs.lease import REPLACED, TakenError, claimed, holder
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.record import RunRecord
 from ablate.runs.recording import recorded, write_configs
+from ablate.runs.tracked.labels import labels
 from ablate.training import build, tracking
 from ablate.training.data import ImageFolder
 from ablate.training.images import memory

@@ -64,12 +64,15 @@ class _Stored:
 
 @dataclass(frozen=True)
 class WandbRun(_Stored):
-    """The W&B run of a run: id, mode (offline, online or disabled), address and sweep, as far as it has them."""
+    """The W&B run of a run, as far as it has one: id, mode (offline, online or disabled), address, sweep, its name and
+    its group there."""
 
     id: str | None = None
     mode: str | None = None
     url: str | None = None
     sweep: str | None = None
+    name: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from ablate.errors import InputError, described, is_full
 from ablate.process.interrupt import Interrupted, OutOfTimeError
 from ablate.process.streams import LastingLog
 from ablate.runs import intact, record
-from ablate.runs.labels import labels
 from ablate.runs.lease import Claim, claimed
 from ablate.runs.provenance import provenance
 from ablate.runs.record import RunRecord, WandbRun
+from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.images.own import Data
 from ablate.training.run import Outcome, Watch, train
@@ -71,7 +71,8 @@ def recorded(
         ):
             if wandb_run is not None:
                 url = wandb_run.url if mode == "online" else None
-                run = replace(run, wandb=WandbRun(wandb_run.id, mode, url, wandb_run.sweep_id))
+                seen = WandbRun(wandb_run.id, mode, url, wandb_run.sweep_id, wandb_run.name, wandb_run.group)
+                run = replace(run, wandb=seen)
             record.write(directory, run, staging)
             outcome = train(cell.cfg, data, directory, wandb_run, begin, watch)
             run = _with_outcome(run, outcome, directory)

@@ -1,5 +1,7 @@
 """Weights & Biases, one W&B run per run."""
 
+import logging
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +14,10 @@ from omegaconf import DictConfig
 from ablate.configuration import agent
 from ablate.errors import InputError
 from ablate.process.exit_codes import DONE, FAILED
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 600.0  # seconds
 
 SERIES = {  # by their axis
     "trainer/global_step": ("train/loss_step", "lr", "gradient_flow/*"),
@@ -105,7 +111,7 @@ def wandb_run(
             job_type=tracking.job_type,
             config=config,
             # The closing table says where the run lies and how to upload it; W&B's own summary would list every layer.
-            settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off"),
+            settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off", **_patience()),
             reinit="finish_previous",
         )
     except wandb.Error as error:
@@ -119,7 +125,22 @@ def wandb_run(
         yield run
         exit_code = DONE
     finally:
-        run.finish(exit_code=exit_code)
+        try:
+            run.finish(exit_code=exit_code)
+        except TimeoutError:
+            folder = Path(run.dir).parent
+            log.warning(
+                "W&B's server has not taken all of this run. The rest is kept: wandb sync --include-online %s", folder
+            )
+
+
+def _patience() -> dict[str, Any]:
+    """How long W&B tries to send the rest of a run that is over, of which nothing is lost: without an end of its own,
+    for hours where the server is away. Versions before 0.31 have no such setting."""
+    if "finish_timeout" not in wandb.Settings.model_fields:
+        return {}
+    said = {} if os.environ.get("WANDB_FINISH_TIMEOUT") else {"finish_timeout": PATIENCE}
+    return {**said, "finish_timeout_raises": True}
 
 
 def close() -> None:

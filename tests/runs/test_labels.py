@@ -6,7 +6,7 @@ from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
 from ablate.configuration.refusals import register_resolvers
 from ablate.runs import cell
-from ablate.runs.labels import NAME, labels
+from ablate.runs.tracked.labels import NAME, labels
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan
 

@@ -2,8 +2,8 @@
 
 from ablate.configuration import agent
 from ablate.runs.cell import Cell
-from ablate.runs.labels import labels
 from ablate.runs.record import RunRecord
+from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.saving.history import logged
 
