@@ -17,6 +17,7 @@ class ViewServer(WandbServer):
 
     def answer(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
         known = {
+            "GetDefaultEntity": self._viewer,
             "GetProjects": self._get_projects,
             "CreateProject": self._create_project,
             "upsertView": self._upsert_view,

@@ -93,7 +93,7 @@ def test_values_that_are_no_axes_are_read_from_the_recipe(run, tmp_path):
 
 
 def test_the_best_variant_stands_beside_the_baseline_with_one_seed(made):
-    grids = [block for block in spec(made())["blocks"] if "Run Comparer" in json.dumps(block)]
+    grids = [block for block in spec(made())["spec"]["blocks"] if "Run Comparer" in json.dumps(block)]
     (filters,) = [runset["filters"] for runset in found(grids, "runSets")[0]]
     named = {name for name in ("batch0", "batch1", "none0", "none1") if name in json.dumps(filters)}
     assert named == {"batch0", "none0"}
