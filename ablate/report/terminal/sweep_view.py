@@ -155,14 +155,15 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     if counts[FAILED]:
         again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
         console.print(f"All of them again: [bold]python -m ablate sweep {plain(again)}[/]")
-    _show_offline(console, file, cells)
+    show_offline(file, cells)
     unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
     if unfinished:
         console.print(f"{unfinished} left: the same command continues the sweep.")
 
 
-def _show_offline(console: Console, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
+def show_offline(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
     """How to look at what W&B has of the runs here, and how to upload it."""
+    console = Console(highlight=False, soft_wrap=True)
     runs = [(cell.directory, cell.record) for cell in cells if cell.record and cell.record.wandb.mode == "offline"]
     if not runs:
         return
