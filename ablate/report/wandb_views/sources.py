@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlparse
 
 from ablate.comparison.results import Result
 from ablate.comparison.variants import Variant
+from ablate.configuration.values import at
 from ablate.errors import InputError
 from ablate.report.contents import Contents
 from ablate.report.drawing.svg import stroke
@@ -38,7 +39,7 @@ def _place(run: Result) -> tuple[str | None, str]:
     parts = urlparse(run.record.wandb.url or "").path.strip("/").split("/")
     if len(parts) == 4 and parts[2] == "runs":
         return unquote(parts[0]), unquote(parts[1])
-    return run.config["tracking"]["entity"], run.config["tracking"]["project"]
+    return at(run.config, "tracking.entity"), at(run.config, "tracking.project")
 
 
 def names(runs: Iterable[Result]) -> set[str]:
@@ -55,7 +56,7 @@ def names(runs: Iterable[Result]) -> set[str]:
 
 def has_choices(run: Result) -> bool:
     """Whether its configuration in W&B names the options: older versions wrote only what they stand for."""
-    return "sweep" in run.config["tracking"]
+    return "sweep" in at(run.config, "tracking", {})
 
 
 def key(run: Result, factor: str) -> str:
