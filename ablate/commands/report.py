@@ -68,9 +68,9 @@ def run(options: argparse.Namespace) -> None:
     else:
         tables.show(made, str(options.out / "index.html"))
     if options.wandb:
-        from ablate.report import wandb_report
+        from ablate.report.wandb_views import report
 
-        print("\n".join(wandb_report.publish(made)), file=sys.stderr)
+        print("\n".join(report.publish(made)), file=sys.stderr)
     if options.open:
         webbrowser.open((options.out / "index.html").absolute().as_uri())
 
