@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import Comparison, compare
-from ablate.comparison.results import Result, at, defaults, distinct, read, varied
+from ablate.comparison.results import Result, distinct, read, varied
 from ablate.comparison.variants import Entry, levels, move_first
 from ablate.configuration import whole
 from ablate.configuration.values import identity
@@ -34,12 +34,10 @@ def from_results(
     """
     metric = metric or usual([result.record for result in results])
     factors = varied(results)
-    options, values = defaults() if factors else ({}, {})
     why = "the defaults, as far as runs have them" if factors else "the only variant"
     for key, found in factors.items():
-        default = options[key] if key in options else at(values, key)
-        ours = [value for value in found if identity(value) == identity(default)]
         having = next(result for result in results if result.has(key))
+        ours = [value for value in found if identity(value) == identity(having.default(key))]
         move_first(found, ours[0] if ours else having.value(key))
     by_cell: dict[tuple[str, int], list[Result]] = {}
     for result in results:

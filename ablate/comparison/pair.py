@@ -88,7 +88,7 @@ def pair(
 def _run(results: Sequence[Result], name: str) -> Result | None:
     if "=" in name:
         return None
-    known = [result for result in results if result.fingerprint == name or result.directory.name == name]
+    known = [result for result in results if name in (result.fingerprint, result.name)]
     found = known[0] if known else read(Path(name))
     if found is None:
         raise InputError(f"--compare {name}: there is no such run. A run is named by its directory or fingerprint.")

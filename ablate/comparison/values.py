@@ -1,6 +1,5 @@
 """Runs of which nothing but their results is known: those of a simulation, and those of a stored comparison."""
 
-from pathlib import Path
 from typing import Any
 
 from ablate.comparison.comparison import Comparison, compare
@@ -22,7 +21,7 @@ def entry(assignment: Assignment, seed: int, metric: str, value: float | None, s
     """The cell of a run with this result; None where it has none."""
     summary = {} if value is None else {metric: value}
     record = RunRecord(status=status, seed=seed, summary=summary, provenance=_NOWHERE)
-    return Entry(assignment, seed, status, (), Result(Path(), record, _CONFIG))
+    return Entry(assignment, seed, status, (), Result(None, record, _CONFIG))
 
 
 def again(known: dict[str, Any]) -> Comparison:

@@ -11,7 +11,6 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import mixtures
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import without_nan
-from ablate.paths import relative
 from ablate.report.contents import Contents
 from ablate.report.in_rounds import decision
 from ablate.report.terminal.markup import plain
@@ -94,9 +93,9 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
                 "value": variant.values.get(entry.seed),
                 "reason": entry.reason,
                 "fingerprint": entry.result.fingerprint if entry.result else None,
-                "directory": str(relative(entry.result.directory)) if entry.result else None,
+                "directory": entry.result.place if entry.result else None,
                 "gradient_flow": entry.result.record.gradient_flow if entry.result else None,
-                "superseded": [str(relative(result.directory)) for result in entry.superseded],
+                "superseded": [result.place for result in entry.superseded],
             }
             for entry in variant.entries
         ],
