@@ -62,6 +62,11 @@ class Result:
         """In a few characters."""
         return self.directory.name if self.directory else self.fingerprint
 
+    @property
+    def overrides(self) -> tuple[str, ...] | None:
+        """What is typed to make the run again; None where it is not made from here."""
+        return tuple(self.record.overrides)
+
     def default(self, key: str) -> Any:
         """What stands for a choice where nobody typed any: the baseline's, if some run has it."""
         options, values = defaults()
@@ -174,7 +179,8 @@ def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
             meanings = distinct(at(config, key) for config in {id(r.config): r.config for r in having}.values())
             if len(meanings) < 2:
                 continue
-        factors[key] = sorted(values, key=_order)
+        made_here = any(result.overrides is not None for result in having)
+        factors[key] = sorted(values, key=_order) if made_here else values  # or as the table has them
     return factors
 
 

@@ -22,6 +22,7 @@ from ablate.report.numbers import Unit, numbered, p_value, unit
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate
+from ablate.statistics.unpaired import Welch
 from ablate.training.gradients.reading import Gradients, mean, profiles
 
 EFFECTS = 30
@@ -134,6 +135,9 @@ def _marginal(comparison: Comparison, fixed: dict[str, Any]) -> Estimate | None:
     ]
     if not inside:
         return None
+    if not comparison.is_paired:
+        weights = (1 / len(inside),) * len(inside)
+        return Welch(groups=tuple(tuple(variant.values.values()) for variant in inside), weights=weights)
     seeds = sorted(set.intersection(*(set(variant.values) for variant in inside)))
     means = tuple(float(np.mean([variant.values[seed] for variant in inside])) for seed in seeds)
     return Estimate(means) if means else None

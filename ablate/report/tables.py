@@ -13,8 +13,9 @@ from ablate.comparison.variants import Variant
 from ablate.configuration.values import without_nan
 from ablate.report.contents import Contents
 from ablate.report.in_rounds import decision
+from ablate.report.numbers import DASH
 from ablate.report.terminal.markup import plain
-from ablate.report.terminal.narrow import fitted
+from ablate.report.terminal.narrow import fitted, without
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate
@@ -54,6 +55,7 @@ def as_json(made: Contents) -> dict[str, Any]:
             "chance": comparison.chance,
             "margin": comparison.margin,
             "tests": comparison.family,
+            "paired": comparison.is_paired,
             "factors": comparison.factors,
             "baseline": comparison.baseline.assignment,
             "variants": [_variant(variant, comparison) for variant in comparison.variants],
@@ -215,7 +217,9 @@ def show(made: Contents, page: str) -> None:
             *(str(row[word] or "") for word in lost),
         )
     console.print()
-    console.print(fitted(table, console, ("gradient flow", "time", "parameters", "p", "n", *lost)))
+    unknown = {"parameters": "params", "time": "seconds", "gradient flow": "flow"}
+    empty = [head for head, name in unknown.items() if all(DASH in (row[name], row[name][-1]) for row in made.rows)]
+    console.print(fitted(without(table, empty), console, ("gradient flow", "time", "parameters", "p", "n", *lost)))
     left = len(made.comparison.variants) - min(most, len(made.rows))
     if left > 0:
         console.print(f"[dim]and {left} more variants: see the report[/dim]")

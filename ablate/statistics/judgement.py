@@ -36,6 +36,8 @@ TESTS = {
     Outcome.ALIKE: "exact sign flips",
     Outcome.FEW: "no test",
 }
+# Where seeds do not pair.
+UNPAIRED_TESTS = TESTS | {Outcome.NORMAL: "Welch's t-test", Outcome.ALIKE: "exact rank test"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Test:
     direction      1 where it is better, -1 where it is worse, as the test sees it
     n              of both sides, how many seeds are compared: the pairs, or by ranks all that have ended
     lost, low      of both sides, how many of these diverged, and how many ended in the lower of two groups
+    is_paired      whether the seeds of both sides pair
     """
 
     outcome: Outcome
@@ -54,10 +57,11 @@ class Test:
     n: tuple[int, int]
     lost: tuple[int, int] = (0, 0)
     low: tuple[int, int] = (0, 0)
+    is_paired: bool = True
 
     @property
     def name(self) -> str:
-        return TESTS[self.outcome]
+        return (TESTS if self.is_paired else UNPAIRED_TESTS)[self.outcome]
 
     @property
     def has_interval(self) -> bool:
@@ -67,7 +71,7 @@ class Test:
     @property
     def least_p(self) -> float:
         """The smallest p that so many seeds can give, whatever the data."""
-        if self.outcome in (Outcome.LOST, Outcome.SPLIT):
+        if self.outcome in (Outcome.LOST, Outcome.SPLIT) or (self.outcome is Outcome.ALIKE and not self.is_paired):
             return least_p_rank_sum(*self.n)
         return least_p_sign_flip(self.n[0]) if self.outcome is Outcome.ALIKE else 0.0
 
