@@ -6,6 +6,7 @@ import shlex
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,6 +14,7 @@ from ablate.__main__ import COMMANDS, ON_CONFIGURATION
 from ablate.configuration.composition import Composition
 from ablate.configuration.refusals import register_resolvers
 from ablate.sweep.file import SweepFile
+from tests.conftest import SMALL
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -99,3 +101,23 @@ def test_readmes_findings_are_those_of_the_results():
         *_, numbers, word, _ = (cell.strip() for cell in row.split("|"))
         found = [line for line in whole.splitlines() if all(n in line for n in re.findall(r"[+−]\d+\.\d\d", numbers))]
         assert found and all(f"**{word}**" in line for line in found), row
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    """Line by line, with a smaller network and sweep, and images to predict."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweeps").mkdir()
+    values = {"model.stages": [1, 1, 1], "model.widths": [4, 8, 8], "trainer.max_epochs": 1, "tracking": "disabled"}
+    fixed = {key: {"value": value} for key, value in values.items()}
+    sweep = {"program": "ablate", "method": "grid", "parameters": {**fixed, "norm": {"values": ["batch", "none"]}}}
+    (tmp_path / "sweeps" / "quick.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    small = ", ".join(f'"{override}"' for override in (*SMALL, "trainer.max_epochs=1"))
+    known = {"images": np.zeros((2, 8, 8), np.uint8)}
+    for line in block.strip().splitlines():
+        code = line.replace('"trainer.max_epochs=5"', small)
+        if "run" in known:
+            code = code.replace("07c0", known["run"].directory.name[:4])
+        exec(code, known)
+    assert "test/acc" in known["run"].summary
