@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
+from ablate.configuration.values import differing, is_inside
 from ablate.errors import InputError, WrongNameError
 from ablate.paths import CONF
 
@@ -111,7 +112,7 @@ class Composition:
         default_choices = axes(defaults)
 
         def differs(key: str) -> bool:
-            if _inside(key, NOT_HASHED) or whole.concerns(key, self.unused):
+            if is_inside(key, NOT_HASHED) or whole.concerns(key, self.unused):
                 return False
             if key in self.choices and self.choices[key] == default_choices[key]:
                 # It is the default. It still differs if a typed model or experiment would choose another option.
@@ -133,7 +134,7 @@ class Composition:
         own, here = plain(self._composed(chosen), resolve=False), plain(self.cfg, resolve=False)
         if whole.is_whole(own):
             own["model"] = {key: value for key, value in own["model"].items() if key == "_target_" or _refers(value)}
-        return [path for path in _differing(here, own, "") if not whole.concerns(path, self.unused)]
+        return [path for path in differing(here, own, NOT_HASHED) if not whole.concerns(path, self.unused)]
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         """What Hydra composes from other overrides with the same search path. Do not change it: it is cached."""
@@ -254,25 +255,8 @@ def _search_path(overrides: Sequence[str]) -> list[str]:
     return [text for text in overrides if text.startswith("hydra.searchpath=")]
 
 
-def _differing(values: Mapping[str, Any], others: Mapping[str, Any], parent: str) -> Iterator[str]:
-    """The paths at which `values`, which stand at `parent`, are not `others`, as far as they can change a result."""
-    for key, value in values.items():
-        path = f"{parent}{key}"
-        other = others.get(key, _MISSING)
-        if _inside(path, NOT_HASHED):
-            continue
-        if isinstance(value, dict) and value and isinstance(other, dict):
-            yield from _differing(value, other, f"{path}.")
-        elif value != other:
-            yield path
-
-
 def _refers(value: Any) -> bool:
     return isinstance(value, str) and "${" in value
-
-
-def _inside(key: str, paths: Iterable[str]) -> bool:
-    return any(key == path or key.startswith(f"{path}.") for path in paths)
 
 
 def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
