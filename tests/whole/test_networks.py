@@ -61,7 +61,7 @@ def test_what_decides_nothing_is_not_in_the_fingerprint(their_cell, typed):
         (["model=torchvision", "model.foo=1"], "Here model has the keys: channels, name, num_classes."),
         (["model=perceptron", "model.widht=1"], "there is no such axis or value. Here model has the keys: classes, pi"),
         (["optimizer=adamw", "optimizer.momentm=1"], "there is no such axis or value. Here optimizer has the keys: be"),
-        (["model=perceptron", "model.classes=11"], "the network makes numbers of shape (11,); 10 are expected"),
+        (["model=perceptron", "model.classes=11"], "the network returns numbers of shape (11,); 10 are expected"),
         (["model=empty"], "A model's file has stages and widths, or a _target_ that is the whole network."),
         *(
             ([f"model={name}"], message)
@@ -76,8 +76,8 @@ def test_what_decides_nothing_is_not_in_the_fingerprint(their_cell, typed):
             ["model=perceptron", "model._target_=argparse.Namespace"],
             "it returns Namespace; a torch.nn.Module is expected",
         ),
-        (["model=nine"], "model: of each image the network makes numbers of shape (9,); 10 are expected"),
-        (["model=perceptron", "model.pixels=63"], "images of 1x8x8 do not go through the network: RuntimeError"),
+        (["model=nine"], "model: for each image the network returns numbers of shape (9,); 10 are expected"),
+        (["model=perceptron", "model.pixels=63"], "the network cannot process images of 1x8x8: RuntimeError"),
     ],
 )
 def test_what_makes_no_sense_is_refused(overrides, message, their_cell, tmp_path):
