@@ -216,9 +216,8 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
     # What else code of the user's takes nobody knows, and keys of that name elsewhere have nothing to do with it.
     near = suggestion(prefix + word, word, known) if target.startswith("ablate.") else nearest(word, known)
     if not parent and not near:  # a key of an option that was chosen
-        plain = OmegaConf.to_container(defaults)
-        assert isinstance(plain, dict)
-        inside = [f"{axis}.{word}" for axis, own in plain.items() if isinstance(own, dict) and word in own]
+        options = plain(defaults, resolve=False)
+        inside = [f"{axis}.{word}" for axis, own in options.items() if isinstance(own, dict) and word in own]
         near = f" Did you mean {' or '.join(inside)}?" if inside else ""
     addition = f" (+{key}=… adds a key that is new.)" if parent else ""
     return f"{key}: there is no such axis or value.{near} Here {what}: {', '.join(known) or 'none'}.{addition}"

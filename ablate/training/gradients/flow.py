@@ -7,9 +7,10 @@ ignored: the scale of their gradients is not comparable between networks.
 
 In other networks depthwise kernels, attention and perceptrons alternate, so the median of a quarter of the layers
 stands for each end. There a ratio only counts as exploding if the quarter at the image is also above `GROWN` times the
-last layer: if branches start at zero, as in timm's ResNets, the quarter at the head is small although nothing has grown. On
-digits, timm's resnet10t has ratios of 430 to 1,900 after 40 to 160 steps, and test_resnet of 102 to 1,080 after 40 to
-400, with a gradient at the image of 0.6 to 1.6 times the last layer's. Both then have 94% of the test set right.
+last layer: if branches start at zero, as in timm's ResNets, the quarter at the head is small although nothing has
+grown. On digits, timm's resnet10t has ratios of 430 to 1,900 after 40 to 160 steps, and test_resnet of 102 to 1,080
+after 40 to 400, with a gradient at the image of 0.6 to 1.6 times the last layer's. Both then have 94% of the test set
+right.
 
 A gradient can be even and still too large everywhere, for example if a network without norm starts from weights that
 are too large. So the size counts too: the median over the convolutions, at the first `FIRST` and at the last `WINDOW`
