@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ablate.configuration.composition import axes, check_option, composed
+from ablate.configuration.composition import axes, check_option, composed, plain
 from ablate.configuration.schema import suggestion
 from ablate.errors import InputError, bare, described, is_full, nearest, reason
 from ablate.paths import CONF
