@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "list the cells of a sweep file, with status and cost",
     "sweep": "run the cells of a sweep file that have no result yet",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
+    "table": "write runs as one table for pandas or a spreadsheet, one row a run",
     "judge": "judge a candidate against a baseline, with as many seeds as needed",
     "doctor": "find out which stored runs are whole, resumable or unusable",
     "export": "write a run's trained network to a file: ONNX, or torch's format",

@@ -55,7 +55,7 @@ class Ours(Watching):
 
     def __init__(self, directory: Path, network: nn.Module, weights: bool) -> None:
         directory.mkdir()
-        every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": int(weights)})
+        every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": int(weights), "series": "few"})
         self.recorder = StepRecorder(RunHistory(directory), None, network, every, 1)
         self.on_fit_start = self.recorder.on_fit_start  # type: ignore[method-assign]
         self.on_before_optimizer_step = self.recorder.on_before_optimizer_step  # type: ignore[method-assign]

@@ -33,6 +33,11 @@ def wandb_mode() -> str | None:
     return MODES[word]
 
 
+def sweep_id() -> str | None:
+    """The id of the sweep that the agent works at; None without an agent."""
+    return os.environ.get("WANDB_SWEEP_ID") or None
+
+
 def run_id() -> str | None:
     """The id of the W&B run that the server has created for this process; None without an agent."""
     return os.environ.get("WANDB_RUN_ID") if present() else None

@@ -20,6 +20,7 @@ from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
+from ablate.configuration.values import differing, is_inside
 from ablate.errors import InputError, WrongNameError
 from ablate.paths import CONF
 
@@ -99,16 +100,19 @@ class Composition:
         parsed = OverridesParser.create().parse_overrides(self.overrides)
         return {override.key_or_group: text for override, text in zip(parsed, self.overrides, strict=True)}
 
-    @cached_property
+    @property
     def name(self) -> str:
         """The typed overrides that differ from the defaults and can change the result; `defaults` if there are none."""
+        return " ".join(self.differing.values()) or "defaults"
+
+    @cached_property
+    def differing(self) -> dict[str, str]:
+        """Of the typed overrides, by their key, those that differ from the defaults and can change the result."""
         defaults = self._composed([])
         default_choices = axes(defaults)
 
         def differs(key: str) -> bool:
-            if any(key == path or key.startswith(f"{path}.") for path in NOT_HASHED) or whole.concerns(
-                key, self.unused
-            ):
+            if is_inside(key, NOT_HASHED) or whole.concerns(key, self.unused):
                 return False
             if key in self.choices and self.choices[key] == default_choices[key]:
                 # It is the default. It still differs if a typed model or experiment would choose another option.
@@ -118,11 +122,27 @@ class Composition:
                 return True
             return OmegaConf.select(self.cfg, key) != OmegaConf.select(defaults, key, default=_MISSING)
 
-        return " ".join(text for key, text in self.overridden.items() if differs(key)) or "defaults"
+        return {key: text for key, text in self.overridden.items() if differs(key)}
+
+    @cached_property
+    def changed(self) -> list[str]:
+        """The dotted paths of the values that can change the result and are not those of the chosen options, whether
+        they were typed or an experiment has set them; and of a network that is a file of its own, what that file
+        says."""
+        options = {axis: option for axis, option in self.choices.items() if axis != "experiment"}
+        chosen = [f"{axis}={options[axis]}" for axis in axes(self._composed([])) if options.get(axis) is not None]
+        own, here = plain(self._composed(chosen), resolve=False), plain(self.cfg, resolve=False)
+        if whole.is_whole(own):
+            own["model"] = {key: value for key, value in own["model"].items() if key == "_target_" or _refers(value)}
+        return [path for path in differing(here, own, NOT_HASHED) if not whole.concerns(path, self.unused)]
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         """What Hydra composes from other overrides with the same search path. Do not change it: it is cached."""
         return _known(*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides, loader=_loader())
+
+    def without(self, key: str) -> dict[str, Any]:
+        """What would have been composed if the override of that key had not been typed, as plain values, resolved."""
+        return plain(self._composed([text for other, text in self.overridden.items() if other != key]), resolve=True)
 
     def checked(self) -> dict[str, Any]:
         """`values()`, after `check_types()`."""
@@ -233,6 +253,10 @@ def composed(overrides: list[str]) -> DictConfig:
 def _search_path(overrides: Sequence[str]) -> list[str]:
     """The override that adds folders of your own options, if there is one."""
     return [text for text in overrides if text.startswith("hydra.searchpath=")]
+
+
+def _refers(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
 
 
 def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:

@@ -53,6 +53,7 @@ TABLE: dict[str, Rule] = {
     "checkpoint.every_n_steps": Number(1, whole=True, words=(None,)),
     "gradient_norms.every_n_steps": Number(0, whole=True),
     "gradient_norms.weights_every_n_steps": Number(0, whole=True),
+    "gradient_norms.series": Choice(("few", "all")),
     "gradient_norms.pictures": _FLAG,
     # The limits of W&B's client and server.
     "tracking.mode": Choice(("offline", "online", "disabled")),
@@ -60,7 +61,8 @@ TABLE: dict[str, Rule] = {
     "tracking.entity": Word(0, most=128, without="/\\#?%:", null=True),
     "tracking.name": Word(0, most=128, null=True),
     "tracking.group": Word(0, most=128, null=True),
-    "tracking.tags": Listed(Word(most=64)),
+    "tracking.tags": Listed(Word(most=64), null=True),
+    "tracking.sweep": Word(null=True),
     "tracking.job_type": Word(0, most=64, null=True),
     "tracking.report_stored": _FLAG,
     "tracking.logger": Part(),
@@ -118,7 +120,7 @@ NEEDED = {
 }
 
 # Options that a user wrote for an earlier version do not have these.
-_MAY_LACK = ("tracking.logger",)
+_MAY_LACK = ("tracking.logger", "tracking.sweep")
 
 # Names and folders: always text, even if they look like numbers.
 WORDS = tuple(path for path, rule in TABLE.items() if isinstance(rule, Word) or path == "tracking.tags")

@@ -2,8 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+_MISSING = object()
 
 
 def at(values: Mapping[str, Any], path: str, default: Any = None) -> Any:
@@ -14,6 +16,27 @@ def at(values: Mapping[str, Any], path: str, default: Any = None) -> Any:
             return default
         value = value[key]
     return value
+
+
+def differing(
+    values: Mapping[str, Any], others: Mapping[str, Any], ignored: Iterable[str], parent: str = ""
+) -> Iterator[str]:
+    """The dotted paths, below `parent`, at which `values` are not `others`; `ignored` paths and what is below them are
+    left out."""
+    for key, value in values.items():
+        path = f"{parent}{key}"
+        other = others.get(key, _MISSING)
+        if is_inside(path, ignored):
+            continue
+        if isinstance(value, dict) and value and isinstance(other, dict):
+            yield from differing(value, other, ignored, f"{path}.")
+        elif value != other:
+            yield path
+
+
+def is_inside(path: str, parents: Iterable[str]) -> bool:
+    """Whether the path is one of `parents` or below one of them."""
+    return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
 
 
 def identity(value: Any) -> str:

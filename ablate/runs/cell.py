@@ -24,6 +24,7 @@ from ablate.runs.lease import REPLACED, TakenError, claimed, holder
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.record import RunRecord
 from ablate.runs.recording import recorded, write_configs
+from ablate.runs.tracked.labels import labels
 from ablate.training import build, tracking
 from ablate.training.data import ImageFolder
 from ablate.training.images import memory
@@ -147,7 +148,8 @@ def run(
         known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known.provenance)):
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
-        watch = Watch(stop, claim.staging, here["data_checksum"], progress, cell.composition.name)
+        name = labels(cell).name or cell.composition.name
+        watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
         return recorded(cell, claim, known, data, here, begin, watch), True
 
 

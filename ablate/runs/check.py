@@ -91,7 +91,7 @@ def _shortened(values: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a training of a few steps, without pictures and a progress bar."""
     limits = {"limit_train_batches": BATCHES, "limit_val_batches": 1, "limit_test_batches": 1}
     trainer = values["trainer"] | {"max_epochs": EPOCHS, "enable_progress_bar": False, **limits}
-    norms = {"every_n_steps": 1, "weights_every_n_steps": 0, "pictures": False}
+    norms = {"every_n_steps": 1, "weights_every_n_steps": 0, "series": "few", "pictures": False}
     return values | {"trainer": trainer, "gradient_norms": norms}
 
 

@@ -64,12 +64,15 @@ class _Stored:
 
 @dataclass(frozen=True)
 class WandbRun(_Stored):
-    """The W&B run of a run: its id, mode (offline, online or disabled), address and sweep; None where unknown."""
+    """The W&B run of a run: its id, mode (offline, online or disabled), address, sweep, name and group; None where
+    unknown."""
 
     id: str | None = None
     mode: str | None = None
     url: str | None = None
     sweep: str | None = None
+    name: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

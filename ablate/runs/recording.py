@@ -19,6 +19,7 @@ from ablate.runs import intact, record
 from ablate.runs.lease import Claim, claimed
 from ablate.runs.provenance import provenance
 from ablate.runs.record import RunRecord, WandbRun
+from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.images.own import Data
 from ablate.training.run import Outcome, Watch, train
@@ -70,7 +71,8 @@ def recorded(
         ):
             if wandb_run is not None:
                 url = wandb_run.url if mode == "online" else None
-                run = replace(run, wandb=WandbRun(wandb_run.id, mode, url, wandb_run.sweep_id))
+                seen = WandbRun(wandb_run.id, mode, url, wandb_run.sweep_id, wandb_run.name, wandb_run.group)
+                run = replace(run, wandb=seen)
             record.write(directory, run, staging)
             outcome = train(cell.cfg, data, directory, wandb_run, begin, watch)
             run = _with_outcome(run, outcome, directory)
@@ -130,7 +132,7 @@ def _wandb_run(cell: "Cell", run: RunRecord, begin: Start, staging: Staging) -> 
     if run.resumed and run.wandb.id:
         missing = offline.cut(directory, run.wandb.id, step, staging)
     with tracking.wandb_run(
-        cell.cfg, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, name=run.name
+        cell.cfg.tracking, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, **vars(labels(cell))
     ) as wandb_run:
         if wandb_run is not None:
             every = cell.cfg.trainer.log_every_n_steps

@@ -118,7 +118,7 @@ def effects(design: Design) -> list[Effect]:
         for b in range(1, sizes[j])
     ]
     interactions = [effect for changed in pairs if (effect := _effect(design, changed))]
-    if not interactions and not any(_has_run(design, changed) for changed in pairs):
+    if not interactions and not any(has_run(design, changed) for changed in pairs):
         return []
     main = [effect for i, n in enumerate(sizes) for a in range(1, n) if (effect := _effect(design, {i: a}))]
     return [*main, *interactions]
@@ -147,11 +147,11 @@ def _screened(design: Design) -> list[Effect]:
     ]
 
 
-def _has_run(design: Design, changed: Mapping[int, int]) -> bool:
+def has_run(design: Design, changed: Mapping[int, int]) -> bool:
     """Whether all four cells of an interaction have a run, which may have diverged."""
     return any(
         all(design.cells.get(cell) or design.lost.get(cell) for cell in signs)
-        for signs in _contexts(design.cells, changed)
+        for signs in contexts_of(design.cells, changed)
     )
 
 
@@ -178,7 +178,7 @@ def crossed(cells: Cells, factors: Mapping[str, Sequence[Any]]) -> list[int]:
 
 def _effect(design: Design, changed: Mapping[int, int]) -> Effect | None:
     cells = design.cells
-    contexts = [signs for signs in _contexts(cells, changed) if all(cell in cells for cell in signs)]
+    contexts = [signs for signs in contexts_of(cells, changed) if all(cell in cells for cell in signs)]
     usable = [signs for signs in contexts if not any(design.lost.get(c) or not cells[c] for c in signs)]
     kinds = {frozenset(cells[cell]) for signs in usable for cell in signs}
     if len(kinds) > 1:
@@ -199,7 +199,7 @@ def _effect(design: Design, changed: Mapping[int, int]) -> Effect | None:
         difference=difference,
         seeds=tuple(seeds),
         contexts=len(usable),
-        left_out=tuple(_left_out(design, signs, changed) for signs in contexts if signs not in usable),
+        left_out=tuple(left_out(design, signs, changed) for signs in contexts if signs not in usable),
         missing=sum(seed not in cells[cell] for signs in usable for cell in signs for seed in seeds),
         test=_test(design, contexts, difference),
     )
@@ -231,7 +231,7 @@ def _outcome(design: Design, side: Sequence[Levels], seed: int) -> float | None:
     return design.sign * sum(found) / len(found) if len(found) == len(side) else None
 
 
-def _left_out(design: Design, signs: Signs, changed: Mapping[int, int]) -> LeftOut:
+def left_out(design: Design, signs: Signs, changed: Mapping[int, int]) -> LeftOut:
     levels = next(iter(signs))
     where = {name: values[levels[i]] for i, (name, values) in enumerate(design.factors.items()) if i not in changed}
     sides = [[cell for cell, sign in signs.items() if sign == side] for side in (1, -1)]
@@ -240,7 +240,7 @@ def _left_out(design: Design, signs: Signs, changed: Mapping[int, int]) -> LeftO
     return LeftOut(where, (lost[0], lost[1]), (lost[0] + finished[0], lost[1] + finished[1]))
 
 
-def _contexts(cells: Cells, changed: Mapping[int, int]) -> Iterator[dict[Levels, int]]:
+def contexts_of(cells: Cells, changed: Mapping[int, int]) -> Iterator[dict[Levels, int]]:
     """For each combination of the other factors, the cells of the contrast and their signs."""
     for levels in cells:
         if any(levels[i] != level for i, level in changed.items()):

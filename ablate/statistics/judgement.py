@@ -37,6 +37,8 @@ TESTS = {
     Outcome.ALIKE: "exact sign flips",
     Outcome.FEW: "no test",
 }
+# Where seeds do not pair.
+UNPAIRED_TESTS = TESTS | {Outcome.NORMAL: "Welch's t-test", Outcome.ALIKE: "exact rank test"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Test:
     n          how many seeds are compared: pairs, or for a rank test all seeds that have ended
     lost       how many of these diverged
     low        how many of these ended in the lower of two groups
+    is_paired  whether the seeds of both sides pair
     """
 
     outcome: Outcome
@@ -56,10 +59,11 @@ class Test:
     n: tuple[int, int]
     lost: tuple[int, int] = (0, 0)
     low: tuple[int, int] = (0, 0)
+    is_paired: bool = True
 
     @property
     def name(self) -> str:
-        return TESTS[self.outcome]
+        return (TESTS if self.is_paired else UNPAIRED_TESTS)[self.outcome]
 
     @property
     def has_interval(self) -> bool:
@@ -69,7 +73,7 @@ class Test:
     @property
     def least_p(self) -> float:
         """The smallest p that the test can give with this many seeds."""
-        if self.outcome in (Outcome.LOST, Outcome.SPLIT):
+        if self.outcome in (Outcome.LOST, Outcome.SPLIT) or (self.outcome is Outcome.ALIKE and not self.is_paired):
             return least_p_rank_sum(*self.n)
         return least_p_sign_flip(self.n[0]) if self.outcome is Outcome.ALIKE else 0.0
 

@@ -86,7 +86,7 @@ def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
         if request.in_pool:
             _in_pool(cells, request.launcher, view)
         else:
-            launchers.launch([_pinned(cell) if request.elsewhere else cell.overrides for cell in cells], request.engine)
+            launchers.launch([_pinned(cell) if request.elsewhere else cell.told for cell in cells], request.engine)
     finally:
         for cell in cells:
             # A cell's directory need not show why the pool's worker failed: keep what the pool has reported.
@@ -140,5 +140,5 @@ def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> t
 def _pinned(cell: PlannedCell) -> list[str]:
     """The overrides, with `auto` resolved as on this machine, so that the job has the fingerprint of the plan."""
     values = pinned(cell.values or {})
-    kept = [text for text in cell.overrides if text.split("=", 1)[0] not in values]
+    kept = [text for text in cell.told if text.split("=", 1)[0] not in values]
     return kept + [override(path, value) for path, value in values.items()]

@@ -40,6 +40,7 @@ class PlannedCell:
 
     assignment   the file's parameters, by dotted name; a variant is replaced by what it sets
     overrides    the overrides with which `python -m ablate` trains this cell
+    sweep        the file's name
     values       its resolved configuration
     status       to do, running, interrupted, failed, finished, diverged, stopped, outdated, damaged, or invalid
     reason       why it is invalid, failed, outdated, damaged, or interrupted other than by a signal; or which process
@@ -55,6 +56,7 @@ class PlannedCell:
 
     assignment: dict[str, Any]
     overrides: list[str]
+    sweep: str = ""
     values: dict[str, Any] | None = None
     fingerprint: str | None = None
     params: int | None = None
@@ -74,6 +76,12 @@ class PlannedCell:
     def directory(self) -> Path:
         assert self.values is not None and self.fingerprint is not None
         return place.of_run(self.values["runs_dir"], self.fingerprint)
+
+    @property
+    def told(self) -> list[str]:
+        """The overrides with which it is run: they say which sweep it is of, where its tracking takes that."""
+        own = (self.values or {}).get("tracking") or {}
+        return [*self.overrides, *([override("tracking.sweep", self.sweep)] if own.get("sweep", "") is None else [])]
 
     def asked(self) -> DictConfig:
         """The configuration, unresolved."""
@@ -183,7 +191,8 @@ def plan(
     for assignment in map(flattened, file.cells()):
         own = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
         chosen = {key: value for key, value in variant.expanded(own).items() if _key(key) not in typed_keys}
-        cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *everywhere])
+        overrides = [*(override(key, value) for key, value in chosen.items()), *everywhere]
+        cell = PlannedCell(chosen, overrides, file.name)
         try:
             _keep_used(cell, composer, has_use)
             values = composer(cell.overrides)
@@ -209,7 +218,7 @@ def plan(
         except (MissingConfigException, WrongNameError):  # a name that does not exist is an error of the whole file
             raise
         except (InputError, HydraException, OmegaConfBaseException) as error:
-            cell, refusal = PlannedCell(chosen, cell.overrides, reason=explained(error)), refusal or error
+            cell, refusal = PlannedCell(chosen, cell.overrides, file.name, reason=explained(error)), refusal or error
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
         if first is not cell:
             first.same.append(chosen)

@@ -1,5 +1,7 @@
 """Whether a metric should be maximised or minimised."""
 
+import re
+
 from ablate.errors import InputError, nearest
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
@@ -22,6 +24,15 @@ USUAL = {
 }
 
 
+# Words in the names of other programs' metrics.
+WORDS = {
+    frozenset(("acc", "accuracy", "top1", "top5", "acc1", "acc5", "map", "miou", "bleu", "dice", "auc"))
+    | {name for name, goal in USUAL.items() if goal == MAXIMIZE}: MAXIMIZE,
+    frozenset(("loss", "error", "err", "nll", "ppl", "perplexity", "wer", "fid"))
+    | {name for name, goal in USUAL.items() if goal == MINIMIZE}: MINIMIZE,
+}
+
+
 def goal_of(metric: str, given: str | None = None) -> str:
     """`given`, or the metric's goal in the tables above: maximize or minimize.
 
@@ -40,6 +51,15 @@ def goal_of(metric: str, given: str | None = None) -> str:
             f" `metric: {{name: {metric}, goal: {MAXIMIZE}}}` to a sweep file."
         )
     return known
+
+
+def goal_by_name(metric: str, given: str | None = None) -> str:
+    """As `goal_of`, for a metric of another program's: by the words of its name, such as val_accuracy or eval/loss."""
+    if given is not None or metric in KNOWN:
+        return goal_of(metric, given)
+    words = set(re.findall(r"[a-z0-9]+", metric.lower()))
+    goals = {goal for names, goal in WORDS.items() if words & names}
+    return goal_of(metric, goals.pop() if len(goals) == 1 else None)
 
 
 def _meant(given: object) -> str:

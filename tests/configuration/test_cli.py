@@ -94,6 +94,16 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
         assert len(numbers) == 3
         assert content["summary"].items() >= {"gradient_flow/verdict": run["gradient_flow"], **numbers}.items()
         assert {"trainer/global_step", "epoch"} <= content["axes"]
+        assert not any(name.startswith(("grad_norm/", "lr", "train/loss_step")) for name in content["summary"])
+        assert content["summary"].items() >= {"status": "finished", "fingerprint": run["fingerprint"]}.items()
+        assert content["summary"].items() >= run["cost"].items()
+        design = "norm=none " if run["choices"]["norm"] == "none" else ""
+        assert (
+            content["name"].startswith(f"{design}model.stages=[1,1,1] ")
+            and content["name"] == f"{content['group']} seed={run['seed']}"
+        )
+        assert (content["tags"], content["job_type"]) == (["digits"], "train")
+    assert len({content["group"] for content in contents}) == 2
 
 
 WRONG = [

@@ -16,7 +16,7 @@ from ablate.__main__ import called
 from ablate.configuration.refusals import explained, guarded, register_resolvers
 from ablate.errors import InputError
 from ablate.runs import cell
-from ablate.training.tracking import short
+from ablate.runs.tracked.labels import short
 
 REFUSED = {
     "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",

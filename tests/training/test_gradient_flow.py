@@ -210,15 +210,21 @@ def test_the_first_steps_alone_and_an_outlier_raise_no_alarm(plain, caplog):
     assert caplog.messages == []
 
 
-def test_deep_networks_get_a_few_series_of_each_stage(compose_cfg):
-    every = GradientNorms(network(compose_cfg("model=resnet56", "shortcut=projection")))
-    assert series(every) == list(range(len(every.layers))) and len(every.layers) <= READABLE
+def test_a_few_layers_of_each_stage_get_a_series_unless_all_are_asked_for(compose_cfg):
     with torch.device("meta"):
         deep = GradientNorms(network(compose_cfg("model=resnet110")))
-    names = [deep.layers[i] for i in series(deep)]
+    names = [deep.layers[i] for i in series(deep, "few")]
     assert {name.split(".")[0] for name in names} == {"stem", "stage1", "stage2", "stage3", "head"}
     assert len(names) == 11 and {"stage1.block1.conv1", "stage3.block18.conv2", "head.linear"} <= set(names)
     assert not any("norm" in name for name in names)
+    assert [deep.layers[i] for i in series(deep, "all")] == deep.layers
+
+
+def test_a_network_of_many_parts_without_stages_gets_a_few_series_too():
+    net = nn.Sequential(*(nn.Linear(3, 3) for _ in range(50)))
+    few = series(GradientNorms(net), "few")
+    assert len(few) == 12 < READABLE and {0, 49} <= set(few)
+    assert series(GradientNorms(nn.LayerNorm(4)), "few") == [0]
 
 
 def log_rms(history: RunHistory, measured: GradientNorms, steps: list[int], rms: np.ndarray) -> None:

@@ -209,7 +209,7 @@ class _Slot:
             self.connection.close()
             self._start()
         with suppress(OSError):  # if it has just died, `_messages` notices
-            self.connection.send(cell.overrides)
+            self.connection.send(cell.told)
 
     def received(self) -> Any:
         """The worker's next message; None if it has died."""

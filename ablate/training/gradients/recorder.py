@@ -20,8 +20,7 @@ from ablate.training.saving.history import RunHistory
 from ablate.training.saving.trackers import Trackers
 
 CAPACITY = 64  # steps held on the device between two copies to the host
-# A run with more layers than this logs to W&B only the first, middle and last of each stage, one by one.
-READABLE = 128
+READABLE = 32  # series; networks of which three for each stage are more have their depth in quarters for stages
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,7 @@ class StepRecorder(Callback):
     ) -> None:
         self.history, self.trackers, self.network = history, trackers, network
         self.every_n_steps, self.weights_every_n_steps = every.every_n_steps, every.weights_every_n_steps
+        self.which: str = every.series
         self.log_every_n_steps = log_every_n_steps
         self.diverged_at: int | None = None
         self._micro_losses: list[Tensor] = []
@@ -83,7 +83,9 @@ class StepRecorder(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.gradient_norms = GradientNorms(self.network)
         self.warning = EarlyWarning(self.network, self.gradient_norms)
-        self._series = series(self.gradient_norms)
+        self._series = series(self.gradient_norms, self.which)
+        if self.trackers is not None:
+            self.trackers.expect(f"grad_norm/{self.gradient_norms.layers[i]}" for i in self._series)
         if trainer.gradient_clip_val or is_overridden("configure_gradient_clipping", pl_module):
             # Callbacks have no hook between clipping and the optimizer's step, so the module's own hook is wrapped.
             after = self._measured_after(trainer, pl_module.configure_gradient_clipping)
@@ -197,15 +199,22 @@ class StepRecorder(Callback):
         return every_n_steps > 0 and step % every_n_steps == 0
 
 
-def series(measured: GradientNorms) -> list[int]:
-    """The layers whose norms trackers get: all, or if there are more than READABLE, the first, middle and last layer of
-    each stage with a matrix or a kernel."""
-    if len(measured.layers) <= READABLE:
-        return list(range(len(measured.layers)))
+def series(measured: GradientNorms, which: str) -> list[int]:
+    """The layers that trackers get a series of: `all`, or a `few`, which are the first, the middle and the last of each
+    stage that multiply by a matrix or convolve with a kernel."""
+    every = range(len(measured.layers))
+    if which == "all":
+        return list(every)
+    of = [i for i in every if measured.described[i].kind == MATRIX] or list(every)
+    few = _outer_and_middle({i: measured.described[i].stage for i in of})
+    return few if len(few) <= READABLE else _outer_and_middle({i: str(4 * n // len(of)) for n, i in enumerate(of)})
+
+
+def _outer_and_middle(stage_of: Mapping[int, str]) -> list[int]:
+    """Of the layers of each stage the first, the middle and the last."""
     stages: dict[str, list[int]] = {}
-    for i, layer in enumerate(measured.described):
-        if layer.kind == MATRIX:
-            stages.setdefault(layer.stage, []).append(i)
+    for i, stage in stage_of.items():
+        stages.setdefault(stage, []).append(i)
     return sorted({i for stage in stages.values() for i in (stage[0], stage[len(stage) // 2], stage[-1])})
 
 

@@ -1,6 +1,6 @@
 """Logs the same series to all trackers of a run: W&B, and other Lightning loggers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +23,16 @@ class Trackers:
 
     def __init__(self, wandb_run: Any, loggers: Sequence[Logger] = ()) -> None:
         self.wandb_run, self.loggers = wandb_run, list(loggers)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Series of steps by their names, before their first numbers: W&B keeps them out of its summary.
+
+        Each by itself: a pattern such as grad_norm/* does not match what has a dot in it (wandb 0.31).
+        """
+        if self.wandb_run is not None:
+            for name in names:
+                escaped = name.replace(".", r"\.")  # else it is a key within a mapping
+                self.wandb_run.define_metric(escaped, step_metric="trainer/global_step", summary="none")
 
     def log(self, values: Mapping[str, float]) -> None:
         """Log the numbers of a step, by name. `trainer/global_step` is the step."""

@@ -3,6 +3,7 @@
 from ablate.configuration import agent
 from ablate.runs.cell import Cell
 from ablate.runs.record import RunRecord
+from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.saving.history import logged
 
@@ -18,8 +19,8 @@ def report(cell: Cell, record: RunRecord) -> str | None:
         return None
     if record.wandb.id == agent.run_id():
         return None
-    name = cell.composition.name
-    with tracking.wandb_run(cell.cfg, directory=cell.directory, mode=mode, run_id=None, name=name) as run:
+    own = vars(labels(cell))
+    with tracking.wandb_run(cell.cfg.tracking, directory=cell.directory, mode=mode, run_id=None, **own) as run:
         for values in logged([cell.directory / "metrics.parquet"]):
             run.log(values)
         verdict = {"gradient_flow/verdict": record.gradient_flow} if record.gradient_flow else {}
