@@ -111,7 +111,7 @@ def test_too_large_weights_make_it_explode_and_are_warned_of(prepared, monkeypat
     expected = max(window.groupby("layer", observed=True).rms.median().median() for window in windows)
     assert record.summary["gradient_flow/size"] == pytest.approx(expected, rel=1e-5) and expected > 100
     (line,) = [text for text in (chosen.directory / "run.log").read_text().splitlines() if "the gradient is" in text]
-    assert "exploding at step 19: it is even over depth, but as large as" in line
+    assert "exploding at step 19: it is even over depth, but its root mean square is" in line
 
 
 def test_the_word_of_older_records_is_read(tmp_path):

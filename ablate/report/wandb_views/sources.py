@@ -50,7 +50,7 @@ def names(runs: Iterable[Result]) -> set[str]:
         numbers = record.summary | record.cost
         found |= {name for name, value in numbers.items() if value is not None}
         found |= {NORMS} if record.gradient_norms else set()
-        found |= {MAP} if (run.directory / f"{MAP}.png").is_file() else set()
+        found |= {MAP} if run.directory and (run.directory / f"{MAP}.png").is_file() else set()
     return found
 
 
