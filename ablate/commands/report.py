@@ -29,35 +29,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="*",
         metavar="FILE or RUNS",
-        help="sweep files, and what they were run with; or run directories and folders of them (runs), a table (.csv"
-        " .tsv .parquet .jsonl), and key=value of which runs are meant",
+        help="sweep files, and the overrides they were run with; or run directories and folders of them (runs), a table"
+        " (.csv .tsv .parquet .jsonl), and key=value to select runs",
     )
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
     )
-    parser.add_argument("--metric", help="what to compare (test/acc, or test/loss where no accuracy is measured)")
+    parser.add_argument("--metric", help="the metric to compare (test/acc, or test/loss if there is no accuracy)")
     parser.add_argument(
         "--margin",
         type=float,
         metavar="X",
-        help="the difference up to which two are equivalent, as the report writes it: points of accuracy",
+        help="differences up to X count as equivalent, in the report's unit: points of accuracy",
     )
-    parser.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
+    parser.add_argument(
+        "--goal", choices=GOALS, help="whether more or less of the metric is better, if that is not known"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)"
     )
     parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="only two of them: runs, or variants such as norm=none"
+        "--compare", nargs=2, metavar=("A", "B"), help="compare only these two: runs, or variants such as norm=none"
     )
-    parser.add_argument("--config-dir", "-cd", type=Path, help="the folder of your own options that the sweep ran with")
+    parser.add_argument(
+        "--config-dir", "-cd", type=Path, help="the folder with your own option files, if the sweep ran with it"
+    )
     elsewhere.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
-    parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
+    parser.add_argument("--wandb", action="store_true", help="also publish the report as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Read the runs, and write the page and its companions. Raises InputError."""
+    """Read the runs, and write the page, tables and figures. Raises InputError."""
     made = _made(options)
     write(made, options.out)
     if options.json:
@@ -65,9 +69,9 @@ def run(options: argparse.Namespace) -> None:
     else:
         tables.show(made, str(options.out / "index.html"))
     if options.wandb:
-        from ablate.report import wandb_report
+        from ablate.report.wandb_views import report
 
-        print("\n".join(wandb_report.publish(made)), file=sys.stderr)
+        print("\n".join(report.publish(made)), file=sys.stderr)
     if options.open:
         webbrowser.open((options.out / "index.html").absolute().as_uri())
 
@@ -93,7 +97,7 @@ def _made(options: argparse.Namespace) -> Contents:
 def _of_two(names: Sequence[str], overrides: Sequence[str], options: argparse.Namespace) -> Contents:
     for name in names:
         if not Path(name).is_dir() and not sources.is_elsewhere(name):
-            raise InputError(f"{name}: --compare takes runs: directories of them, and no sweep file.")
+            raise InputError(f"{name}: --compare takes folders of runs, not a sweep file.")
     found = sources.read(names, elsewhere.asked(options))
     results, (first, second) = matching(found.results, overrides), options.compare
     source = " ".join([*names, *overrides])

@@ -17,6 +17,8 @@ from ablate.statistics.rounds import Decision
 
 Assignment = dict[str, Any]
 
+NOT_TYPED = ("seed", "rerun", "tracking.sweep")  # again, by somebody who wants a variant's runs
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -141,7 +143,7 @@ class Variant:
         if typed is None:
             return ""
         wanted = [entry.seed for entry in self.entries] if seeds is None else list(seeds)
-        overrides = [text for text in typed if text.split("=")[0].lstrip("+") not in ("seed", "rerun")]
+        overrides = [text for text in typed if text.split("=")[0].lstrip("+") not in NOT_TYPED]
         many = ["-m"] if len(wanted) > 1 else []
         return shlex.join(["python", "-m", "ablate", *many, *overrides, f"seed={','.join(map(str, wanted))}"])
 

@@ -1,4 +1,4 @@
-"""Which way is up: whether more of a metric is better, or less."""
+"""Whether a metric should be maximised or minimised."""
 
 import re
 
@@ -7,7 +7,7 @@ from ablate.errors import InputError, nearest
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 GOALS = (MAXIMIZE, MINIMIZE)
 
-# Every metric that a run has, but for what the user's callbacks log; None where neither more nor less is better.
+# The goals of this project's metrics. None: neither more nor less is better.
 _NEITHER = ("lr", "gradient_flow/first_to_last", "gradient_flow/decay_per_layer", "gradient_flow/size")
 KNOWN: dict[str, str | None] = {
     **{f"{split}/{name}": MAXIMIZE for split in ("train", "val", "test") for name in ("acc", "acc_top5")},
@@ -17,7 +17,7 @@ KNOWN: dict[str, str | None] = {
     **dict.fromkeys(_NEITHER),
 }
 
-# Names that metrics of the user's usually have.
+# The goals of metrics with well-known names, which users add.
 USUAL = {
     **dict.fromkeys(("f1", "precision", "recall", "specificity", "auroc", "ap", "iou", "kappa", "mcc", "r2"), MAXIMIZE),
     **dict.fromkeys(("mae", "mse", "rmse", "mape"), MINIMIZE),
@@ -34,9 +34,9 @@ WORDS = {
 
 
 def goal_of(metric: str, given: str | None = None) -> str:
-    """maximize or minimize: the `given` one, else that of the tables.
+    """`given`, or the metric's goal in the tables above: maximize or minimize.
 
-    Raises InputError for a goal that is neither, and where the tables have none.
+    Raises InputError if `given` is neither, or if the tables do not have the metric.
     """
     if given is not None:
         if given not in GOALS:
