@@ -41,7 +41,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """finished, diverged, interrupted, failed or running."""
+        """finished, diverged, stopped (as hopeless), interrupted, failed or running."""
         return self.record.status
 
     @property

@@ -146,9 +146,14 @@ def from_plans(
         chosen=chosen,
         why_baseline="the first value of every parameter" + (f" of {files[0].path}" if len(files) > 1 else ""),
         question=" ".join(dict.fromkeys(file.description for file in files if file.description)) or None,
-        goal=goal or next((file.goal for file in files if file.metric_name == metric), None),
+        goal=goal or next((said for file in files if (said := _said_goal(file, metric))), None),
         margin=margin,
     )
+
+
+def _said_goal(file: "SweepFile", metric: str) -> str | None:
+    """The goal that the file itself gives its metric, if that is the one meant."""
+    return file.metric.get("goal") if file.metric is not None and file.metric_name == metric else None
 
 
 def usual(records: Sequence[RunRecord]) -> str:

@@ -4,15 +4,18 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ablate.configuration import parameters, refusals
 from ablate.configuration.composition import CONF, Composition
+from ablate.configuration.overrides import folder
 from ablate.errors import InputError, nearest
 
 
@@ -32,7 +35,11 @@ def run(task: Callable[[Composition, argparse.Namespace], Any], options: argpars
         # The parameters of a W&B agent's run become overrides.
         sys.argv[1:] = flags_first(parameters.permitted(parameters.arguments(words)))
         _complete_commands(sys.argv[1:])
-        refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
+        try:
+            refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
+        except ConfigCompositionException as error:
+            error.typed = _typed(sys.argv[1:])  # type: ignore[attr-defined]  # what it was made of, to explain it by
+            raise
 
     # Makes Hydra raise errors. Otherwise it prints them and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -57,6 +64,12 @@ def flags_first(words: Sequence[str]) -> list[str]:
     for override in parsed.overrides or []:
         flags.remove(override)
     return [*flags, *(parsed.overrides or [])]
+
+
+def _typed(words: Sequence[str]) -> list[str]:
+    """The overrides, and the folder of --config-dir as one."""
+    parsed, _ = get_args_parser().parse_known_args(list(words))
+    return [*folder(Path(parsed.config_dir) if parsed.config_dir else None), *(parsed.overrides or [])]
 
 
 def _refuse(message: str) -> NoReturn:

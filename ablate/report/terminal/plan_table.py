@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.configuration.fingerprint import ADDED
 from ablate.configuration.values import word
 from ablate.errors import nearest
 from ablate.process import processors
@@ -97,9 +98,13 @@ def absent_metric(file: SweepFile, cells: Sequence[PlannedCell]) -> list[str]:
     if file.metric is None:
         return []
     name = file.metric_name
+    known = [cell.values for cell in cells if cell.values]
+    if any(values["module"] != ADDED["module"] for values in known):  # what another one logs nobody knows
+        return []
+    measured = {f"{split}/{own}" for values in known for own in values["metrics"] for split in ("train", "val", "test")}
     few = max((cell.values["data"]["num_classes"] for cell in cells if cell.values), default=6) <= 5
-    if name not in KNOWN:
-        meant = nearest(name, list(KNOWN))
+    if name not in KNOWN and name not in measured:
+        meant = nearest(name, [*KNOWN, *measured])
         return [f"metric {name}: no run has it, unless a callback of yours logs it.{meant}"]
     if name.endswith("/acc_top5") and few:
         return [f"metric {name}: no run has it, as there are no more than five classes. Use {name[:-5]}."]
@@ -201,6 +206,7 @@ def _unasked(cells: Sequence[PlannedCell]) -> str | None:
     for field, name in (("params", "parameters"), ("macs", "multiply-adds")):
         numbers = [number for cell in cells if (number := getattr(cell, field)) is not None]
         if numbers and min(numbers) < max(numbers):
-            more = 100 * (max(numbers) / min(numbers) - 1)
-            ranges.append(f"{name} from {count(min(numbers))} to {count(max(numbers))} (+{more:.3g}%)")
+            ratio = max(numbers) / min(numbers)
+            more = f"{ratio:.3g} times" if ratio >= 2 else f"+{100 * (ratio - 1):.3g}%"
+            ranges.append(f"{name} from {count(min(numbers))} to {count(max(numbers))} ({more})")
     return f"The cells differ in {' and in '.join(ranges)}." if ranges else None
