@@ -20,6 +20,7 @@ COMMANDS = {
     "sweep": "run the cells of a sweep file that have no result yet",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
     "judge": "judge a candidate against a baseline, with the seeds that it takes",
+    "aa": "run the baseline of a sweep file against itself: the noise floor",
     "doctor": "find out which stored runs are whole, resumable or unusable",
     "export": "write a run's trained network as a file, ONNX or torch's",
     "flow": "draw the gradient maps of finished runs side by side",

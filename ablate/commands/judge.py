@@ -8,8 +8,6 @@ Exit codes: 0 better, 3 equivalent, 4 worse, 5 undecided; 1 where a run failed, 
 
 import argparse
 import json
-import sys
-from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rerun-outdated", action="store_true", help="train runs again whose code or data changed")
     parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
     until_decided.add_rules(parser)
+    until_decided.add_new_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     entry = judgements.entered(ledger, candidate, options.candidate)
     wanted = until_decided.declared(options, looks, seeds, comparison.goal, family, entry.level)
     path = runs_dir / rounds.FOLDER / f"judge-{baseline}-{candidate}.json"
-    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+    with until_decided.told_elsewhere(options.json):
         made, stands, rules = until_decided.go(cells, file, request, path, wanted, options)
     decision = stands.decisions.get(candidate)
     if decision:

@@ -34,8 +34,13 @@ class _Gap:
 
 
 def is_at_chance(accuracy: float, chance: float) -> bool:
-    """Whether an accuracy is that of guessing: within half of chance, and within a twentieth of what is above it."""
-    return accuracy <= chance + min(0.5 * chance, 0.05 * (1 - chance))
+    """Whether an accuracy is that of guessing."""
+    return accuracy <= chance_limit(chance)
+
+
+def chance_limit(chance: float) -> float:
+    """The highest accuracy that counts as guessing: within half of chance, and within a twentieth of what is above."""
+    return chance + min(0.5 * chance, 0.05 * (1 - chance))
 
 
 def low_seeds(variants: Sequence[Mapping[int, float]], chance: float | None = None) -> list[set[int]]:
