@@ -47,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
     with until_decided.told_elsewhere(options.json):
         sweeping.run(file, execution.to_run(cells, retry_failed=False), request)
     comparison = from_plan(cells, file, options.metric, None, options.goal)
-    values = results(comparison.baseline, list(file.parameters["seed"]), comparison.sign)
+    seeds = file.parameters["seed"]
+    assert isinstance(seeds, list)
+    values = results(comparison.baseline, seeds, comparison.sign)
     floors = noise_floor(values, comparison.chance)
     if options.json:
         print(json.dumps(terminal.as_data(comparison, values, floors)))
