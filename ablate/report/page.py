@@ -62,8 +62,8 @@ def render(made: Contents) -> str:
         unit=unit,
         c=comparison,
         kind=Kind,
-        heads=[(head.format(metric=comparison.metric), explained) for head, explained in HEADS],
-        left=("verdict", "gradient flow", "diverged, low, failed", "differs besides"),
+        heads=_heads(made),
+        left=(*made.choices, "verdict", "gradient flow", "diverged, low, failed", "differs besides"),
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
         baseline_choices=made.rows[0]["choices"],
         tests=comparison.family,
@@ -102,6 +102,11 @@ def render(made: Contents) -> str:
         ],
         written=datetime.now().astimezone().isoformat(timespec="minutes"),
     )
+
+
+def _heads(made: Contents) -> list[tuple[str, str]]:
+    first, *others = ((head.format(metric=made.comparison.metric), explained) for head, explained in HEADS)
+    return [first, *((choice, "the choice's value in this variant") for choice in made.choices), *others]
 
 
 def swatch(series: int) -> Drawing:

@@ -11,7 +11,7 @@ from ablate.statistics.paired import LEVEL, Difference
 from ablate.statistics.splits import low_seeds
 
 SIZES = (1, 2, 3, 4, 5, 8, 12, 16)
-DRAWS = 2000
+DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def noise_floor(values: Sequence[float], chance: float | None = None, draws: int
         found.append(
             Floor(
                 seeds=n,
-                higher=sum(ours.mean() > theirs.mean() for ours, theirs in pairs) / draws,
+                higher=float(np.mean([ours.mean() > theirs.mean() for ours, theirs in pairs])),
                 within=float(np.quantile(np.abs(means), 1 - LEVEL)) if is_told else None,
                 called=sum(called) / draws if n > 1 else None,
             )
