@@ -147,7 +147,7 @@ def test_the_stored_study_replayed(capsys):
     ("words", "said"),
     [
         (["--replay", "nowhere.json"], "not there"),
-        (["--replay", str(ROOT / "results" / "cost" / "comparison.json")], "fewer than the last look's 12"),
+        (["--replay", str(ROOT / "results" / "cost" / "comparison.json")], "fewer seeds than the last look's 12"),
         (["--replay", str(ROOT / "pyproject.toml")], "no comparison.json"),
         (["--until-decided", "normal"], "leave them out"),
         (["--until-decided", "--looks", "4,x"], "numbers of seeds"),

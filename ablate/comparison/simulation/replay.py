@@ -8,7 +8,6 @@ import numpy as np
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.values import again
-from ablate.errors import InputError
 from ablate.statistics.rounds import BETTER, DIVERGED, WORSE, Decision, Rules, standing
 from ablate.statistics.sequential import Looks
 
@@ -36,14 +35,14 @@ class Replayed:
     otherwise: float
 
 
-def replay(name: str, known: dict[str, Any], looks: Looks, orders: int) -> Replayed:
-    """Replay a comparison.json. Raises InputError where it has fewer seeds than the last look."""
+def replay(name: str, known: dict[str, Any], looks: Looks, orders: int) -> Replayed | None:
+    """Replay a comparison.json; None where it has fewer seeds than the last look."""
     comparison = again(known)
     values = _values(comparison)
     baseline, *variants = values
-    seeds, last = len(baseline), looks.seeds[-1]
-    if seeds < last:
-        raise InputError(f"{name}: every variant has {seeds} seeds, which are fewer than the last look's {last}.")
+    last = looks.seeds[-1]
+    if len(baseline) < last:
+        return None
     random = np.random.default_rng(20210304)
     runs = kept = otherwise = 0
     truth = _decisions(values, range(last), Looks((last,)), comparison.chance)

@@ -84,8 +84,12 @@ def show_search(looks: Looks, searches: int, as_json: bool) -> None:
 
 
 def show_replay(files: Sequence[Path], looks: Looks, orders: int, as_json: bool) -> None:
-    """Stored comparisons. Raises InputError for a file that is none."""
-    found = [replay(path.parent.name, _read(path), looks, orders) for path in files]
+    """Stored comparisons. Raises InputError for a file that is none, and where none has seeds enough."""
+    replayed = {path: replay(path.parent.name, _read(path), looks, orders) for path in files}
+    found = [row for row in replayed.values() if row]
+    few = ", ".join(str(path) for path, row in replayed.items() if not row)
+    if not found:
+        raise InputError(f"{few}: there are fewer seeds than the last look's {looks.seeds[-1]}: give other --looks.")
     if as_json:
         print(json.dumps([asdict(row) for row in found], indent=1))
         return
@@ -98,6 +102,8 @@ def show_replay(files: Sequence[Path], looks: Looks, orders: int, as_json: bool)
             for name in ("variants", "runs", "full", "called", "kept", "otherwise")
         }
         print(line(_replayed(Replayed(name="all", seeds=looks.seeds[-1], orders=orders, **sums))))
+    if few:
+        print(f"\nLeft out, with fewer than {looks.seeds[-1]} seeds: {few}.")
 
 
 def _read(path: Path) -> dict[str, Any]:
