@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.commands import until_decided
+from ablate.commands.words import rounds as words
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
 from ablate.comparison.looking import judgements, rounds
@@ -55,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="run failed runs again")
     parser.add_argument("--rerun-outdated", action="store_true", help="train runs again whose code or data changed")
     parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
-    until_decided.add_rules(parser)
-    until_decided.add_new_rules(parser)
+    words.add_rules(parser)
+    words.add_new_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:

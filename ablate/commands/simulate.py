@@ -9,7 +9,7 @@ ablate simulate --replay results/norm/comparison.json --looks 4,6,8
 import argparse
 from pathlib import Path
 
-from ablate.statistics.sequential import SPENDING
+from ablate.commands.words import rounds as words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="simulated for each row (1000); with --until-decided a tenth where designs differ (10000); with --judge "
         "searches (200); with --replay orders (200)",
     )
-    parser.add_argument("--looks", metavar="N,N,…", default="4,6,8,12", help="of seeds in rounds (%(default)s)")
-    parser.add_argument("--spending", choices=SPENDING, default="pocock", help="of seeds in rounds (%(default)s)")
+    words.add_looks(parser)
     parser.add_argument("--json", action="store_true", help="all numbers instead of the tables")
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 
 from ablate.api.comparing import in_its_units
+from ablate.commands.words import rounds as words
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
 from ablate.comparison.looking import rounds
@@ -20,13 +21,13 @@ from ablate.report.terminal import plan_table, rounds_view, sweep_view
 from ablate.runs import record
 from ablate.runs.origin import Here
 from ablate.statistics.paired import LEVEL
-from ablate.statistics.sequential import SPENDING, Looks
+from ablate.statistics.sequential import Looks
 from ablate.sweep import execution
 from ablate.sweep.estimate import estimate
 from ablate.sweep.execution import Request
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import PlannedCell
-from ablate.training.goal import GOALS, goal_of
+from ablate.training.goal import goal_of
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -35,25 +36,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--until-decided", action="store_true", help="add seeds in rounds, and stop variants that are decided"
     )
-    add_rules(group)
-    add_new_rules(group)
-
-
-def add_rules(parser: argparse._ActionsContainer) -> None:
-    """The words of the rules, for every command that adds seeds in rounds."""
-    parser.add_argument("--looks", metavar="N,N,…", default="4,6,8,12", help="seeds at which to look (%(default)s)")
-    parser.add_argument(
-        "--margin", type=float, metavar="X", help="differences below X, as reports tell them (points), count as none"
-    )
-    parser.add_argument("--metric", default="test/acc", help="what is compared (%(default)s)")
-    parser.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
-    parser.add_argument(
-        "--spending", choices=SPENDING, default="pocock", help="pocock finds early, obrien_fleming late (%(default)s)"
-    )
-
-
-def add_new_rules(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--new-rules", action="store_true", help="replace the rules that the sweep began with")
+    words.add_rules(group)
+    words.add_new_rules(group)
 
 
 def run(options: argparse.Namespace, file: SweepFile, request: Request) -> int:

@@ -120,6 +120,7 @@ def test_a_variant_that_joins_later_is_a_family_of_its_own(sweeping, tmp_path, c
     [
         (("--looks", "4,x"), "numbers of seeds"),
         (("--looks", "6,4"), "rising numbers"),
+        (("--spending", "all"), "there are pocock, obrien_fleming"),
         (("--metric", "test/quality"), "goal"),
         (("seed=3",), "leave seed= out"),
     ],
