@@ -14,7 +14,7 @@ VARIANTS = ["", "norm=none", "placement=full_pre_activation activation=gelu", "o
 
 
 @pytest.fixture
-def report(tmp_path, monkeypatch):
+def report(tmp_path, monkeypatch, capsys):
     register_resolvers()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "180")
