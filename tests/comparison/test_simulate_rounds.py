@@ -85,7 +85,7 @@ def test_ranks_have_the_p_that_scipy_has():
             ours, theirs = random.normal(size=n) + 0.8, random.normal(size=n)
             test = stats.mannwhitneyu(ours, theirs, method="exact")
             assert arrays._rank_sum_p(n)[int(test.statistic)] == pytest.approx(test.pvalue)
-            assert assessed(None, ours, theirs, low=(1, 0)).p == pytest.approx(test.pvalue)
+            assert assessed(None, list(ours), list(theirs), low=(1, 0)).p == pytest.approx(test.pvalue)
 
 
 def test_the_baseline_goes_on_as_long_as_any_variant():
@@ -129,7 +129,7 @@ def test_the_documents_rows_are_what_the_command_prints(designs, monkeypatch, ca
 
 def test_a_search_among_candidates_that_do_nothing():
     rows = {row.rule: row for row in search.search(Looks((4, 6)), 60, candidates=6)}
-    assert rows["higher mean"].mean == pytest.approx(3, abs=1) and rows["higher mean"].any > 0.8
+    assert rows["higher mean"].mean == pytest.approx(3, abs=1) and rows["higher mean"].any > 0.7
     assert rows["ablate judge"].any <= rows["two sigma"].any < rows["higher mean"].any
     assert 4 <= rows["ablate judge"].runs <= 6
 
