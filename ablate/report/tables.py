@@ -210,7 +210,7 @@ def show(made: Contents, page: str) -> None:
         change = f"{row['difference'][1]} [dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
-            "baseline" if choices and row["is_baseline"] else plain(_name(row)),
+            plain(_name(row)),
             *(map(plain, row["values"]) if choices else ()),
             str(row["n"]),
             row["mean"][1],
