@@ -18,6 +18,7 @@ COMMANDS = {
     "design": "write a sweep file of one change at a time, pairs, or a screen",
     "plan": "list the cells of a sweep file, with their state and cost",
     "sweep": "run the cells of a sweep file that have no result yet",
+    "watch": "show a sweep in the browser while it runs",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
     "judge": "judge a candidate against a baseline, with the seeds that it takes",
     "doctor": "find out which stored runs are whole, resumable or unusable",

@@ -33,17 +33,11 @@ def from_results(
     metric: without one, `usual`.
     """
     metric = metric or usual([result.record for result in results])
-    factors = varied(results)
-    options, values = defaults() if factors else ({}, {})
+    factors = choices(results)
     why = "the defaults, as far as runs have them" if factors else "the only variant"
-    for key, found in factors.items():
-        default = options[key] if key in options else at(values, key)
-        ours = [value for value in found if identity(value) == identity(default)]
-        having = next(result for result in results if result.has(key))
-        move_first(found, ours[0] if ours else having.value(key))
     by_cell: dict[tuple[str, int], list[Result]] = {}
     for result in results:
-        cell = identity(_assignment(result, factors))
+        cell = identity(assignment(result, factors))
         by_cell.setdefault((cell, result.seed), []).append(result)
     entries = []
     for runs in by_cell.values():
@@ -51,7 +45,7 @@ def from_results(
         *older, result = sorted(runs, key=lambda r: (r.record.status == "finished", r.record.started))
         entries.append(
             Entry(
-                assignment=_assignment(result, factors),
+                assignment=assignment(result, factors),
                 seed=result.seed,
                 status=result.record.status,
                 overrides=tuple(result.record.overrides),
@@ -68,7 +62,19 @@ def from_results(
     )
 
 
-def _assignment(result: Result, factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def choices(results: Sequence[Result]) -> dict[str, list[Any]]:
+    """By what the runs differ, each choice with its values: the default first, or else what the first run has."""
+    factors = varied(results)
+    options, values = defaults() if factors else ({}, {})
+    for key, found in factors.items():
+        default = options[key] if key in options else at(values, key)
+        ours = [value for value in found if identity(value) == identity(default)]
+        having = next(result for result in results if result.has(key))
+        move_first(found, ours[0] if ours else having.value(key))
+    return factors
+
+
+def assignment(result: Result, factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """The run's choices; the baseline's where its network has none."""
     return {key: result.value(key) if result.has(key) else found[0] for key, found in factors.items()}
 
