@@ -87,7 +87,11 @@ def called(name: str, words: list[str]) -> int | None:
     if name in ON_CONFIGURATION:
         from ablate.commands.words import hydra_app
 
-        return hydra_app.run(command.run, *parser.parse_known_args(words))
+        options, rest = parser.parse_known_args(words)
+        code = hydra_app.run(command.run, options, rest)
+        if hasattr(command, "after"):
+            command.after(options)
+        return code
     return command.run(parser.parse_intermixed_args(words))
 
 

@@ -13,7 +13,7 @@ from ablate.commands import of_sweep_file, until_decided, watch
 from ablate.errors import InputError, bare
 from ablate.process.exit_codes import CTRL_C, DONE, FAILED, WRONG_INPUT, by_signal
 from ablate.process.interrupt import Interrupted
-from ablate.report.terminal import plan_table, sweep_view
+from ablate.report.terminal import ending, plan_table, sweep_view
 from ablate.runs.record import RESULTS
 from ablate.sweep import execution
 from ablate.sweep.engines import pool
@@ -52,17 +52,18 @@ def run(options: argparse.Namespace) -> int:
         if line:
             print(bare(line), flush=True)
     with watch.beside(file, cells, options) if options.watch else nullcontext() as page:
-        code = _run(file, left, request)
+        code = _run(file, cells, left, request)
         sweep_view.show_result(file, cells, [text for text in sys.argv[2:] if text != "--watch"])
+        ending.show(file, cells, watch.words(file, options))
         if page is not None and not code:
             watch.stay(page)
     return code or (DONE if all(cell.status in RESULTS for cell in valid) else FAILED)
 
 
-def _run(file: SweepFile, left: Sequence[PlannedCell], request: Request) -> int:
-    """Run these cells. Returns the exit code of an interruption, else DONE."""
+def _run(file: SweepFile, cells: Sequence[PlannedCell], left: Sequence[PlannedCell], request: Request) -> int:
+    """Run those of the cells that are left. Returns the exit code of an interruption, else DONE."""
     try:
-        sweeping.run(file, left, request)
+        sweeping.run(file, left, request, cells)
     except (pool.Stopped, Interrupted) as stop:
         return by_signal(stop.signum)
     except KeyboardInterrupt:

@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C. Raises InputError."""
-    study, words = _study(options)
-    with serving(Watched(study), Report(words), options.host, options.port) as server:
+    study, of_report = _study(options)
+    with serving(Watched(study), Report(of_report), options.host, options.port) as server:
         print(f"{bare(study.name)}: {server.address}  (Ctrl-C ends this page, and nothing else)", flush=True)
         if options.open:
             webbrowser.open(server.address)
@@ -64,8 +64,7 @@ def run(options: argparse.Namespace) -> int:
 @contextmanager
 def beside(file: SweepFile, cells: Sequence[PlannedCell], typed: argparse.Namespace) -> Iterator[Server]:
     """The page of a sweep's cells while they run. `typed`: the words of `ablate sweep`."""
-    report = Report([str(file.path), *typed.overrides, *_flags(typed)])
-    with serving(Watched(OfFile(file, cells)), report) as server:
+    with serving(Watched(OfFile(file, cells)), Report(words(file, typed))) as server:
         print(f"watch: {server.address}", flush=True)
         yield server
 
@@ -97,8 +96,11 @@ def _study(options: argparse.Namespace) -> tuple[Study, list[str]]:
     own = folder(options.config_dir)
     file = SweepFile.read(files[0])
     cells = planned(file, Request.of([*own, *overrides]), check_data=False, costs=False)
-    return OfFile(file, cells), [str(file.path), *overrides, *_flags(options)]
+    options.overrides = overrides
+    return OfFile(file, cells), words(file, options)
 
 
-def _flags(options: argparse.Namespace) -> list[str]:
-    return ["--config-dir", str(options.config_dir)] if options.config_dir else []
+def words(file: SweepFile, typed: argparse.Namespace) -> list[str]:
+    """What `ablate report` takes for a sweep's file, with its overrides and its folder of options."""
+    own = ["--config-dir", str(typed.config_dir)] if typed.config_dir else []
+    return [str(file.path), *typed.overrides, *own]
