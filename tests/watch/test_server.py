@@ -3,6 +3,8 @@
 import gzip
 import http.client
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -146,3 +148,33 @@ def test_wrong_words_are_said(halfway, monkeypatch, words, said):
     monkeypatch.chdir(halfway.path.parent)
     with pytest.raises(InputError, match=said):
         called("watch", words)
+
+
+PROGRAM = """
+import json, sys, threading, time, urllib.request
+from ablate.__main__ import main
+def ask():
+    address = None
+    while address is None:
+        time.sleep(0.1)
+        address = next((word for word in said.getvalue().split() if word.startswith("http://")), None)
+    for path in ("state.json", "curves/0", "gradients/0/0"):
+        urllib.request.urlopen(address + path).read()
+    signal.raise_signal(signal.SIGINT)
+import io, signal
+said = io.StringIO()
+out, sys.stdout = sys.stdout, said
+threading.Thread(target=ask, daemon=True).start()
+sys.argv = ["ablate", "watch", *json.loads(sys.argv[1])]
+try:
+    main()
+except SystemExit as end:
+    print(json.dumps([end.code, sorted({name.partition(".")[0] for name in sys.modules})]), file=out)
+"""
+
+
+def test_the_command_ends_at_ctrl_c_and_imports_nothing_that_trains(halfway):
+    command = [sys.executable, "-c", PROGRAM, json.dumps([str(halfway.path), *halfway.typed, "--port", "0"])]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=halfway.path.parent)
+    code, names = json.loads(ended.stdout.splitlines()[-1])
+    assert code == 0 and not {"torch", "pytorch_lightning", "lightning_fabric", "wandb", "matplotlib"} & {*names}
