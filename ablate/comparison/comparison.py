@@ -34,6 +34,7 @@ class Comparison:
     why_baseline  how the baseline was chosen
     besides     what lies beside these runs and is not compared: sentences that are said first
     rounds      the rules by which seeds were added, where they were added in rounds
+    is_paired   whether runs of one seed share initialisation and batches, so that their differences are compared
     """
 
     question: str | None
@@ -48,6 +49,7 @@ class Comparison:
     margin: float | None = None
     besides: list[str] = field(default_factory=list)
     rounds: "Declared | None" = None
+    is_paired: bool = True
 
     @property
     def baseline(self) -> Variant:
@@ -79,8 +81,8 @@ class Comparison:
 
     @cached_property
     def variance_seeds(self) -> list[int]:
-        """Those that every combination has, where choices are crossed completely."""
-        return crossed(self.cells, self.factors) if self.effects else []
+        """Those that every combination has, where choices are crossed completely and seeds pair."""
+        return crossed(self.cells, self.factors) if self.effects and self.is_paired else []
 
     @cached_property
     def variance(self) -> list[dict[str, Any]]:
@@ -112,6 +114,7 @@ def compare(
     goal: str | None = None,
     chance: float | None = None,
     margin: float | None = None,
+    is_paired: bool = True,
 ) -> Comparison:
     """Group cells into variants, in the order of their first cells, and compare each with the baseline: each factor's
     first value, or the `chosen` one.
@@ -152,6 +155,7 @@ def compare(
         effects=[],
         chance=chance or guessing(variants, metric),
         margin=margin,
+        is_paired=is_paired,
     )
     judge(comparison)
     here = Here(may_read=False)

@@ -1,28 +1,17 @@
 """Runs of which nothing but their results is known: those of a simulation, and those of a stored comparison."""
 
-from pathlib import Path
 from typing import Any
 
 from ablate.comparison.comparison import Comparison, compare
-from ablate.comparison.results import Result
+from ablate.comparison.elsewhere import foreign
+from ablate.comparison.elsewhere.foreign import Foreign
 from ablate.comparison.variants import Assignment, Entry
-from ablate.runs.record import RunRecord
-
-_NOWHERE: dict[str, Any] = {
-    "git": None,
-    "hardware": {"gpus": [], "cpu": ""},
-    "python": "",
-    "packages": {},
-    "data_checksum": "",
-}
-_CONFIG: dict[str, Any] = {}
 
 
 def entry(assignment: Assignment, seed: int, metric: str, value: float | None, status: str = "finished") -> Entry:
     """The cell of a run with this result; None where it has none."""
     summary = {} if value is None else {metric: value}
-    record = RunRecord(status=status, seed=seed, summary=summary, provenance=_NOWHERE)
-    return Entry(assignment, seed, status, (), Result(Path(), record, _CONFIG))
+    return Entry(assignment, seed, status, (), Foreign.of(foreign.record(status, seed, summary=summary)))
 
 
 def again(known: dict[str, Any]) -> Comparison:
@@ -42,4 +31,5 @@ def again(known: dict[str, Any]) -> Comparison:
         goal=known["goal"],
         chance=known.get("chance"),
         margin=known.get("margin"),
+        is_paired=known.get("paired", True),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ablate.comparison.results import at
 from ablate.comparison.variants import Variant
+from ablate.statistics import unpaired
 from ablate.statistics.effects import Design, effects
 from ablate.statistics.equivalence import equivalence_p
 from ablate.statistics.judgement import assessed
@@ -51,15 +52,20 @@ def _against_baseline(comparison: "Comparison") -> None:
     for variant in comparison.variants:
         if variant.is_baseline:
             continue
-        common = [seed for seed in variant.values if seed in baseline.values]
-        if common:
-            variant.paired_seeds = tuple(common)
-            variant.difference = Difference(tuple(variant.values[seed] - baseline.values[seed] for seed in common))
         ours = _outcomes(variant, sign)
         low = len(variant.low), len(baseline.low)
         if low == (len(ours), len(theirs)):  # of one kind, if a low one
             low = (0, 0)
-        variant.test = assessed(variant.difference, [*ours.values()], [*theirs.values()], sign=sign, low=low)
+        outcomes = [*ours.values()], [*theirs.values()]
+        if not comparison.is_paired:
+            difference = unpaired.apart([*variant.values.values()], [*baseline.values.values()])
+            variant.difference, variant.test = difference, unpaired.judged(difference, *outcomes, sign=sign, low=low)
+            continue
+        common = [seed for seed in variant.values if seed in baseline.values]
+        if common:
+            variant.paired_seeds = tuple(common)
+            variant.difference = Difference(tuple(variant.values[seed] - baseline.values[seed] for seed in common))
+        variant.test = assessed(variant.difference, *outcomes, sign=sign, low=low)
         ended = [seed for seed in ours if seed in theirs]
         variant.outperforming = outperforming([ours[seed] for seed in ended], [theirs[seed] for seed in ended])
 
@@ -73,7 +79,8 @@ def _factorial(comparison: "Comparison") -> None:
     by_levels = comparison.by_levels
     lost = {where: set(seeds) for where, variant in by_levels.items() if (seeds := variant.lost)}
     low = {where: variant.low for where, variant in by_levels.items() if variant.low}
-    comparison.effects = effects(Design(comparison.factors, comparison.cells, lost, low, comparison.sign))
+    design = Design(comparison.factors, comparison.cells, lost, low, comparison.sign)
+    comparison.effects = effects(design) if comparison.is_paired else unpaired.effects(design)
 
 
 def _correct(comparison: "Comparison") -> None:

@@ -9,7 +9,6 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.pair import Pair
 from ablate.comparison.variants import Entry, Variant
 from ablate.configuration.values import word
-from ablate.paths import relative
 from ablate.report.answer import answer
 from ablate.report.drawing import figures
 from ablate.report.drawing.figures import Row
@@ -148,7 +147,7 @@ def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
         "said": said,
         "value": of.value(value),
         "fingerprint": known.fingerprint or None,
-        "directory": str(relative(entry.result.directory)) if entry.result else None,
+        "directory": entry.result.place if entry.result else None,
         "url": url if (url := known.wandb.url) and url.startswith("https://") else None,
     }
 

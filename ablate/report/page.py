@@ -20,12 +20,12 @@ HERE = Path(__file__).parent
 HEADS = (
     ("variant", "by what it differs from the baseline; its finished runs"),
     ("{metric}", "mean over the seeds, 95% interval below"),
-    ("difference", "to the baseline, paired by seed, 95% interval below"),
+    ("difference", "to the baseline{paired}, 95% interval below"),
     ("", ""),
     ("verdict", "after Holm's correction for everything that is tested, at 5%"),
     (
         "p",
-        "paired t-test, corrected by Holm; below it the exact sign-flip test, not corrected, or the test that p is of",
+        "corrected by Holm; below it the exact sign-flip test, not corrected, or the test that p is of",
     ),
     (
         "better on a fresh seed",
@@ -49,6 +49,7 @@ def render(made: Contents) -> str:
     comparison = made.comparison
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    paired = ", paired by seed" if comparison.is_paired else ""
     template = _environment().get_template("page.html")
     return template.render(
         title=f"{comparison.metric}: {made.answer[0]}"[:120],
@@ -62,7 +63,7 @@ def render(made: Contents) -> str:
         unit=unit,
         c=comparison,
         kind=Kind,
-        heads=[(head.format(metric=comparison.metric), explained) for head, explained in HEADS],
+        heads=[(head.format(metric=comparison.metric), explained.format(paired=paired)) for head, explained in HEADS],
         left=("verdict", "gradient flow", "diverged, low, failed", "differs besides"),
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
         baseline_choices=made.rows[0]["choices"],
@@ -120,7 +121,7 @@ def _across(made: Contents) -> dict[str, Any] | None:
     """The table of designs by data sets."""
     if made.across is None:
         return None
-    caption = data_sets.caption(made.across, made.comparison.metric)
+    caption = data_sets.caption(made.across, made.comparison)
     return {"caption": caption, "heads": data_sets.heads(made.across), "rows": data_sets.rows(made.across)}
 
 
