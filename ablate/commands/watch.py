@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             webbrowser.open(server.address)
         try:
             while True:
-                time.sleep(3600)
+                time.sleep(1)
         except KeyboardInterrupt:
             return DONE
 
