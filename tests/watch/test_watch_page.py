@@ -125,5 +125,5 @@ def test_a_sweep_that_ends_becomes_its_report(browser, halfway):
             if directory.exists():
                 directory.rename(halfway.runs.parent / f"{norm}{seed}")
             halfway.end(norm, seed, 0.9)
-        until(browser, "return Boolean(document.querySelector('table.main'))", 300)
+        until(browser, "return !document.getElementById('runs') && document.querySelectorAll('svg').length > 0", 300)
         assert browser.current_url == server.address
