@@ -76,11 +76,16 @@ def planned(file: SweepFile, request: Request) -> list[PlannedCell]:
     return execution.planned(file, request, check_data=not request.elsewhere, here=Here())
 
 
-def run(file: SweepFile, cells: Sequence[PlannedCell], request: Request) -> None:
-    """Run these cells, and show it. Raises Stopped, Interrupted or KeyboardInterrupt, all state saved."""
+def run(
+    file: SweepFile, cells: Sequence[PlannedCell], request: Request, every: Sequence[PlannedCell] | None = None
+) -> None:
+    """Run these cells, and show it among `every` cell of the sweep.
+
+    Raises Stopped, Interrupted or KeyboardInterrupt, all state saved.
+    """
     if not cells:
         return
     place.make(cells[0].directory.parent)
-    view = sweep_view.SweepView(file, cells)
+    view = sweep_view.SweepView(file, cells, every)
     with view if request.in_pool else nullcontext():  # the others show their runs themselves
         execution.sweep(cells, request, view)
