@@ -59,7 +59,6 @@ def from_results(
                 without=frozenset(key for key in factors if not result.has(key)),
             )
         )
-    entries += _missing(entries) if made_here else []
     entries.sort(key=lambda entry: levels(entry.assignment, factors))
     return compare(
         entries,
@@ -185,17 +184,3 @@ def _result(cell: "PlannedCell") -> Result | None:
         log.warning("left out: %s", bare(error))
         cell.status, cell.reason = "damaged", str(error)
         return None
-
-
-def _missing(entries: Sequence[Entry]) -> list[Entry]:
-    """The cells that would make every variant have every seed."""
-    by_variant: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_variant.setdefault(identity(entry.assignment), []).append(entry)
-    seeds = sorted({entry.seed for entry in entries})
-    return [
-        Entry(group[0].assignment, seed, "to do", group[0].overrides)
-        for group in by_variant.values()
-        for seed in seeds
-        if seed not in {entry.seed for entry in group}
-    ]
