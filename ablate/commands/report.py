@@ -30,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="FILE or RUNS",
         help="sweep files, and the overrides they were run with; or run directories and folders of them (runs), a table"
-        " (.csv .tsv .parquet .jsonl), wandb:ENTITY/PROJECT[/SWEEP], mlflow:FOLDER or tensorboard:FOLDER, and key=value"
-        " to select runs",
+        " (.csv .tsv .parquet .jsonl), and key=value to select runs",
     )
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"

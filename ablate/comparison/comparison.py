@@ -133,7 +133,7 @@ def compare(
     variants = [
         Variant(
             assignment=group[0].assignment,
-            label=_label(group[0].assignment, first.assignment),
+            label=label(group[0].assignment, first.assignment),
             entries=sorted(group, key=lambda entry: entry.seed),
             metric=metric,
             is_baseline=group[0].assignment == first.assignment,
@@ -198,7 +198,7 @@ def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[A
     return entry
 
 
-def _label(assignment: Assignment, baseline: Assignment) -> str:
+def label(assignment: Assignment, baseline: Assignment) -> str:
     """By what a variant differs from the baseline."""
     apart = [f"{k}={word(v)}" for k, v in assignment.items() if identity(v) != identity(baseline[k])]
     return " ".join(apart) or "baseline"

@@ -6,7 +6,8 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from pickle import UnpicklingError
@@ -79,6 +80,15 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
             traceback.print_exc()
         print(f"ablate: {bare(explained(error))}", file=sys.stderr)
         return WRONG_INPUT
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf refuse as an InputError, in the words of `explained`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explained(error)) from error
 
 
 def explained(error: Exception) -> str:
@@ -182,9 +192,17 @@ def _unreadable(error: OverrideParseException) -> str:
         OverridesParser.create().parse_override(quoted)
     except HydraException:
         value = ""
+    if not value and (axis := _axis_of(error.override)):
+        return f"{error.override} is an option of {axis}: write {axis}={error.override}."
     if not value:
         return f"{error.override}: this cannot be read. Write key=value or axis=option, and lists in brackets."
     return f"{error.override}: this value cannot be read without quotes. Write {shlex.quote(quoted)}."
+
+
+def _axis_of(option: str) -> str | None:
+    """The axis that has an option of this name, if there is just one."""
+    found = [path.parent.name for path in CONF.glob(f"*/{glob.escape(option)}.yaml")]
+    return found[0] if len(found) == 1 else None
 
 
 def _unknown_option(error: MissingConfigException) -> str:

@@ -58,7 +58,8 @@ def flags_first(words: Sequence[str]) -> list[str]:
     if unknown:
         flags = [flag for action in parser._actions for flag in action.option_strings]
         raise InputError(
-            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} ablate --hydra-help lists all."
+            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} Values are set without dashes, as in"
+            " trainer.max_epochs=5; ablate --help lists the axes, ablate --hydra-help the flags."
         )
     flags = list(words)
     for override in parsed.overrides or []:

@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,9 @@ from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
 from ablate.training.goal import KNOWN, MAXIMIZE
 
+if TYPE_CHECKING:
+    from ablate.comparison.looking.ahead import Ahead
+
 SHOWN = 60  # rows; more only on request
 COLOURS = {
     "finished": "green",
@@ -33,9 +37,12 @@ COLOURS = {
 }
 
 
-def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every: bool) -> None:
+def show(
+    file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every: bool, rounds: "Ahead | None" = None
+) -> None:
+    """rounds: what adding seeds in rounds takes, where that is asked for"""
     if as_json:
-        print(json.dumps(as_data(file, cells)))
+        print(json.dumps(as_data(file, cells) | ({"rounds": asdict(rounds)} if rounds else {})))
         return
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
@@ -65,6 +72,8 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
         console.print(f"[yellow]{plain(line)}[/yellow]")
     if threads := threads_line(cells):
         console.print(threads)
+    if rounds:
+        console.print(rounds_line(rounds))
 
 
 def outdated_lines(cells: Sequence[PlannedCell]) -> list[str]:
@@ -124,6 +133,20 @@ def threads_line(cells: Sequence[PlannedCell]) -> str | None:
         f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
         f" and is another result.{idle}"
     )
+
+
+def rounds_line(ahead: "Ahead") -> str:
+    """How many runs seeds in rounds take."""
+    said = (
+        f"Seeds in rounds, with looks at {', '.join(map(str, ahead.looks))}: {ahead.least:,} runs at least, "
+        f"{ahead.most:,} at most, {ahead.done:,} of them done."
+    )
+    if ahead.if_equal is not None and ahead.if_different is not None:
+        said += (
+            f" To be expected are about {ahead.if_equal:.0f} where no variant differs, and about "
+            f"{ahead.if_different:.0f} where all differ clearly (simulated: normal noise, no margin)."
+        )
+    return said
 
 
 def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
