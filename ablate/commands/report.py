@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pivot", metavar="KEY", help="of table.tex: this choice's values side by side, such as data")
     elsewhere.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
-    parser.add_argument("--wandb", action="store_true", help="also publish the report as a W&B Report")
+    parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
