@@ -85,7 +85,7 @@ def compare(
         report.table
 
     source      sweep files, which are one study; directories of runs and folders of them; or runs from elsewhere: a
-                table such as results.csv
+                table such as results.csv, wandb:ENTITY/PROJECT, mlflow:FOLDER, tensorboard:FOLDER
     metric      test/acc, or test/loss where no accuracy is measured
     goal        maximize or minimize, where that is not known of the metric
     baseline    its values, where it is not the defaults, or the file's first ones

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from ablate.errors import InputError
-from ablate.report import data_sets, page, tables
+from ablate.report import data_sets, latex, page, tables
 from ablate.report.contents import Contents
+from ablate.report.latex import Paper
 
 TEXTS = ("index.html", "comparison.json", "table.md", "table.tex", "data_sets.md", "data_sets.tex")
 MARKER = ".report"  # in the folder of a report: the files that it has made, one a line
@@ -15,14 +16,17 @@ _OWN = re.compile(rf"{'|'.join(map(re.escape, TEXTS))}|figures/[^/\\]+\.svg")
 _DRAWN = re.compile(r"(curve|against|gradients?|interactions?|main_effects|differences|variance)(_|$)")
 
 
-def write(made: Contents, folder: Path) -> None:
+def write(made: Contents, folder: Path, paper: Paper | None = None) -> None:
     """index.html, comparison.json, table.md, table.tex and figures/*.svg, of several data sets data_sets.md and
-    data_sets.tex; what an earlier report has more goes."""
+    data_sets.tex; what an earlier report has more goes.
+
+    paper  what table.tex has, where that is not the usual
+    """
     files = {
         "index.html": page.render(made),
         "comparison.json": json.dumps(tables.as_json(made), indent=1, allow_nan=False) + "\n",
         "table.md": tables.markdown(made),
-        "table.tex": tables.latex(made),
+        "table.tex": latex.table(made, paper),
         **_of_data_sets(made),
         **{f"figures/{figure.name}.svg": str(figure.drawing) for figure in made.figures},
     }

@@ -178,15 +178,6 @@ def markdown(made: Contents) -> str:
     return f"{in_markdown(' '.join(made.answer))}\n\n{table}\n"
 
 
-def latex(made: Contents) -> str:
-    """A tabular for booktabs."""
-    head = " & ".join(in_latex(cell) for cell in _heads(made))
-    rows = [" & ".join(in_latex(cell) for cell in _line(row, made)) + r" \\" for row in made.rows]
-    kinds = "l" * (1 + len(made.choices)) + "r" * (len(COLUMNS) - 1)
-    body = "\n".join(rows)
-    return f"\\begin{{tabular}}{{{kinds}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
-
-
 def show(made: Contents, page: str) -> None:
     """The answer and the main table, as wide as the terminal."""
     console = Console(highlight=False)
