@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "compare runs: which choice mattered, as a page, tables and figures",
     "table": "write runs as one table for pandas or a spreadsheet, one row a run",
     "judge": "judge a candidate against a baseline, with as many seeds as needed",
+    "aa": "run the baseline of a sweep file against itself: the noise floor",
     "doctor": "find out which stored runs are whole, resumable or unusable",
     "export": "write a run's trained network to a file: ONNX, or torch's format",
     "flow": "draw the gradient maps of finished runs side by side",

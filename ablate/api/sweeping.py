@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.api.runs import Run
 from ablate.configuration import place
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.refusals import explaining, register_resolvers
 from ablate.report.terminal import sweep_view
 from ablate.runs.origin import Here
 from ablate.runs.record import RESULTS
@@ -66,7 +66,8 @@ def sweep(
     read, request = SweepFile.read(Path(file)), Request.of(typed)
     if request.in_pool:
         pool.prepare()
-    cells = planned(read, request)
+    with explaining():
+        cells = planned(read, request)
     run(read, execution.to_run(cells, retry_failed, rerun_outdated), request)
     return Swept(cells)
 

@@ -30,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="FILE or RUNS",
         help="sweep files, and the overrides they were run with; or run directories and folders of them (runs), a table"
-        " (.csv .tsv .parquet .jsonl), wandb:ENTITY/PROJECT[/SWEEP], mlflow:FOLDER or tensorboard:FOLDER, and key=value"
-        " to select runs",
+        " (.csv .tsv .parquet .jsonl), and key=value to select runs",
     )
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
@@ -57,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     elsewhere.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
-    parser.add_argument("--wandb", action="store_true", help="also publish the report as a W&B Report")
+    parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 

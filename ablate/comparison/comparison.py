@@ -146,7 +146,7 @@ def compare(
         question=question,
         source=source,
         metric=metric,
-        goal=goal_of(metric, goal),
+        goal=goal_of(metric, goal or _recorded_goal(variants, metric)),
         factors=factors,
         variants=variants,
         why_baseline=f"chosen by --baseline {' '.join(f'{k}={v}' for k, v in chosen.items())}"
@@ -178,6 +178,12 @@ def _check_metric(variants: Sequence[Variant], metric: str) -> None:
     if summaries and not any(metric in summary for summary in summaries):
         known = sorted({name for summary in summaries for name in summary})
         raise InputError(f"--metric {metric}: no run has it.{nearest(metric, known)} They have {', '.join(known)}.")
+
+
+def _recorded_goal(variants: Sequence[Variant], metric: str) -> str | None:
+    """Which way of the metric is up, as its runs say; None where none does, or not all the same."""
+    found = {(result.record.goals or {}).get(metric) for variant in variants for result in variant.results} - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[Any]], exactly: bool) -> Entry:

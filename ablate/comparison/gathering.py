@@ -59,7 +59,6 @@ def from_results(
                 without=frozenset(key for key in factors if not result.has(key)),
             )
         )
-    entries += _missing(entries) if made_here else []
     entries.sort(key=lambda entry: levels(entry.assignment, factors))
     return compare(
         entries,
@@ -152,9 +151,14 @@ def from_plans(
         chosen=chosen,
         why_baseline="the first value of every parameter" + (f" of {files[0].path}" if len(files) > 1 else ""),
         question=" ".join(dict.fromkeys(file.description for file in files if file.description)) or None,
-        goal=goal or next((file.goal for file in files if file.metric_name == metric), None),
+        goal=goal or next((said for file in files if (said := _said_goal(file, metric))), None),
         margin=margin,
     )
+
+
+def _said_goal(file: "SweepFile", metric: str) -> str | None:
+    """The goal that the file itself gives its metric, if that is the one meant."""
+    return file.metric.get("goal") if file.metric is not None and file.metric_name == metric else None
 
 
 def usual(records: Sequence[RunRecord]) -> str:
@@ -180,17 +184,3 @@ def _result(cell: "PlannedCell") -> Result | None:
         log.warning("left out: %s", bare(error))
         cell.status, cell.reason = "damaged", str(error)
         return None
-
-
-def _missing(entries: Sequence[Entry]) -> list[Entry]:
-    """The cells that would make every variant have every seed."""
-    by_variant: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_variant.setdefault(identity(entry.assignment), []).append(entry)
-    seeds = sorted({entry.seed for entry in entries})
-    return [
-        Entry(group[0].assignment, seed, "to do", group[0].overrides)
-        for group in by_variant.values()
-        for seed in seeds
-        if seed not in {entry.seed for entry in group}
-    ]

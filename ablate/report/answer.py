@@ -8,6 +8,7 @@ from ablate.report.findings import Finding, fallen, findings, lacking, ranked, t
 from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import EQUIVALENT, TOO_FEW
+from ablate.statistics.rounds import GOES_ON
 
 RANKED = 3  # findings by ranks that are told one by one
 
@@ -31,6 +32,8 @@ def answer(comparison: Comparison) -> list[str]:
         how = f"It is made by: {made_by}" if made_by else "--baseline KEY=VALUE chooses another."
         return ["Nothing can be compared yet: the baseline has no finished run.", how]
     found = findings(comparison)
+    if not found and comparison.rounds:
+        return [f"The first look is at {comparison.rounds.looks[0]} seeds: before it nothing is compared."]
     if not found:
         return ["No variant shares a finished seed with the baseline, so nothing is compared yet."]
     return [*_answer(comparison, found), *_fallen(comparison)]
@@ -97,13 +100,19 @@ def _cannot_tell(comparison: Comparison, finding: Finding) -> str:
         return (
             f"{before}{finding.choice} makes no difference that matters: {finding.again} changes {comparison.metric} "
             f"by {told(comparison, finding)}, and surely by less than {of.value(comparison.margin)}{of.of_difference} "
-            f"(two one-sided tests, {p_phrase(finding.p_equivalent)} after correction)."
+            f"({_how_equivalent(finding)})."
         )
-    what = "has too few seeds" if verdict == TOO_FEW else "is undecided"
+    what = {TOO_FEW: "has too few seeds", GOES_ON: "is not decided yet"}.get(verdict, "is undecided")
     return (
         f"{before}{finding.choice} {what}: {finding.again} changes {comparison.metric} by {told(comparison, finding)}"
         f"{possible(comparison, finding)}."
     )
+
+
+def _how_equivalent(finding: Finding) -> str:
+    if finding.p_equivalent is None:
+        return "the interval at the level of all variants and looks lies within"
+    return f"two one-sided tests, {p_phrase(finding.p_equivalent)} after correction"
 
 
 def possible(comparison: Comparison, finding: Finding) -> str:

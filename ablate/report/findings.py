@@ -85,8 +85,13 @@ def told(comparison: Comparison, finding: Finding) -> str:
     if difference.n == 1:
         return f"{said} (one seed: no interval){_over(finding)}"
     if difference.interval is None:
+        why = (
+            "no interval, as one side is at chance in every seed"
+            if difference.deviation
+            else "every seed gives the same"
+        )
         how = f"{finding.test.name}, {p_phrase(finding.p_holm)} after correction, {numbered(difference.n, 'seed')}"
-        return f"{said} (every seed gives the same: {how}){_over(finding)}"
+        return f"{said} ({why}: {how}){_over(finding)}"
     interval = of.interval(difference.interval, changes=True)
     how = f"{p_phrase(finding.p_holm)} after correction, {numbered(difference.n, 'seed')}"
     return f"{said} (95% CI {interval}, {how}){_over(finding)}"

@@ -63,8 +63,8 @@ def render(made: Contents) -> str:
         unit=unit,
         c=comparison,
         kind=Kind,
-        heads=[(head.format(metric=comparison.metric), explained.format(paired=paired)) for head, explained in HEADS],
-        left=("verdict", "gradient flow", "diverged, low, failed", "differs besides"),
+        heads=_heads(made, paired),
+        left=(*made.choices, "verdict", "gradient flow", "diverged, low, failed", "differs besides"),
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
         baseline_choices=made.rows[0]["choices"],
         tests=comparison.family,
@@ -103,6 +103,12 @@ def render(made: Contents) -> str:
         ],
         written=datetime.now().astimezone().isoformat(timespec="minutes"),
     )
+
+
+def _heads(made: Contents, paired: str) -> list[tuple[str, str]]:
+    metric = made.comparison.metric
+    first, *others = ((head.format(metric=metric), explained.format(paired=paired)) for head, explained in HEADS)
+    return [first, *((choice, "the choice's value in this variant") for choice in made.choices), *others]
 
 
 def swatch(series: int) -> Drawing:

@@ -9,7 +9,7 @@ from ablate.comparison.elsewhere.source import Asked, Found, Source
 from ablate.errors import InputError
 
 # Words before a colon, and the modules that read what follows: each takes a library that nothing else does.
-TRACKERS = {"wandb": "wandb_project", "mlflow": "mlflow_runs", "tensorboard": "tensorboard_logs"}
+TRACKERS: dict[str, str] = {}
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 

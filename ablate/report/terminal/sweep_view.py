@@ -122,7 +122,8 @@ class SweepView:
 
     def _short(self, cell: PlannedCell) -> str:
         names = self._varying or list(cell.assignment)
-        return " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
+        said = " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
+        return said or cell.name or "baseline"  # a variant that sets nothing
 
 
 def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequence[str]) -> None:
