@@ -1,6 +1,6 @@
 """What is watched: the cells of a sweep file, or the runs in folders, as variants with a run for each seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,8 +9,8 @@ from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import label
 from ablate.comparison.gathering import assignment, choices
 from ablate.comparison.results import Result, read
-from ablate.comparison.variants import levels
-from ablate.configuration.values import identity
+from ablate.comparison.variants import Assignment, levels
+from ablate.configuration.values import identity, word
 from ablate.errors import InputError
 from ablate.runs.record import RESULTS
 from ablate.sweep.file import SweepFile
@@ -71,8 +71,9 @@ class OfFile:
         self.metric, self.goal = file.metric_name, file.goal
         found: dict[str, Row] = {}
         columns = assignments(cells)
+        factors = [key for key in columns[0] if len({identity(column[key]) for column in columns}) > 1]
         for cell, column in zip(cells, columns, strict=True):
-            row = found.setdefault(identity(column), Row(label(column, columns[0])))
+            row = found.setdefault(identity(column), Row(_named(column, columns[0], factors)))
             seed = int(cell.assignment.get("seed", (cell.values or {}).get("seed", 0)))
             row.cells.setdefault(seed, self._cell(cell))
         self.rows = list(found.values())
@@ -144,7 +145,7 @@ class OfFolders:
         made.sort(key=lambda one: levels(one[2], factors))
         found: dict[str, Row] = {}
         for path, seed, chosen in made:  # of the same variant and seed the last one counts
-            row = found.setdefault(identity(chosen), Row(label(chosen, made[0][2])))
+            row = found.setdefault(identity(chosen), Row(_named(chosen, made[0][2], factors)))
             row.cells[seed] = Cell(self._runs[path])
         return list(found.values())
 
@@ -152,6 +153,13 @@ class OfFolders:
     def is_over(self) -> bool:
         statuses = [cell.status for row in self.rows for cell in row.cells.values()]
         return bool(statuses) and not any(status in (RUNNING, TO_DO, INTERRUPTED) for status in statuses)
+
+
+def _named(chosen: Assignment, first: Assignment, factors: Iterable[str]) -> str:
+    """By what a variant differs from the first one; that one by what it has of what varies."""
+    name = label(chosen, first)
+    own = " ".join(f"{key}={word(first[key])}" for key in factors)
+    return f"{name}: {own}" if identity(chosen) == identity(first) and own else name
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -186,7 +186,7 @@ function ticks(low, high, about) {
   const step = [1, 2, 5, 10].map((factor) => size * factor).find((step) => step >= rough * 0.999);
   return Array.from({ length: Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) + 1 }, (_, i) => (Math.ceil(low / step - 1e-9) + i) * step);
 }
-const short = (value) => (Math.abs(value) >= 1e4 ? `${value / 1000}k` : String(Number(value.toPrecision(4)))).replace("-", "−");
+const short = (value) => (Math.abs(value) >= 1e6 ? value.toExponential().replace("e+", "e") : Math.abs(value) >= 1e4 ? `${value / 1000}k` : String(Number(value.toPrecision(4)))).replace("-", "−");
 
 function draw(svg, lines, mayBeLog) {
   const add = (tag, named, text = "") => {

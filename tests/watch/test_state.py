@@ -18,7 +18,7 @@ def clock():
 def test_every_status_is_told_by_variant_and_seed(halfway, clock):
     state = Watched(halfway.study, clock).overview()
     baseline, none = state["rows"]
-    assert (baseline["label"], none["label"]) == ("baseline", "norm=none")
+    assert (baseline["label"], none["label"]) == ("baseline: norm=batch", "norm=none")
     assert [cell[0] for cell in baseline["cells"].values()] == ["finished", "finished", "running", "to do"]
     assert [cell[0] for cell in none["cells"].values()] == ["finished", "diverged", "failed", "interrupted"]
     assert baseline["cells"][2] == ["running", 20.0, 0.5], "two of four epochs, the last accuracy 0.2"
@@ -125,7 +125,7 @@ def test_folders_show_runs_as_they_come(run, tmp_path, clock):
         run({"norm": "none"}, seed, 0.8)
     state = watched.overview()
     assert [(row["label"], row["mean"], row["change"]) for row in state["rows"]] == [
-        ("baseline", 90.0, None),
+        ("baseline: norm=batch", 90.0, None),
         ("norm=none", 80.0, -10.0),
     ]
     run({"norm": "none"}, 7, None, status="failed", error="RuntimeError: no")

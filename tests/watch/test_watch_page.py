@@ -85,10 +85,10 @@ def test_curves_and_maps_are_of_what_is_chosen(browser, halfway):
         browser.execute_script("arguments[0].click()", marks[4])
         assert until(browser, "return document.getElementById('map-said').innerText.startsWith('norm=none, seed 0')")
         chips = "return [...document.querySelectorAll('.chip')].map(c => c.innerText).join()"
-        assert browser.execute_script(chips) == "baseline,norm=none"
-        assert browser.execute_script("return document.querySelectorAll('#values path.end').length") == 1, "a cross"
+        assert browser.execute_script(chips) == "baseline: norm=batch,norm=none"
+        assert browser.execute_script("return document.querySelectorAll('#values path.end').length") == 2, "crosses"
         browser.execute_script("document.querySelectorAll('.name')[1].click()")
-        until(browser, f"return (() => {{ {chips} }})() === 'baseline'")
+        until(browser, f"return (() => {{ {chips} }})() === 'baseline: norm=batch'")
         assert browser.execute_script("return document.querySelectorAll('#values path.end').length") == 0
 
 
