@@ -16,6 +16,9 @@ from scipy import optimize, stats
 
 LEVEL = 0.05
 POWER = 0.8
+# A spread below this share of the values is none: metrics are float32, whose rounding is 6e-8 of an accuracy, so a few
+# 1e-6 of the difference of two accuracies.
+ROUNDING = 1e-5
 EXACT = 2**16  # with at most 16 seeds all sign flips are counted; beyond, this many are drawn at random
 
 
@@ -38,9 +41,8 @@ class Estimate:
         """The sample standard deviation; None for fewer than two values."""
         if self.n < 2:
             return None
-        # Rounding errors of equal values are not spread.
         spread = max(self.values) - min(self.values)
-        return float(np.std(self.values, ddof=1)) if spread > 1e-12 * max(map(abs, self.values)) else 0.0
+        return float(np.std(self.values, ddof=1)) if spread > ROUNDING * max(map(abs, self.values)) else 0.0
 
     @property
     def df(self) -> int:
