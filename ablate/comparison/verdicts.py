@@ -9,7 +9,7 @@ from ablate.comparison.results import at
 from ablate.comparison.variants import Variant
 from ablate.statistics.effects import Design, effects
 from ablate.statistics.equivalence import equivalence_p
-from ablate.statistics.judgement import assessed
+from ablate.statistics.judgement import Test, assessed
 from ablate.statistics.paired import Difference, holm, outperforming
 from ablate.statistics.splits import low_seeds
 
@@ -51,17 +51,21 @@ def _against_baseline(comparison: "Comparison") -> None:
     for variant in comparison.variants:
         if variant.is_baseline:
             continue
-        common = [seed for seed in variant.values if seed in baseline.values]
-        if common:
-            variant.paired_seeds = tuple(common)
-            variant.difference = Difference(tuple(variant.values[seed] - baseline.values[seed] for seed in common))
+        variant.paired_seeds, variant.difference, variant.test = paired_with(variant, baseline, sign)
         ours = _outcomes(variant, sign)
-        low = len(variant.low), len(baseline.low)
-        if low == (len(ours), len(theirs)):  # of one kind, if a low one
-            low = (0, 0)
-        variant.test = assessed(variant.difference, [*ours.values()], [*theirs.values()], sign=sign, low=low)
         ended = [seed for seed in ours if seed in theirs]
         variant.outperforming = outperforming([ours[seed] for seed in ended], [theirs[seed] for seed in ended])
+
+
+def paired_with(variant: Variant, other: Variant, sign: int) -> tuple[tuple[int, ...], Difference | None, Test]:
+    """The seeds that two variants share, their difference over these, and its test."""
+    ours, theirs = _outcomes(variant, sign), _outcomes(other, sign)
+    common = tuple(seed for seed in variant.values if seed in other.values)
+    difference = Difference(tuple(variant.values[seed] - other.values[seed] for seed in common)) if common else None
+    low = len(variant.low), len(other.low)
+    if low == (len(ours), len(theirs)):  # of one kind, if a low one
+        low = (0, 0)
+    return common, difference, assessed(difference, [*ours.values()], [*theirs.values()], sign=sign, low=low)
 
 
 def _outcomes(variant: Variant, sign: int) -> dict[int, float]:

@@ -9,8 +9,8 @@ from ablate.comparison.confounds import code, hardware, mixtures
 from ablate.comparison.results import at
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
+from ablate.report.answering.findings import fallen
 from ablate.report.designs import limits
-from ablate.report.findings import fallen
 from ablate.report.in_rounds import rounds
 from ablate.report.numbers import duration, numbered, p_phrase, unit
 from ablate.runs.record import RESULTS

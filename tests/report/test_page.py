@@ -267,7 +267,7 @@ def test_the_command_prints_the_answer_and_the_table(run, tmp_path):
         timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "norm=none matters: it changes test/acc by −19.89 points" in done.stdout
+    assert "Taking the norm away costs 19.9 points" in done.stdout
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("norm=none  ")]
     assert row[:4] == ["norm=none", "3", "71.11", "−19.89"] and "worse" in row
     assert (tmp_path / "report" / "index.html").exists()
