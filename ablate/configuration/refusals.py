@@ -18,9 +18,10 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.configuration.composition import axes, composed
+from ablate.configuration.composition import axes, check_option, composed
 from ablate.configuration.schema import suggestion
 from ablate.errors import InputError, bare, described, is_full, nearest, reason
+from ablate.paths import CONF
 from ablate.process.exit_codes import DONE, FAILED, OUT_OF_TIME, WRONG_INPUT
 from ablate.process.interrupt import LostError, OutOfTimeError
 
@@ -123,8 +124,8 @@ def _no_option(error: BaseException) -> bool:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise InputError for what Hydra's parser cannot take: bytes that are no text, brackets without end, numbers of
-    thousands of digits."""
+    """Raise InputError for what Hydra cannot take: bytes that are no text, brackets without end, numbers of
+    thousands of digits, lists of options."""
     for argument in arguments:
         shown = f"{argument[:60]!a}"
         if any("\ud800" <= character <= "\udfff" for character in argument):
@@ -135,6 +136,11 @@ def check_arguments(arguments: Sequence[str]) -> None:
             raise InputError(f"{argument}: an axis or a key is expected before the @.")
         if re.search(r"\d{1000}", argument):
             raise InputError(f"{shown}…: a number of more than a thousand digits is none of this configuration's.")
+        key, _, value = argument.lstrip("+").partition("=")
+        axis = key.partition("@")[0]
+        # Of options that are no words, as in model=[1], Hydra makes a TypeError.
+        if value.startswith("[") and ("/" in axis or (axis.isidentifier() and (CONF / axis).is_dir())):
+            check_option(axis, value.strip("[]").split(","))
 
 
 def nesting(text: str) -> int:

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from ablate.errors import InputError
 from ablate.training import assembly, build
 from ablate.training.module import decayed_groups
+from ablate.training.objective import named
 
 CONF = Path(__file__).parents[2] / "conf"
 AXES = ["model", "block", "shortcut", "norm", "stem", "transition", "head", "placement", "activation", "init"]
@@ -76,7 +77,7 @@ def trains(overrides: list[str], compose_cfg: Callable[..., DictConfig]) -> None
     x = torch.randn(4, cfg.data.channels, size, size, generator=random)
     labels = torch.tensor([0, 1, 2, 3])
     optimizer = assembly.part(cfg.optimizer)(decayed_groups(net, cfg.weight_decay_on))
-    schedulers = [config["scheduler"] for config in assembly.part(cfg.schedule)(optimizer, 10, 5)]
+    schedulers = [config["scheduler"] for config in named.schedule(cfg)(optimizer, 10, 5)]
     losses: list[float] = []
     for _ in range(3):
         optimizer.zero_grad()
