@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.comparison import values
 from ablate.comparison.beside import groups, left_out, matching, stored_otherwise
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plans, from_results, usual
@@ -79,7 +80,8 @@ def compare(
         report = ablate.compare("runs", metric="val/acc", baseline={"norm": "batch"})
         report.table
 
-    source      sweep files, which are one study, or directories of runs and folders of them
+    source      sweep files, which are one study, or directories of runs and folders of them; or a report's
+                comparison.json, whose values are judged again, with the curves and gradients that were drawn of them
     metric      test/acc, or test/loss where no accuracy is measured
     goal        maximize or minimize, where that is not known of the metric
     baseline    its values, where it is not the defaults, or the file's first ones
@@ -91,6 +93,8 @@ def compare(
     paths = [Path(path) for path in ([source] if isinstance(source, str | Path) else source)]
     files = [path for path in paths if path.is_file() or path.suffix in (".yaml", ".yml")]
     chosen = dict(baseline or {})
+    if len(paths) == 1 and paths[0].suffix == ".json":
+        return Report(contents(values.read(paths[0]), drawn_before=paths[0].parent / "figures"))
     if files:
         if files != paths:
             raise InputError(f"{files[0]}: sweep files are reported without folders of runs.")

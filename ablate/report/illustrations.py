@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Figure:
 
     name     of its file
     series   the variant that it is of, where it is of one
+    of       the choices that it is of, where it is of some
     """
 
     kind: Kind
@@ -56,17 +58,38 @@ class Figure:
     drawing: Drawing
     series: int | None = None
     caption: str = ""
+    of: tuple[str, ...] = ()
 
 
-def illustrations(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequence[str]) -> list[Figure]:
-    """All figures, in the order of a page. drawn: the variants that have a curve, by their series."""
+def illustrations(
+    comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequence[str], before: Path | None = None
+) -> list[Figure]:
+    """All figures, in the order of a page. drawn: the variants that have a curve, by their series.
+
+    before  the folder of figures that were drawn when the runs were there; None where they are
+    """
     return [
         *_effects(comparison, drawn),
         *_interactions(comparison),
-        *_curves(comparison, drawn, labels),
+        *(_kept(before, Kind.CURVE) if before else _curves(comparison, drawn, labels)),
         *_costs(comparison, drawn, labels),
-        *_gradients(drawn, labels),
+        *(_kept(before, Kind.PROFILE, Kind.SCALE, Kind.MAP) if before else _gradients(drawn, labels)),
     ]
+
+
+FILES = {
+    Kind.CURVE: "curve_*.svg",
+    Kind.PROFILE: "gradient_profile.svg",
+    Kind.SCALE: "gradient_scale.svg",
+    Kind.MAP: "gradients_*.svg",
+}
+
+
+def _kept(folder: Path, *kinds: Kind) -> Iterator[Figure]:
+    for kind in kinds:
+        for path in sorted(folder.glob(FILES[kind])):
+            series = int(path.stem.split("_")[1]) if kind is Kind.MAP else None
+            yield Figure(kind, path.stem, Drawing.read(path), series)
 
 
 def forest_row(variant: Variant, of: Unit) -> Row:
@@ -124,7 +147,7 @@ def _interactions(comparison: Comparison) -> Iterator[Figure]:
         ]
         if sum(e is not None for _, row in lines for e in row) >= 3:
             plot = figures.interaction(comparison.metric, factor, other, levels, lines, unit(comparison.metric))
-            yield Figure(Kind.INTERACTION, f"interaction_{number}", plot)
+            yield Figure(Kind.INTERACTION, f"interaction_{number}", plot, of=(factor, other))
 
 
 def _marginal(comparison: Comparison, fixed: dict[str, Any]) -> Estimate | None:

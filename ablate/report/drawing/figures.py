@@ -56,15 +56,6 @@ def forest(title: str, rows: Sequence[Row], of: Unit) -> Drawing:
     return drawing
 
 
-def strip(row: Row, rows: Sequence[Row]) -> Drawing:
-    """One row's interval, on the scale of all: for a table's cell."""
-    drawing = Drawing(150, 22, f"{row.label}: {row.said}")
-    place = _scale([row.estimate for row in rows], 6, 144)
-    drawing.line(place(0), 0, place(0), 22, "muted")
-    _whisker(drawing, row, 11, place)
-    return drawing
-
-
 def variance(rows: Sequence[Mapping[str, Any]]) -> Drawing:
     """The share of the variance that each source explains."""
     line = 26
@@ -98,7 +89,7 @@ def interaction(
     plot = Plot(
         f"{metric} by {factor} and {other}",
         (-0.4, len(levels) - 0.6),
-        padded(values),
+        padded(values, of),
         x_label=factor,
         y_label=f"{metric} {of.of_value}",
         x_ticks=[(i, shortened(word(level), max(6, 56 // len(levels)))) for i, level in enumerate(levels)],
@@ -130,7 +121,7 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
     first, last = min(epochs), max(epochs)
     whole = [(at, f"{at:,.0f}") for at, _ in ticks(first, max(last, first + 1), 6) if at == round(at)]
     title, label = f"{name} by epoch", f"{name} {of.of_value}"
-    plot = Plot(title, (first, last), padded(values), x_label="epoch", y_label=label, x_ticks=whole)
+    plot = Plot(title, (first, last), padded(values, of), x_label="epoch", y_label=label, x_ticks=whole)
     for series, curve in curves.items():
         group = plot.group(series)
         if len(curve.epochs):
@@ -157,7 +148,7 @@ def scatter(
     plot = Plot(
         f"{metric} against {words[cost]}",
         (low / room, high * room),
-        padded([*means.values()]),
+        padded([*means.values()], of),
         x_label=words[cost],
         y_label=f"{metric} {of.of_value}",
         log_x=True,
@@ -185,10 +176,12 @@ def scatter(
     return plot
 
 
-def padded(values: Sequence[float]) -> tuple[float, float]:
-    """Their range, with some room."""
+def padded(values: Sequence[float], of: Unit | None = None) -> tuple[float, float]:
+    """Their range, with some room; of a unit's values at least ten of the last decimal that it writes."""
     low, high = min(values), max(values)
     room = (high - low) * 0.06 or abs(low) * 0.02 or 0.5
+    if of and high - low + 2 * room < (least := 10 * 10.0**-of.decimals):
+        room = (least - (high - low)) / 2
     return low - room, high + room
 
 
