@@ -1,4 +1,4 @@
-"""What README says of the files is true of them."""
+"""What CONTRIBUTING says of the rooms is true of them."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_layout_names_every_folder():
-    layout = (ROOT / "README.md").read_text().partition("## Layout\n")[2]
+    layout = (ROOT / "CONTRIBUTING.md").read_text().partition("## Layout\n")[2].partition("\n## ")[0]
     rooms = re.findall(r"^    ablate/(\w+)/ ", layout, re.MULTILINE)
     inside = {
         f"{room}/{name}"

@@ -26,10 +26,10 @@ def test_every_report_of_the_script_is_there():
 
 
 def test_the_table_of_answers_is_what_the_command_prints(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    claims.show(Path("results/claims.yaml"))
-    readme = (ROOT / "README.md").read_text()
-    _, _, rest = readme.partition("<!-- python -m ablate claims results/claims.yaml -->\n")
+    monkeypatch.chdir(RESULTS)
+    claims.show(Path("claims.yaml"))
+    readme = (RESULTS / "README.md").read_text()
+    _, _, rest = readme.partition("<!-- python -m ablate claims claims.yaml -->\n")
     assert rest.partition("<!-- end of the table -->")[0] == capsys.readouterr().out
 
 

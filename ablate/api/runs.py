@@ -56,8 +56,8 @@ class Run:
 
     @cached_property
     def gradient_norms(self) -> "pd.DataFrame":
-        """Columns step, layer, depth (0 image … 1 head), norm, rms, clipped, weight, update: see the README, "Gradient
-        flow"."""
+        """Columns step, layer, depth (0 image … 1 head), norm, rms, clipped, weight, update: docs/gradients.md says
+        what each is."""
         return self._table("gradient_norms")
 
     @cached_property

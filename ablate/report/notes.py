@@ -137,7 +137,8 @@ def _seeds(comparison: Comparison) -> list[str]:
         return []
     if sizes[0] == 1:
         said.append("A variant with one seed has no interval and no test: how far another seed would be is unknown.")
-    few = [n for n in sizes if 1 < n < seeds_for_sign_flip()]
+    by_t = sorted({len(v.paired_seeds) for v in compared if v.test and v.test.outcome is Outcome.NORMAL})
+    few = [n for n in by_t if 1 < n < seeds_for_sign_flip()]
     if few:
         least = " and ".join(f"{numbered(n, 'seed')} below p = {least_p_sign_flip(n):.4g}" for n in few[-2:])
         said.append(

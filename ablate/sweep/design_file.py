@@ -70,7 +70,9 @@ def _variants(choices: dict[str, list[Any]], changes: Sequence[Change], fixed: S
     for change in changes:
         every = {name: change.get(name, options[0]) for name, options in choices.items()}
         rest = dict(every)
-        for name in [name for name in choices if name not in change]:
+        for name in choices:
+            if name in change or name.startswith("+"):  # an added key never comes of itself
+                continue
             without = {key: option for key, option in rest.items() if key != name}
             if _composed(composer, [*fixed, *_overrides(without)]) == _composed(composer, [*fixed, *_overrides(rest)]):
                 rest = without

@@ -1,4 +1,4 @@
-"""README's "Add a variant", done from outside the package."""
+"""The variant of docs/your-own.md, made from outside the package."""
 
 import json
 import os
@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "your-own.md"
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
 
 
-def test_the_readmes_variant_trains_from_a_folder_of_the_users_own(tmp_path):
-    section = README.read_text().split("## Add a variant")[1].split("\n## ")[0]
+def test_the_variant_of_the_docs_trains_from_a_folder_of_the_users_own(tmp_path):
+    section = PAGE.read_text().split("## A variant of a part")[1].split("\n## ")[0]
     files = dict(re.findall(r"```\w+ ([\w./]+)\n(.*?)```", section, flags=re.DOTALL))
     assert set(files) == {"my_lab.py", "my_conf/shortcut/blurred.yaml"}
     for name, text in files.items():

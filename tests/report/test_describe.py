@@ -1,4 +1,4 @@
-"""`describe` as a user meets it: tables, JSON, README's table of networks; without training's packages or data."""
+"""`describe` as a user meets it: tables, JSON, the table of networks in docs; without training's packages or data."""
 
 import json
 import os
@@ -109,8 +109,10 @@ def test_table_of_all_experiments(table):
     assert round(float(rows["he2015_resnet152"][4].removesuffix("G")), 1) == 11.3
 
 
-def test_readmes_table_is_what_the_command_prints(table):
-    _, begin, rest = (ROOT / "README.md").read_text().partition("<!-- python -m ablate describe --table -->\n")
+def test_the_docs_table_is_what_the_command_prints(table):
+    _, begin, rest = (
+        (ROOT / "docs" / "networks.md").read_text().partition("<!-- python -m ablate describe --table -->\n")
+    )
     shown, end, _ = rest.partition("<!-- end of the table -->\n")
     assert begin and end
     assert shown.strip() == table.strip()

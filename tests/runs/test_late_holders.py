@@ -97,7 +97,7 @@ def started(late: cell.Cell, stop_before: int | None) -> BaseProcess:
     return process
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.long)])
 def test_a_holder_that_is_late_at_a_rename_changes_nothing(prepared, monkeypatch, every):
     """Its claim, folders, configurations, records, parts, checkpoints, pictures: all that a run does are renames."""
     whole = prepared(*RUN, runs="whole")

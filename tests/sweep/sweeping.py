@@ -46,7 +46,7 @@ def ablate(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,  # not a bound on speed: a test that hangs ends
     )
 
 

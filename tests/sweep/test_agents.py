@@ -164,6 +164,7 @@ def points(run: dict, name: str) -> list[tuple[int, float]]:
     return [(row["trainer/global_step"], row[name]) for row in run["history"] if name in row]
 
 
+@pytest.mark.long
 def test_variants_are_the_same_cells_for_an_agent_and_for_a_plan(tmp_path, server, wandb):
     """One change at a time: the file goes to W&B as it is."""
     sweep = sweep_of({"variant": {"values": ["", "norm=none activation=gelu"]}, "seed": {"value": 1}})

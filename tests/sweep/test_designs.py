@@ -34,9 +34,10 @@ def sweep(tmp_path):
     return tmp_path / "sweep.yaml"
 
 
-@pytest.fixture
-def grid(sweep, tmp_path):
-    path = tmp_path / "grid.yaml"
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    register_resolvers()
+    path = tmp_path_factory.mktemp("grid") / "grid.yaml"
     path.write_text(FILE.replace("one_factor_at_a_time", "grid"))
     return {cell.fingerprint: cell.assignment for cell in plan(SweepFile.read(path))}
 

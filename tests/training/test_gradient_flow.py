@@ -27,7 +27,7 @@ from ablate.training.saving.history import PENDING_ROWS, RunHistory, last_steps
 
 @pytest.mark.parametrize(
     ("first_to_last", "verdict"),
-    # Medians over the last 100 steps of networks of depth 56 and 20, as in the README.
+    # Medians over the last 100 steps of networks of depth 56 and 20, as in docs/gradients.md.
     [
         (7.8e-5, "vanishing"),
         (1.8e-6, "vanishing"),
