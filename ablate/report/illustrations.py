@@ -11,7 +11,7 @@ import numpy as np
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.results import Result
-from ablate.comparison.series import curve, gradients
+from ablate.comparison.series import curve, gradients, step_curve
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.drawing import figures
@@ -27,6 +27,7 @@ from ablate.training.gradients.reading import Gradients, mean, profiles
 
 EFFECTS = 30
 PAIRS = 6
+BY_STEP = "train/loss_step"
 Read = Sequence[tuple[Result, Gradients]]  # runs and their gradients
 
 
@@ -169,6 +170,9 @@ def _curves(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequen
         if found:
             file = "curve_" + "".join(c if c.isalnum() else "_" for c in name)
             yield Figure(Kind.CURVE, file, figures.curves(name, found, labels, unit(name)))
+    steps = {s: by_step for s, v in drawn.items() if (by_step := step_curve(v.results, BY_STEP)) is not None}
+    if steps:
+        yield Figure(Kind.CURVE, "curve_by_step", figures.by_step("train/loss", steps, unit("train/loss")))
 
 
 def _costs(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequence[str]) -> Iterator[Figure]:

@@ -89,7 +89,7 @@ def _groups(made: Contents) -> list[tuple[str, list[Figure], str]]:
             "Learning curves",
             made.of(Kind.CURVE),
             "The mean over the seeds; the band reaches from the lowest to the highest. "
-            "Runs that diverged are dotted, up to a cross.",
+            "Runs that diverged are dotted, up to a cross. By step: smoothed, the mean of each stretch behind it.",
         ),
         (
             f"{made.comparison.metric} against cost",

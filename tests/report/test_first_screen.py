@@ -1,10 +1,12 @@
 """What the first screen is made of: question, how sure, the table's rows on one axis; figures that stand alone."""
 
 import json
+import math
 
 import pytest
 
 from ablate.api.comparing import compare
+from ablate.comparison.series import step_curve
 from ablate.errors import InputError
 from ablate.report import main_table, page
 from ablate.report.answering.sure import how_sure
@@ -123,3 +125,15 @@ def test_a_figure_stands_alone(run, compared, tmp_path):
     assert written.startswith(b"%PDF") and b"DejaVuSans" in written and written == paper.pdf(alone)
     # 3.35 inches of 72 points
     assert b"/MediaBox [ 0 0 241.2 " in written
+
+
+def test_a_curve_by_step_is_smoothed_and_keeps_its_mean(run, compared):
+    for seed in range(2):
+        run({"norm": "batch"}, seed, 0.9, epochs=4, steps=100)
+    found = step_curve(compared().baseline.results, "train/loss_step")
+    assert len(found.steps) == 200 and found.steps[0] == pytest.approx(1.0) and found.steps[-1] == pytest.approx(399.0)
+    # 2.3 exp(-step / 20) and noise of 0 to 0.05: the mean of steps 0 and 1, and the noise's mean at the end
+    assert found.raw[0] == pytest.approx((2.3 + 2.3 * math.exp(-1 / 20)) / 2 + 0.025, abs=0.03)
+    assert found.smooth[100:].mean() == pytest.approx(0.025, abs=0.005)
+    assert found.smooth[100:].std() < found.raw[100:].std() / 2
+    assert step_curve(compared().baseline.results, "test/nothing") is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ablate.comparison.series import Curve
+from ablate.comparison.series import Curve, StepCurve
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.drawing.svg import (
@@ -133,6 +133,24 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
             x, y = plot.place(xs[-1], ys[-1] * factor)
             plot.add("path", f"{labels[series]}: diverged", group, d=_cross(x, y), **stroke(series), stroke_width=2)
     _epoch_tips(plot, curves, labels, of)
+    return plot
+
+
+def by_step(name: str, curves: Mapping[int, StepCurve], of: Unit) -> Plot:
+    """A metric by optimizer step, smoothed; behind it the mean of each stretch of steps."""
+    values = [value * of.factor for curve in curves.values() for value in curve.raw]
+    last = max(float(curve.steps[-1]) for curve in curves.values())
+    plot = Plot(
+        f"{name} by step",
+        (0.0, last),
+        padded(values, of),
+        x_label="optimizer step",
+        y_label=f"{name} {of.of_value}, smoothed",
+    )
+    for series, curve in curves.items():
+        group = plot.group(series)
+        for line, style in ((curve.raw, {"stroke_width": 0.8, "opacity": 0.3}), (curve.smooth, {})):
+            plot.curve(list(zip(curve.steps, line * of.factor, strict=True)), series, group, **style)
     return plot
 
 

@@ -79,8 +79,8 @@ def _draw(ax: Any, element: Element, points: float) -> None:
     if element.tag == "text":
         anchor = {"middle": "center", "end": "right"}.get(element.get("text-anchor", ""), "left")
         size, weight = float(element.get("font-size", 12)) * points, element.get("font-weight", "normal")
-        style = {"size": size, "weight": int(weight) if weight.isdigit() else weight, "parse_math": False}
-        ax.text(at("x"), at("y"), element.text, ha=anchor, va="baseline", color=element.get("fill"), **style)
+        written = {"size": size, "weight": int(weight) if weight.isdigit() else weight, "parse_math": False}
+        ax.text(at("x"), at("y"), element.text, ha=anchor, va="baseline", color=element.get("fill"), **written)
     elif element.tag == "image":
         _, _, data = element.get("href", "").partition("base64,")
         ends = (at("x"), at("x") + at("width"), at("y") + at("height"), at("y"))
@@ -122,7 +122,7 @@ def _path(moves: str) -> Any:
     from matplotlib.path import Path
 
     places: list[tuple[float, float]] = []
-    codes: list[int] = []
+    codes: list[Any] = []
     x = y = 0.0
     start = (0.0, 0.0)
     for command, written in MOVES.findall(moves):
