@@ -87,9 +87,9 @@ def _best(comparison: Comparison) -> list[str]:
     if best is None or len(comparison.variants) < 3:
         return []
     of = unit(comparison.metric).to(best.estimate.interval)
-    sure = "" if best.is_baseline else f"; against the baseline: {best.verdict}"
+    sure = "" if best.is_baseline else f" (against the baseline: {best.verdict})"
     return [
-        f"The best mean of all {len(comparison.variants)} variants has {named(comparison, best)}: {comparison.metric} "
+        f"Best mean of all {len(comparison.variants)} variants: {named(comparison, best)}, {comparison.metric} "
         f"{of.value(best.estimate.mean)}{of.of_value}{sure}."
     ]
 
@@ -157,7 +157,7 @@ def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
         ordered = [variant for variant in order(comparison) if variant.values]
         best, worst = ordered[0], ordered[-1]
         answer.append(
-            f"The best mean has {named(comparison, best)} ({of.value(best.estimate.mean)}{of.of_value}), the worst "
+            f"Best mean: {named(comparison, best)} ({of.value(best.estimate.mean)}{of.of_value}), worst: "
             f"{named(comparison, worst)} ({of.value(worst.estimate.mean)}{of.of_value})."
         )
     return answer

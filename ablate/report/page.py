@@ -59,7 +59,7 @@ def render(made: Contents) -> str:
         kind=Kind,
         question=question,
         background=background,
-        answers=[_led(sentence) for sentence in made.answer],
+        answers=[_led(sentence, i == 0) for i, sentence in enumerate(made.answer)],
         sure=how_sure(comparison),
         lines=lines,
         scale=_scale(along),
@@ -123,10 +123,10 @@ def _question(text: str) -> tuple[str, str]:
     return (asked + mark, rest.strip()) if mark else (text, "")
 
 
-def _led(said: str) -> tuple[str, Markup]:
-    """A short first sentence, and the rest with its numbers in bold."""
+def _led(said: str, is_first: bool) -> tuple[str, Markup]:
+    """Of the first paragraph a short first sentence, and the rest with its numbers in bold."""
     lead, full, rest = said.partition(". ")
-    if not full or len(lead) > 100:
+    if not (full and is_first) or len(lead) > 100:
         lead, rest = "", said
     parts = NUMBER.split(rest)  # text, then the word and the number of each
     marked = [escape(part) if i % 3 < 2 else Markup("<strong>{}</strong>").format(part) for i, part in enumerate(parts)]

@@ -256,10 +256,7 @@ def test_the_answer_names_the_choice_that_matters(run, compared):
     assert first.startswith("norm matters most: taking the norm away costs 20.")
     assert "4 seeds" in first and "averaged over 2 combinations" in first
     assert second.startswith("shortcut is undecided: shortcut=projection instead of zero_pad changes test/acc by ")
-    assert (
-        best
-        == "The best mean of all 4 variants has shortcut=projection: test/acc 90.3%; against the baseline: undecided."
-    )
+    assert best == "Best mean of all 4 variants: shortcut=projection, test/acc 90.3% (against the baseline: undecided)."
 
 
 def test_runs_that_cannot_tell_say_what_is_still_possible(run, compared):

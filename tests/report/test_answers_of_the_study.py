@@ -61,7 +61,7 @@ def test_norm_is_answered_at_both_learning_rates():
     assert "taking the shortcut away costs 6.5 points (95% CI −7.2 to −5.7" in alone
     assert "norm=none shortcut=none (8 of 8 never learn)" in failing
     assert "(5 of 8 end in the worse of two groups, 4 of them at chance)" in failing
-    assert best == "The best mean of all 8 variants has the baseline: test/acc 85.65%."
+    assert best == "Best mean of all 8 variants: the baseline, test/acc 85.65%."
 
 
 def test_a_simple_effect_is_corrected_with_all_tests_of_the_report():
@@ -101,7 +101,7 @@ def test_where_nothing_is_certain_the_range_is_told():
     low, high = stats.ttest_rel(ours, theirs).confidence_interval(1 - 0.05 / 3)
     left = f"anything from {signed(100 * low, 1)} to {signed(100 * high, 1)} points is still possible."
     assert first.startswith("These runs can't tell any of 3 variants from the baseline: ") and first.endswith(left)
-    assert best.startswith("The best mean has stepwise_block_depth2 (81.93%), the worst stepwise_block_depth1 (80.33%)")
+    assert best.startswith("Best mean: stepwise_block_depth2 (81.93%), worst: stepwise_block_depth1 (80.33%)")
 
 
 def test_two_of_one_choice_are_compared_by_name():

@@ -27,6 +27,8 @@ from ablate.report.drawing.svg import (
 from ablate.report.numbers import Unit, count, duration
 from ablate.statistics.paired import Estimate
 
+LABELLED = 6  # points that have their names beside them
+
 
 @dataclass(frozen=True)
 class Row:
@@ -126,7 +128,7 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
         group = plot.group(series)
         if len(curve.epochs):
             low, high = (list(zip(curve.epochs, ends * factor, strict=True)) for ends in (curve.low, curve.high))
-            plot.band(low, high, series, group)
+            plot.band(low, high, series, group, opacity=min(0.14, 0.4 / len(curves)))
             plot.curve(list(zip(curve.epochs, curve.mean * factor, strict=True)), series, group)
         for xs, ys in curve.lost:
             plot.curve(list(zip(xs, ys * factor, strict=True)), series, group, stroke_width=1.0, stroke_dasharray="2 2")
@@ -191,6 +193,10 @@ def scatter(
         if ring:
             plot.add("circle", "", group, cx=x, cy=y, r=8, fill="none", **ring)
         plot.add("circle", tip, group, cx=x, cy=y, r=5, **fill(series))
+        if len(variants) <= LABELLED:
+            left = x > (plot.left + plot.right) / 2
+            label = shortened(labels[series], 26)
+            plot.text(x - 11 if left else x + 11, y + 4, label, "end" if left else "start", into=group, font_size=10)
     return plot
 
 

@@ -39,8 +39,8 @@ def with_legend(drawing: Drawing, labels: Sequence[str]) -> Drawing:
 
 
 def can(drawing: Drawing) -> bool:
-    """Whether it has only what is drawn here; figures of older versions have colours that run."""
-    return drawing.root.find("defs") is None
+    """Whether it has only what is drawn here; figures of older versions have colours that run and words that stand."""
+    return not any(element.tag == "defs" or "transform" in element.attrib for element in drawing.root.iter())
 
 
 def pdf(drawing: Drawing) -> bytes:

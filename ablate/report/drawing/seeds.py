@@ -11,10 +11,12 @@ from ablate.report.drawing.svg import ACCENT, INK, MUTED, PAPER, Drawing, ticks
 from ablate.report.numbers import Unit
 
 HEIGHT = 44
-LOWEST, STEP, LANES = 24.0, 5.6, 4  # where the first dot stands, and how others stand upon it
+LOWEST, STEP, LANES = 25.0, 5.6, 8  # where the first dot stands, how far the next above it, and how many at most
+ROOM = 21.0  # above the first dot
 MEAN = 35
 APART = 0.014  # of the width: dots that are nearer stand upon each other
 MARGIN = 0.02
+CROSSES = 4  # upon each other
 MOST = 64  # seeds that have a dot
 
 
@@ -76,14 +78,16 @@ def row(
         low, high = (along.place(of.possible(end)) for end in interval)
         drawing.line(0, MEAN, 0, MEAN, "ink", stroke_width=2)
         _across(drawing, low, high)
-    for seed, value, lane in _stacked(dict(list(seeds.items())[:MOST]), along):
+    stacked = _stacked(dict(list(seeds.items())[:MOST]), along)
+    step = min(STEP, ROOM / max(1, *(lane for *_, lane in stacked), 1))
+    for seed, value, lane in stacked:
         tip = f"seed {seed}: {of.value(value)}{of.of_value}"
-        dot = drawing.add("circle", tip, cy=LOWEST - STEP * lane, r=3, fill=ACCENT, class_="seed")
+        dot = drawing.add("circle", tip, cy=LOWEST - step * lane, r=3, fill=ACCENT, class_="seed")
         dot.set("cx", f"{along.place(value):.2f}%")
     for i, (seed, what) in enumerate(list(lost.items())[:MOST]):
         worst = along.place(along.low if along.better > 0 else along.high)
-        here = drawing.add("svg", "", x=f"{worst + along.better * 1.8 * (i // LANES):.2f}%", overflow="visible")
-        y = LOWEST - STEP * (i % LANES)
+        here = drawing.add("svg", "", x=f"{worst + along.better * 1.8 * (i // CROSSES):.2f}%", overflow="visible")
+        y = LOWEST - STEP * (i % CROSSES)
         shape = f"M-2.6 {y - 2.6}l5.2 5.2m0 -5.2l-5.2 5.2"
         drawing.add("path", f"seed {seed}: {what}", here, d=shape, stroke=MUTED, stroke_width=1.6, class_="lost-line")
     if mean is not None:

@@ -140,7 +140,7 @@ class Plot(Drawing):
         style = {"fill": "none", "stroke_width": 2.4 if series == 0 else 1.8, "stroke_linejoin": "round"}
         self.add("path", "", into, d=path(placed), **stroke(series), **(style | attributes))
 
-    def band(self, low: Points, high: Points, series: int, into: Any) -> None:
+    def band(self, low: Points, high: Points, series: int, into: Any, opacity: float = 0.14) -> None:
         outline = [*(self.place(*p) for p in low), *(self.place(*p) for p in reversed(high))]
         colour = stroke(series)
         self.add(
@@ -150,7 +150,7 @@ class Plot(Drawing):
             d=path(outline) + "Z",
             class_=colour["class_"] + "-area",
             fill=colour["stroke"],
-            opacity=0.14,
+            opacity=opacity,
         )
 
 
