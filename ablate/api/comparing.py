@@ -51,9 +51,10 @@ class Report:
         rows = [[number(row[name]) for name in _COLUMNS] for row in self.contents.rows]
         return pd.DataFrame(rows, columns=list(_COLUMNS))
 
-    def write(self, out: str | Path) -> Path:
-        """index.html, comparison.json, table.md, table.tex and figures/ in the folder `out`. Returns the page."""
-        write(self.contents, Path(out))
+    def write(self, out: str | Path, pdf: bool = False) -> Path:
+        """index.html, comparison.json, table.md, table.tex and figures/ in the folder `out`, the figures as SVG and,
+        where asked, as PDF. Returns the page."""
+        write(self.contents, Path(out), as_pdf=pdf)
         return Path(out) / "index.html"
 
     def __repr__(self) -> str:

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config-dir", "-cd", type=Path, help="the folder of your own options that the sweep ran with")
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
+    parser.add_argument("--pdf", action="store_true", help="write the figures as PDF too, for papers")
     parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read the runs, and write the page and its companions. Raises InputError."""
     made = _made(options)
-    write(made, options.out)
+    write(made, options.out, as_pdf=options.pdf)
     if options.json:
         print((options.out / "comparison.json").read_text(encoding="utf-8"), end="")
     else:

@@ -62,14 +62,17 @@ def read(path: Path) -> Comparison:
 
 
 def _stored(variant: dict[str, Any], run: dict[str, Any], metric: str) -> Entry:
-    """A cell with what a comparison.json has of its run; costs are those of the variant."""
+    """A cell with what a comparison.json has of its run; costs are the variant's, but what is compared."""
     found = entry(variant["assignment"], run["seed"], metric, run["value"], run["status"])
     assert found.result is not None
     typed = [word for word in shlex.split(variant.get("command", "")) if "=" in word and not word.startswith("seed=")]
+    cost = {name: known for name, known in variant.get("cost", {}).items() if known is not None}
+    if metric.startswith("cost/") and run["value"] is not None:
+        cost[metric.removeprefix("cost/")] = run["value"]
     record = replace(
         found.result.record,
         fingerprint=run.get("fingerprint") or "",
-        cost={name: cost for name, cost in variant.get("cost", {}).items() if cost is not None},
+        cost=cost,
         gradient_flow=run.get("gradient_flow"),
         overrides=typed,
     )

@@ -16,9 +16,12 @@ _OWN = re.compile(rf"{'|'.join(map(re.escape, TEXTS))}|figures/[^/\\]+\.(svg|pdf
 _DRAWN = re.compile(r"(curve|against|gradients?|interactions?|main_effects|differences|variance)(_|$)")
 
 
-def write(made: Contents, folder: Path) -> None:
-    """index.html, comparison.json, table.md, table.tex and figures/ (each as SVG and PDF), of several data sets
-    data_sets.md and data_sets.tex; what an earlier report has more goes."""
+def write(made: Contents, folder: Path, as_pdf: bool = False) -> None:
+    """index.html, comparison.json, table.md, table.tex and figures/*.svg, of several data sets data_sets.md and
+    data_sets.tex; what an earlier report has more goes.
+
+    as_pdf  the figures as PDF too, which takes a fifth of a second each
+    """
     alone = {figure.name: paper.with_legend(figure.drawing, made.labels) for figure in made.figures}
     files: dict[str, str | bytes] = {
         "index.html": page.render(made),
@@ -27,7 +30,11 @@ def write(made: Contents, folder: Path) -> None:
         "table.tex": tables.latex(made),
         **_of_data_sets(made),
         **{f"figures/{name}.svg": str(drawing) for name, drawing in alone.items()},
-        **{f"figures/{name}.pdf": paper.pdf(drawing) for name, drawing in alone.items() if paper.can(drawing)},
+        **{
+            f"figures/{name}.pdf": paper.pdf(drawing)
+            for name, drawing in alone.items()
+            if as_pdf and paper.can(drawing)
+        },
     }
     try:
         before = _made_before(folder)

@@ -27,7 +27,7 @@ def test_an_axis_has_round_ends_and_is_never_narrower_than_what_is_written():
     assert [label for _, label in along.ticks()] == ["0", "20", "40", "60", "80", "100%"]
     assert along.place(0.5) == pytest.approx(50)
     narrow = seeds.axis([0.908333325, 0.908333340], ACCURACY, 1)
-    assert narrow.high - narrow.low >= 0.001
+    assert narrow.high - narrow.low >= 0.002
     labels = [label for _, label in narrow.ticks()]
     assert len(set(labels)) == len(labels) and all(len(label) <= 6 for label in labels)
     low, high = padded([90.8333325, 90.8333340], ACCURACY)
@@ -51,11 +51,8 @@ def test_the_best_comes_first_and_choices_have_columns(run, compared):
             run({"shortcut": shortcut, "norm": norm}, seed, value + seed / 100, history=False)
     made = contents(compared())
     lines, _ = main_table.lines(made.comparison, made.rows)
-    assert main_table.heads(made.comparison) == ["shortcut", "norm"] or main_table.heads(made.comparison) == [
-        "norm",
-        "shortcut",
-    ]
-    assert [line["average"] for line in lines][:3] == ["90.50", "80.50", "70.50"]
+    assert sorted(main_table.heads(made.comparison)) == ["norm", "shortcut"]
+    assert [line["average"] for line in lines][:3] == ["90.5", "80.5", "70.5"]
     words = [{cell["word"]: cell["differs"] for cell in line["cells"]} for line in lines[:3]]
     assert words[0] == {"zero_pad": False, "none": True} and words[1] == {"zero_pad": False, "batch": False}
     assert words[2] == {"projection": True, "none": True}
@@ -111,7 +108,7 @@ def test_a_figure_stands_alone(run, compared, tmp_path):
     for seed in range(3):
         run({"norm": "batch"}, seed, 0.9 + seed / 100)
         run({"norm": "none"}, seed, 0.8 + seed / 90)
-    compare(tmp_path / "runs").write(tmp_path / "report")
+    compare(tmp_path / "runs").write(tmp_path / "report", pdf=True)
     figures = tmp_path / "report" / "figures"
     names = {path.stem for path in figures.glob("*.svg")}
     assert names == {path.stem for path in figures.glob("*.pdf")} and "curve_val_acc" in names

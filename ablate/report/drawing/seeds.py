@@ -43,9 +43,9 @@ class Axis:
 
 
 def axis(values: Sequence[float], of: Unit, better: int) -> Axis:
-    """Round ends about all values, at least as far apart as ten of the last decimal that is written."""
+    """Round ends about all values, at least as far apart as 20 of the last decimal that is written."""
     low, high = min(values), max(values)
-    least = 10 * 10**-of.decimals / of.factor
+    least = 20 * 10**-of.decimals / of.factor
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2
     step = _round((high - low) / 4)

@@ -50,8 +50,10 @@ class Drawing:
             height = float(legend.attrib["data-height"])
             root.set("viewBox", f"0 0 {number(width)} {number(height)}")
         drawing = cls(width, height, root.get("aria-label", ""))
+        known = dict(root.attrib)
+        root.attrib.clear()
+        root.attrib.update({"xmlns": drawing.root.attrib["xmlns"], **known})
         drawing.root = root
-        root.set("xmlns", "http://www.w3.org/2000/svg")
         return drawing
 
     def group(self, series: int | None = None) -> ElementTree.Element:
