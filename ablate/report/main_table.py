@@ -7,7 +7,7 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import identity, word
 from ablate.report.answering.extremes import order
-from ablate.report.answering.findings import FALL, LEARN, guesses
+from ablate.report.answering.findings import LEARN, guesses
 from ablate.report.answering.phrases import short
 from ablate.report.drawing import seeds
 from ablate.report.drawing.seeds import Axis
@@ -63,7 +63,7 @@ def fate(comparison: Comparison, variant: Variant) -> str:
     counts = Counter(entry.status for entry in variant.entries)
     said = [f"{counts[status]} of {ended} {status}" for status in ("diverged", "stopped") if counts[status]]
     if variant.low and len(variant.low) <= ended:
-        said.append(f"{len(variant.low)} of {ended} {(LEARN if guesses(comparison, variant) else FALL)[0]}")
+        said.append(f"{len(variant.low)} of {ended} {LEARN[0] if guesses(comparison, variant) else 'end low'}")
     return ", ".join(said)
 
 
