@@ -97,3 +97,14 @@ def test_a_combination_without_results_leads(placements, compared):
     assert "placement=no_act_after_add (too few results). " in said
     assert re.search(r"norm matters most: taking the norm away gains 2\.1\d points", said)
     assert "averaged over 2 of 3 combinations of the other choices" in said
+
+
+def test_a_note_on_the_t_test_stands_only_where_it_decides(run, compared):
+    for seed, value in enumerate((0.95, 0.952, 0.949, 0.951, 0.953)):
+        run({}, seed, value)
+        run({"norm": "none"}, seed, 0.1 if seed == 2 else value - 0.1)
+    assert not [note for note in notes(compared()) if "t-test" in note], "the ranks decide"
+    for seed, value in enumerate((0.951, 0.953, 0.95, 0.949, 0.952)):
+        run({"norm": "group"}, seed, value)
+    (note,) = [note for note in notes(compared()) if "t-test" in note]
+    assert "cannot bring 5 seeds below p = 0.0625" in note
