@@ -12,6 +12,7 @@ _OFFERED = {
     "load": "ablate.api.runs",
     "Run": "ablate.api.runs",
     "compare": "ablate.api.comparing",
+    "Asked": "ablate.comparison.elsewhere.source",
     "export": "ablate.api.export",
     "InputError": "ablate.errors",
 }

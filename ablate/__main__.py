@@ -1,6 +1,6 @@
 """The command line: `python -m ablate …` and the console script `ablate`.
 
-The first word names a command, a module of ablate/commands; without one, `train` is meant.
+The first word names a command, a module in ablate/commands. Without a command, `train` is run.
 """
 
 import argparse
@@ -10,32 +10,32 @@ from pathlib import Path
 
 from ablate.process import exit_codes, garbage, streams
 
-# Every command, with its line in `ablate --help`; the first is meant where none is named.
+# Every command, with its line in `ablate --help`. The first one is the default.
 COMMANDS = {
     "train": "train one design; the word may be left out",
     "describe": "show a design's network as a table; nothing is trained",
-    "check": "try whether a design keeps what paired comparisons rest on",
+    "check": "check that a design keeps what paired comparisons rely on",
     "design": "write a sweep file of one change at a time, pairs, or a screen",
-    "plan": "list the cells of a sweep file, with their state and cost",
+    "plan": "list the cells of a sweep file, with status and cost",
     "sweep": "run the cells of a sweep file that have no result yet",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
-    "judge": "judge a candidate against a baseline, with the seeds that it takes",
+    "table": "write runs as one table for pandas or a spreadsheet, one row a run",
+    "judge": "judge a candidate against a baseline, with as many seeds as needed",
     "doctor": "find out which stored runs are whole, resumable or unusable",
-    "export": "write a run's trained network as a file, ONNX or torch's",
+    "export": "write a run's trained network to a file: ONNX, or torch's format",
     "flow": "draw the gradient maps of finished runs side by side",
-    "claims": "hold what sources say against reports",
+    "claims": "compare claims of papers and tutorials with reports",
     "simulate": "show how often verdicts are wrong, on sweeps whose truth is known",
     "bench": "measure what the harness costs on this machine",
 }
-# Those whose words are all Hydra's, but for their own flags.
+# Commands for one configuration: Hydra parses all their words but their own flags.
 ON_CONFIGURATION = ("train", "describe", "check")
 
 
 def main() -> None:
-    """Run what the arguments ask for.
+    """Run the command line, and exit.
 
-    Exit codes: 0 done (a diverged run is done), 1 something failed, 2 the input was wrong, 129, 130 or 143
-    interrupted.
+    Exit codes: 0 done (also if the run diverged), 1 something failed, 2 wrong input, 129, 130 or 143 interrupted.
     """
     streams.hold()
     garbage.collect_rarely()
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _run(typed: list[str]) -> int:
-    """Do what was typed. Returns the exit code."""
+    """Run what was typed. Returns the exit code."""
     first = typed[0] if typed else ""
     if first in ("-h", "--help", "--version"):
         from ablate.commands.words import help
@@ -71,7 +71,7 @@ def _run(typed: list[str]) -> int:
 
 
 def called(name: str, words: list[str]) -> int | None:
-    """Do what the command `name` does with `words`, and return its exit code. Raises InputError."""
+    """Run the command `name` with `words`. Returns its exit code. Raises InputError."""
     from ablate.commands.words import help
 
     command = import_module(f"ablate.commands.{name}")
@@ -91,7 +91,7 @@ def called(name: str, words: list[str]) -> int | None:
 
 
 def _check_folder() -> None:
-    """Raise InputError in a folder that has been removed: paths are relative to it."""
+    """Raise InputError if the current folder has been removed: paths are relative to it."""
     from ablate.errors import InputError
 
     try:
@@ -107,8 +107,8 @@ def _no_such_command(name: str) -> None:
     if (CONF / name).is_dir():
         raise InputError(f"{name} is an axis: write {name}=OPTION. ablate --help lists its options.")
     raise InputError(
-        f"{name}: there is no such command.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}; without one, a"
-        " design is trained, and every word is axis=option or key=value."
+        f"{name}: there is no such command.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}. Without a"
+        " command, a design is trained, and every word is axis=option or key=value."
     )
 
 

@@ -34,7 +34,10 @@ class Loopback:
                 sent = self.rfile.read(int(self.headers["Content-Length"]))
                 is_json = (self.headers["Content-Type"] or "").startswith("application/json")
                 with server.lock:
-                    answer = server.answer(self.path, json.loads(sent) if is_json and sent else {})
+                    try:
+                        answer = server.answer(self.path, json.loads(sent) if is_json and sent else {})
+                    except Exception as error:  # else whoever asks would ask again and again
+                        answer = server.not_known(f"{self.path}: {error!r}")
                 body = json.dumps(answer).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")

@@ -37,8 +37,10 @@ def offline_run(directory: Path, run_id: str = "*") -> dict:
             found["exit_code"] = entry.exit.exit_code
         elif kind == "run":
             found |= {"id": entry.run.run_id, "sweep": entry.run.sweep_id, "project": entry.run.project}
+            found |= {"name": entry.run.display_name, "group": entry.run.run_group, "tags": list(entry.run.tags)}
+            found |= {"job_type": entry.run.job_type}
             found["config"] |= values(entry.run.config.update)
-            found["configs"] += "optimizer" in found["config"]
+            found["configs"] += "recipe" in found["config"]
         elif kind == "summary":
             found["summary"] |= values(entry.summary.update)
         elif kind == "metric":

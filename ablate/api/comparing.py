@@ -3,21 +3,25 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.comparison import values
 from ablate.comparison.beside import groups, left_out, matching, stored_otherwise
 from ablate.comparison.comparison import Comparison
+from ablate.comparison.elsewhere import sources
+from ablate.comparison.elsewhere.source import Asked
 from ablate.comparison.gathering import from_plans, from_results, usual
 from ablate.comparison.looking import rounds
-from ablate.comparison.results import find
+from ablate.comparison.results import Result, read
 from ablate.configuration.overrides import folder
 from ablate.errors import InputError
 from ablate.report import page
 from ablate.report.contents import Contents, contents
 from ablate.report.folder import write
 from ablate.report.numbers import unit
+from ablate.training.goal import goal_by_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,38 +79,78 @@ def compare(
     overrides: Sequence[str] = (),
     config_dir: str | Path | None = None,
     margin: float | None = None,
+    asked: Asked | None = None,
 ) -> Report:
     """Compare runs, as `python -m ablate report` does.
 
         report = ablate.compare("runs", metric="val/acc", baseline={"norm": "batch"})
         report.table
 
-    source      sweep files, which are one study, or directories of runs and folders of them; or a report's
-                comparison.json, whose values are judged again, with the curves and gradients that were drawn of them
+    source      sweep files, which are one study; directories of runs and folders of them; a report's comparison.json,
+                whose values are judged again; or runs from elsewhere: a table such as results.csv,
+                wandb:ENTITY/PROJECT, mlflow:FOLDER, tensorboard:FOLDER
     metric      test/acc, or test/loss where no accuracy is measured
     goal        maximize or minimize, where that is not known of the metric
     baseline    its values, where it is not the defaults, or the file's first ones
     margin      the difference up to which two are equivalent, as the report writes it: points of accuracy
     overrides, config_dir  of sweep files, what they were run with; of runs, KEY=VALUE of those that are meant
+    asked       of runs from elsewhere, where their choices and seeds are: `ablate.Asked(seed="seed", pair=True)`
 
     Raises InputError where there is nothing to compare.
     """
-    paths = [Path(path) for path in ([source] if isinstance(source, str | Path) else source)]
-    files = [path for path in paths if path.is_file() or path.suffix in (".yaml", ".yml")]
+    names = [str(name) for name in ([source] if isinstance(source, str | Path) else source)]
     chosen = dict(baseline or {})
-    if len(paths) == 1 and paths[0].suffix == ".json":
-        return Report(contents(values.read(paths[0]), drawn_before=paths[0].parent / "figures"))
+    if len(names) == 1 and names[0].endswith(".json"):
+        stored = Path(names[0])
+        return Report(contents(values.read(stored), drawn_before=stored.parent / "figures"))
+    files = sweep_files(names)
     if files:
-        if files != paths:
-            raise InputError(f"{files[0]}: sweep files are reported without folders of runs.")
         typed = [*folder(Path(config_dir) if config_dir else None), *overrides]
         return Report(contents(_of_files(files, typed, metric, chosen, goal, margin)))
-    group, *others = groups(matching(find(paths), overrides), besides=chosen)
-    metric = metric or usual([result.record for result in group.results])
-    typed_too = " ".join(map(str, [*paths, *overrides]))
-    compared = from_results(group.results, typed_too, metric, chosen, goal, in_its_units(margin, metric))
-    compared.besides += left_out(group, others, typed_too)
+    found = sources.read(names, replace(asked or Asked(), metric=metric))
+    group, *others = groups(matching(found.results, overrides), besides=chosen)
+    metric = metric or found.metric or usual([result.record for result in group.results])
+    typed_too = " ".join([*names, *overrides])
+    compared = from_results(
+        group.results,
+        typed_too,
+        metric,
+        chosen,
+        goal if found.metric is None else goal_by_name(metric, goal),
+        in_its_units(margin, metric),
+        found.is_paired,
+        found.chance,
+    )
+    compared.besides += [*found.said, *left_out(group, others, typed_too)]
     return Report(contents(compared))
+
+
+def stored(
+    source: Sequence[str],
+    overrides: Sequence[str] = (),
+    config_dir: str | Path | None = None,
+    asked: Asked | None = None,
+) -> list[Result]:
+    """The runs that `compare` would compare, each on its own: of sweep files those that have been run. Raises
+    InputError where there is none."""
+    files = sweep_files(source)
+    if not files:
+        return matching(sources.read(source, asked or Asked()).results, overrides)
+    typed = [*folder(Path(config_dir) if config_dir else None), *overrides]
+    cells = {cell.directory: cell for _, cells in _planned(files, typed) for cell in cells if cell.record}
+    found = [result for cell in cells.values() if (result := read(cell.directory, cell.record))]
+    if not found:
+        raise InputError(f"{' '.join(map(str, files))}: no cell has been run.")
+    return found
+
+
+def sweep_files(names: Sequence[str]) -> list[Path]:
+    """Those that are sweep files. Raises InputError where folders of runs are between them."""
+    files = [Path(name) for name in names if not sources.is_elsewhere(name)]
+    files = [path for path in files if path.is_file() or path.suffix in (".yaml", ".yml")]
+    if files and len(files) < len(names):
+        raise InputError(f"{files[0]}: sweep files are reported without folders of runs.")
+    return files
 
 
 def in_its_units(margin: float | None, metric: str) -> float | None:
@@ -126,15 +170,12 @@ def _of_files(
     goal: str | None,
     margin: float | None,
 ) -> Comparison:
-    from ablate.configuration.refusals import register_resolvers
     from ablate.report.terminal.plan_table import absent_metric
     from ablate.sweep.execution import Request, planned
-    from ablate.sweep.file import SweepFile
 
-    register_resolvers()
     request = Request.of(overrides)
-    files = [SweepFile.read(path) for path in paths]
-    plans = [(file, planned(file, request, check_data=False)) for file in files]
+    plans = _planned(paths, overrides)
+    files = [file for file, _ in plans]
     metric = metric or usual([cell.record for _, cells in plans for cell in cells if cell.record])
     if len(files) == 1 and not chosen and (rules := _rules(*plans[0], request.typed)) and rules.metric == metric:
         file = rounds.seeded(files[0], rules.seeds)
@@ -145,6 +186,16 @@ def _of_files(
     for file, cells in plans:
         compared.besides += [*stored_otherwise(cells, file.path, overrides), *absent_metric(file, cells)]
     return compared
+
+
+def _planned(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple["SweepFile", "list[PlannedCell]"]]:
+    from ablate.configuration.refusals import register_resolvers
+    from ablate.sweep.execution import Request, planned
+    from ablate.sweep.file import SweepFile
+
+    register_resolvers()
+    files = [SweepFile.read(path) for path in paths]
+    return [(file, list(planned(file, Request.of(overrides), check_data=False))) for file in files]
 
 
 def _rules(file: "SweepFile", cells: "Sequence[PlannedCell]", typed: Sequence[str]) -> rounds.Declared | None:

@@ -124,7 +124,8 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
 def trained(composition: Composition) -> Run:
     """The run of what was composed. Raises InputError for what cannot be trained, and what the training raises."""
     from ablate.configuration import agent
-    from ablate.runs import cell, stored
+    from ablate.runs import cell
+    from ablate.runs.tracked import stored
 
     prepared = cell.prepare(composition)
     # An agent's server takes a run without a result for a failed one.

@@ -1,7 +1,7 @@
-"""What the harness costs on this machine: one module per comparison.
+"""Measures what the harness costs on this machine: one module for each comparison.
 
-`compare(overrides)` of a module returns its rows. Those of `paired.row` stand together in one table; others are a table
-of their own, under the module's TITLE.
+A module's `compare(overrides)` returns rows. Rows made by `paired.row` are shown together in one table. Other rows get
+their own table, under the module's TITLE.
 """
 
 import json
@@ -10,12 +10,12 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
-# In this order, unless some of them are chosen.
+# The comparisons, in the order in which they run.
 NAMES = ("harness", "recipe", "data", "memory", "flops", "large_images", "sweep", "gradients", "scale")
 
 
 def show(overrides: list[str], chosen: Collection[str], as_json: bool = False) -> None:
-    """The comparisons that are `chosen`, or all, with the user's `overrides`, as tables or as JSON."""
+    """Run the `chosen` comparisons, or all, with the user's `overrides`, and print tables or JSON."""
     from ablate.runs.provenance import provenance
 
     found = provenance("")["hardware"]
@@ -28,7 +28,7 @@ def show(overrides: list[str], chosen: Collection[str], as_json: bool = False) -
                 print(f"{name} …", file=sys.stderr, flush=True)
                 module = import_module(f"{__name__}.{name}")
                 rows[name], titles[name] = module.compare(overrides), module.TITLE
-    finally:  # what has been measured is shown whatever becomes of the rest
+    finally:  # show what has been measured, even if a later comparison fails
         _show(hardware, rows, titles, as_json)
 
 

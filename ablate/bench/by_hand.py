@@ -1,4 +1,4 @@
-"""A configuration's recipe as a loop that anyone would write: no metric, no record, no callback."""
+"""A configuration's recipe as a plain training loop: no metrics, no record, no callbacks."""
 
 from collections.abc import Iterator
 
@@ -17,10 +17,10 @@ from ablate.training.run import set_numerics
 
 
 class Loop:
-    """The network, images, optimizer and schedule of `cfg`, on the trainer's device.
+    """A training loop with the network, images, optimizer and schedule of `cfg`, on the trainer's device.
 
-    step() trains on the next batch. losses: of every step, on the device. One with the same seed sees the batches and
-    has the losses of a run.
+    step() trains on the next batch. `losses` has the loss of every step, on the device. Batches and losses are those of
+    a run with the same seed.
 
     Raises InputError for a precision that needs a loss scaler.
     """

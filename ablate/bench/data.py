@@ -1,6 +1,6 @@
-"""What the images of a step take of it: order, gather, shift and flip, normalising.
+"""The share of a training step that is spent on images: order, gather, shift and flip, normalising.
 
-The images alone are handed out over a whole epoch, so that what is drawn once for all of it is in each batch's share.
+A batch's time is the mean over a whole epoch, so that it includes its share of what is drawn once per epoch.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ EPOCH = 20_000  # images
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """One row: a batch's time relative to that of a loop's whole step, by rounds."""
+    """One row: the time for a batch's images, divided by the time of a whole step, by rounds."""
     own = images.overrides("cifar10", EPOCH, test=1, channels=3, size=32)
     own += ["model=resnet20", "data.batch_size=128", f"trainer.max_epochs={ROUNDS}"]
     cfg = paired.prepared(overrides, own).cfg

@@ -1,9 +1,9 @@
-"""How much of what this machine can multiply a training step does.
+"""The share of this machine's peak FLOP/s that a training step achieves.
 
-A step counts 2 operations per multiply-add of the network's convolutions and linear layers, as `describe` counts
-those, and three times a forward: the backward multiplies once for the weights and once for the activations. The peak
-is that of one large square matrix product in the same precision. On a CPU the rates are per second that each thread
-works, whatever else the machine does.
+A step counts 2 operations for each multiply-add of convolutions and linear layers, as `describe` counts them, times
+three: the backward has one product for the weights and one for the activations. The peak is the rate of one large
+square matrix product in the same precision. With one thread on a CPU, rates are per second of processor time, so other
+programs hardly matter.
 """
 
 import tempfile
@@ -26,13 +26,13 @@ NETWORKS = {
     "cpu": (("resnet20", 32, 128), ("resnet18", 224, 16)),
     "gpu": (("resnet20", 32, 128), ("resnet50", 224, 128)),
 }
-# Rows of the matrices, and steps or products that are timed together: a GPU's are too short alone.
+# Rows of the matrices, and how many steps or products are timed together, because single ones are too short on a GPU.
 ROWS = {"cpu": 4096, "gpu": 8192}
 TOGETHER = {"cpu": 1, "gpu": 10}
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """One row per network, by rounds."""
+    """One row for each network, by rounds."""
     accelerator = paired.prepared(overrides, ["model=resnet20"]).cfg.trainer.accelerator
     return [_compare(overrides, *network) for network in NETWORKS[accelerator]]
 

@@ -1,9 +1,8 @@
-"""What it costs to watch the gradients of every layer at every step: ours, Lightning's and W&B's way.
+"""The cost of recording the gradients of every layer at every step: this project's way, Lightning's and W&B's.
 
-All ways take turns within one training in one process, in a new random order each round, so that whatever else the
-machine does falls on all of them alike. A step lasts from the batch's arrival to the end of what is recorded. On a CPU
-its time is the processor's, over all threads, which other programs leave nearly alone; on a GPU it is the clock's. The
-images are random.
+All ways take turns within one training in one process, in a new random order each round, so that other programs slow
+all of them equally. A step lasts from the batch's arrival until everything is recorded. With one thread on a CPU it is
+measured in processor time, else in wall-clock time. The images are random.
 """
 
 import random
@@ -38,32 +37,32 @@ NETWORKS = (
     ("resnet56", 32, 128, 12),
     ("resnet110", 32, 128, 8),
 )
-WARM_UP = 2  # rounds that do not count
+WARM_UP = 2  # rounds that are not counted
 
 
 class Watching(Callback):
-    """One way to watch, with hooks of its own on the steps that are its turn."""
+    """One way to record gradients. Its hooks are called on the steps that are its turn."""
 
     def start(self, module: pl.LightningModule) -> None:
-        """Before its step; not timed."""
+        """Called before its step; not timed."""
 
     def stop(self, module: pl.LightningModule) -> None:
-        """After its step; not timed."""
+        """Called after its step; not timed."""
 
 
 class Ours(Watching):
-    """`StepRecorder`, without W&B, weights and updates at each of its steps or at none."""
+    """`StepRecorder` without trackers. weights: also record weights and updates, at each of its steps."""
 
     def __init__(self, directory: Path, network: nn.Module, weights: bool) -> None:
         directory.mkdir()
-        every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": int(weights)})
+        every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": int(weights), "series": "few"})
         self.recorder = StepRecorder(RunHistory(directory), None, network, every, 1)
         self.on_fit_start = self.recorder.on_fit_start  # type: ignore[method-assign]
         self.on_before_optimizer_step = self.recorder.on_before_optimizer_step  # type: ignore[method-assign]
         self.on_train_batch_end = self.recorder.on_train_batch_end  # type: ignore[method-assign]
 
     def flush_seconds(self, trainer: pl.Trainer, clock: Callable[[], float]) -> float:
-        """What handing over and writing down takes per step, measured on the steps that still wait for it."""
+        """The time per step of a flush and of writing the history, measured on the steps not yet flushed."""
         waiting = len(self.recorder._losses)
         start = clock()
         self.recorder.flush(trainer)
@@ -72,7 +71,7 @@ class Ours(Watching):
 
 
 class Lightnings(Watching):
-    """`self.log_dict(grad_norm(self, 2))`, as Lightning's documentation has it."""
+    """`self.log_dict(grad_norm(self, 2))`, as in Lightning's documentation."""
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: pl.LightningModule, optimizer: Any) -> None:
         pl_module.log_dict(grad_norm(pl_module, norm_type=2))
@@ -88,14 +87,14 @@ class WandbWatch(Watching):
         self.run.watch(module, log="gradients", log_freq=1)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self.run.log({"trainer/global_step": trainer.global_step})  # without it the histograms go nowhere
+        self.run.log({"trainer/global_step": trainer.global_step})  # without this the histograms are not logged
 
     def stop(self, module: pl.LightningModule) -> None:
         self.run.unwatch(module)
 
 
 class TakingTurns(Callback):
-    """Gives each step of a training to one of the `ways`, and times it. seconds: by way, in order."""
+    """Gives each step of a training to one of the `ways`, and times it. `seconds` has the times by way, in order."""
 
     def __init__(self, ways: dict[str, Watching], clock: Callable[[], float]) -> None:
         self.ways, self.clock = ways, clock
@@ -128,12 +127,12 @@ class TakingTurns(Callback):
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """One row per network, each composed with the user's `overrides`: of the trainer, threads, and what else is varied.
+    """One row for each network, composed with the user's `overrides`.
 
-    nothing  milliseconds of a step that records nothing, the median; the rest are ratios to it, medians over the
-             rounds. Ours contain each step's share of the flush that 64 of them wait for.
+    "nothing, ms" is the median time of a step that records nothing. The other columns are ratios to it, medians over
+    the rounds. This project's include each step's share of a flush.
 
-    Raises InputError for an override that would change a run's steps and does not change these.
+    Raises InputError for an override that would change a run's steps but not these.
     """
     return [_compare(overrides, *network) for network in NETWORKS]
 

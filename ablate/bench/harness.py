@@ -1,8 +1,9 @@
-"""A training step of a run, with all that it measures and tracks, against one of a loop written by hand.
+"""A training step of a run, with everything that it records, compared with a step of a loop written by hand.
 
-The run is a real one, W&B offline, and the loop takes its turns from within it, in a random order: both train the same
-network on the same batches. A run's step lasts from one batch's end to the next one's; all that happens within an epoch
-is in it, since a round is as many steps as the recorder waits before it writes. What follows an epoch is in `recipe`.
+The run is a real one, with W&B offline. The loop runs inside it: both take turns in a random order, and train the same
+network on the same batches. A run's step lasts from the end of one batch to the end of the next. A round has as many
+steps as the recorder collects before it writes, so it contains all work within an epoch. The work after an epoch is
+part of `recipe`.
 """
 
 import random
@@ -23,18 +24,18 @@ from ablate.training.trainer import new_trainer
 TITLE = "a training step through the harness / one of a loop by hand"
 GOAL = "<= 1.02"
 ROUNDS = 4
-WARM_UP = 16  # steps that do not count
-LONG = 0.05  # seconds: a step that the goal is for, on a GPU
-# model, image size, batch size. The goal is for the last one; of the GPU's larger ones, for the first that is LONG.
+WARM_UP = 16  # steps that are not counted
+LONG = 0.05  # seconds: on a GPU the goal applies to a step at least this long
+# model, image size, batch size. The goal applies to the last one; on a GPU, to the first of LARGER whose step is LONG.
 ON_CPU = (("resnet20", 8, 32), ("resnet20", 32, 128))
 ON_GPU = (("resnet20", 32, 128),)
 LARGER = (("resnet50", 224, 64), ("resnet50", 224, 128), ("resnet50", 224, 256), ("resnet152", 224, 256))
-# Steps in a turn. A GPU works behind the process, which hides what a step costs there: it is waited for after turns.
+# Steps in a turn. A GPU works asynchronously, which hides part of a step's cost, so it is only waited for after a turn.
 TURN = {"cpu": 1, "gpu": 16}
 
 
 class Beside(Callback):
-    """Lets a loop by hand take turns with the training. seconds: of each turn of either, in order."""
+    """Lets a loop by hand take turns with the training. `seconds` has the time of each turn of both, in order."""
 
     def __init__(self, cfg: DictConfig, turns: int) -> None:
         self.cfg, self.clock, self.steps = cfg, paired.clock(cfg), TURN[cfg.trainer.accelerator]
@@ -58,7 +59,7 @@ class Beside(Callback):
             self._give_turns()
 
     def _give_turns(self) -> None:
-        """The loop's turns until it is the training's."""
+        """Run the loop's turns, until it is the training's turn."""
         paired.wait()
         self._started = self.clock()
         while self._turns and self._turns[0] == "by hand":
@@ -75,7 +76,7 @@ class Beside(Callback):
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """One row per network: a run's step relative to the loop's, by rounds of 64 steps each."""
+    """One row for each network: a run's step divided by the loop's, by rounds of 64 steps."""
     on_gpu = paired.prepared(overrides, ["model=resnet20"]).cfg.trainer.accelerator == "gpu"
     *others, last = (*ON_GPU, _long(overrides)) if on_gpu else ON_CPU
     rows = [_compare(overrides, *network, goal="stated") for network in others]
@@ -97,7 +98,7 @@ def _long(overrides: Sequence[str]) -> tuple[str, int, int]:
 def _chosen(model: str, size: int, batch: int, steps: int) -> list[str]:
     classes = 10 if size < 64 else 1000
     random = images.overrides("cifar10", steps * batch, test=batch, channels=3, size=size, classes=classes)
-    shift = [] if size < 64 else ["data.shift=0"]  # so many copies of a large image would fill the GPU
+    shift = [] if size < 64 else ["data.shift=0"]  # shifted copies of large images would fill the GPU's memory
     return [f"model={model}", *random, f"data.batch_size={batch}", *shift, "trainer.max_epochs=1"]
 
 

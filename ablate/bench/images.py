@@ -1,4 +1,4 @@
-"""Random images in place of a data set's: what is measured here does not depend on what they show."""
+"""Random images instead of a data set: what is measured does not depend on their content."""
 
 import torch
 from torch import Tensor
@@ -7,22 +7,21 @@ from ablate.training.sources import Source
 
 
 def random(root: str | None, *, train: int, test: int, channels: int, size: int, classes: int) -> Source:
-    """`train` + `test` images of channels x size x size, of every class alike; nothing is read from `root`."""
+    """`train` + `test` random images of channels x size x size, with balanced classes. `root` is not used."""
     generator = torch.Generator().manual_seed(0)
 
     def images(count: int) -> Tensor:
         return torch.randint(256, (count, channels, size, size), dtype=torch.uint8, generator=generator)
 
     def labels(count: int) -> Tensor:
-        return (
-            classes - 1 - torch.arange(count)
-        ) % classes  # the last one first: it must be there, however few there are
+        # The last class comes first, so that it is present even among a few images.
+        return (classes - 1 - torch.arange(count)) % classes
 
     return Source(images(train), labels(train), images(test), labels(test))
 
 
 def overrides(data: str, train: int, *, test: int, channels: int, size: int, classes: int = 10) -> list[str]:
-    """A configuration of `data` whose images are random ones, and `train` of them for training."""
+    """The overrides by which `data` has random images, at least `train` of them for training."""
     numbers = {"train": train + max(1, train // 99 + 1), "test": test, "channels": channels, "size": size}
     return [
         f"data={data}",

@@ -1,8 +1,8 @@
-"""Large images from files: what decoding costs, and whether the loader or the network is what a run waits for.
+"""Large images from files: what decoding costs, and whether the loader or the network is the bottleneck of a run.
 
-Smooth random pictures with noise are written as JPEG files of ImageNet's usual size into a folder for temporary files,
-and read as any `data=image_folder`, by as many workers as there are cores. The network alone trains on random images
-that lie on the device. The run is a real one, its images/s are those between its steps.
+Smooth random pictures with noise are written to a temporary folder, as JPEG files of ImageNet's usual size. They are
+read as `data=image_folder`, with as many workers as cores. The network alone trains on random images on the device. The
+run is a real one; its images/s are measured between its steps.
 """
 
 import tempfile
@@ -26,12 +26,12 @@ TITLE = "large images"
 NETWORKS = {"cpu": ("resnet18", 16, 10), "gpu": ("resnet50", 128, 40)}
 FILES = {"cpu": 480, "gpu": 6000}
 SIZE, CLASSES = 224, 2
-WIDTH, HEIGHT = 500, 375  # usual among ImageNet's
-WARM_UP = 2  # batches that do not count: workers and kernels start
+WIDTH, HEIGHT = 500, 375  # a usual size in ImageNet
+WARM_UP = 2  # batches that are not counted, in which workers and kernels start
 
 
 class Steps(Callback):
-    """When each step ended."""
+    """Records when each step ended."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -42,7 +42,7 @@ class Steps(Callback):
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of images/s: one decoded file after another, the loader, the network, the two together; by batches."""
+    """Rows of images/s: decoding files one after another, the loader, the network, and both together."""
     accelerator = paired.prepared(overrides, ["model=resnet18"]).cfg.trainer.accelerator
     model, batch, steps = NETWORKS[accelerator]
     workers = processors.usable()
@@ -80,7 +80,7 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def write_pictures(folder: Path, count: int) -> Path:
-    """`count` files of CLASSES classes for training, one of each for the test; the folder."""
+    """Write `count` files of CLASSES classes for training, and one of each class for the test. Returns the folder."""
     generator = torch.Generator().manual_seed(0)
     for number in range(count + CLASSES):
         split, name = ("train", "val")[number >= count], f"class{number % CLASSES}"
@@ -94,7 +94,7 @@ def write_pictures(folder: Path, count: int) -> Path:
 
 
 def _decoded(cfg: Any, count: int) -> list[float]:
-    """Images per second that the processor spends on `count` files in one process, in four parts."""
+    """Images per second of processor time, decoding `count` files in one process: one rate for each quarter."""
     data = build.images(cfg)
     data.setup("fit")
     pictures = data.train_dataloader().loader.dataset
@@ -108,7 +108,7 @@ def _decoded(cfg: Any, count: int) -> list[float]:
 
 
 def _ends_of_batches(cfg: Any) -> list[float]:
-    """When each batch of an epoch had arrived and been normalised, nothing being trained."""
+    """When each batch of an epoch had been loaded and normalised, without training."""
     data = build.images(cfg)
     data.setup("fit")
     ends = []
@@ -125,7 +125,7 @@ def _ends_of_steps(overrides: Sequence[str], own: list[str]) -> list[float]:
 
 
 def _rates(ends: list[float], batch: int) -> list[float]:
-    """Images/s in each half of what follows the warm-up; of single batches, which workers hand out in bursts, none."""
+    """Images/s in each half after the warm-up. Not for single batches, because workers deliver those in bursts."""
     ends = ends[WARM_UP:]
     half = (len(ends) - 1) // 2
     return [batch * half / (ends[half] - ends[0]), batch * half / (ends[2 * half] - ends[half])]

@@ -1,8 +1,9 @@
-"""Peak memory of a run against that of torchvision's model of the same network, trained plainly in the same precision.
+"""Peak memory of a run, compared with a plain training loop of torchvision's model of the same network.
 
-Each is a process of its own. On a CPU its peak is that of its resident set, all that it has imported included (the run:
-Lightning, W&B, metrics; the plain loop: torch and torchvision), but not W&B's own process; on a GPU that of what torch
-has allocated there, the run's images included. So what they need is imported where it is used.
+Each runs in its own process, in the same precision. On a CPU the peak is that of the resident set. It includes imports
+(in a run, Lightning, W&B and metrics; in the plain loop, torch and torchvision), but not W&B's own process. On a GPU it
+is the peak that torch has allocated, including the run's images. So that imports count where they belong, this module
+imports things where they are used.
 """
 
 import json
@@ -22,14 +23,14 @@ import torch.nn.functional as F
 TITLE = "peak memory / torchvision's model trained plainly"
 GOAL = "<= 1.0"
 ROUNDS = 2
-BATCHES, EPOCHS = 2, 6  # 12 steps: two of them record the weights, which takes a copy
+BATCHES, EPOCHS = 2, 6  # 12 steps: two of them record the weights, for which they are copied
 # model, image size, batch size
 NETWORKS = {"cpu": ("resnet18", 224, 32), "gpu": ("resnet50", 224, 128)}
 CLASSES = 1000
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """Two rows: the run's peak relative to the plain loop's, whole and without what was there before training."""
+    """Two rows: the run's peak divided by the plain loop's, in total, and without the memory used before training."""
     from ablate.bench import paired
     from ablate.training import build
     from ablate.training.gradients.norms import GradientNorms
@@ -77,7 +78,7 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def own(model: str, size: int, batch: int) -> list[str]:
-    """The run's overrides: torchvision's network, a few random images."""
+    """The run's overrides: the same network as torchvision's, and a few random images."""
     from ablate.bench import images
 
     return [
@@ -95,14 +96,14 @@ def own(model: str, size: int, batch: int) -> list[str]:
     ]
 
 
-def _measured(way: str, told: Any) -> dict[str, int]:
-    """What a fresh process has to say."""
-    command = [sys.executable, "-m", "ablate.bench.memory", way, json.dumps(told)]
+def _measured(way: str, argument: Any) -> dict[str, int]:
+    """The result of `run(argument)` or `plain(argument)`, called in a new process."""
+    command = [sys.executable, "-m", "ablate.bench.memory", way, json.dumps(argument)]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 def run(overrides: list[str]) -> dict[str, int]:
-    """A real run in this process."""
+    """A real run in this process. Returns bytes `before` training and at the `peak`."""
     from ablate.bench import paired
     from ablate.configuration.composition import Composition
     from ablate.configuration.refusals import register_resolvers
@@ -117,22 +118,22 @@ def run(overrides: list[str]) -> dict[str, int]:
     return {"before": before, "peak": peak_bytes(on_gpu)}
 
 
-def plain(told: dict[str, Any]) -> dict[str, int]:
-    """Torchvision's model in a loop without anything else, in this process."""
+def plain(settings: dict[str, Any]) -> dict[str, int]:
+    """torchvision's model in a plain training loop, in this process. Returns the same as `run`."""
     from torchvision import models
 
-    if told["threads"] is not None:
-        torch.set_num_threads(told["threads"])
-    device, on_gpu = torch.device(told["device"]), told["device"] == "cuda"
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    device, on_gpu = torch.device(settings["device"]), settings["device"] == "cuda"
     before = peak_bytes(on_gpu)
-    shape = (BATCHES * told["batch"], 3, told["size"], told["size"])
+    shape = (BATCHES * settings["batch"], 3, settings["size"], settings["size"])
     images = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(len(images)) % CLASSES
-    network = getattr(models, told["model"])().to(device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=told["lr"], momentum=0.9, weight_decay=1e-4)
+    network = getattr(models, settings["model"])().to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=settings["lr"], momentum=0.9, weight_decay=1e-4)
     for _ in range(EPOCHS):
-        for pixels, truth in zip(images.split(told["batch"]), labels.split(told["batch"]), strict=True):
-            with torch.autocast(device.type, torch.bfloat16, enabled=told["bf16"]):
+        for pixels, truth in zip(images.split(settings["batch"]), labels.split(settings["batch"]), strict=True):
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings["bf16"]):
                 loss = F.cross_entropy(network(pixels.to(device) / 255), truth.to(device))
             optimizer.zero_grad()
             loss.backward()
@@ -141,7 +142,7 @@ def plain(told: dict[str, Any]) -> dict[str, int]:
 
 
 def peak_bytes(on_gpu: bool) -> int:
-    """What this process has had resident at most so far, or torch allocated on the GPU."""
+    """This process's peak resident memory so far, or torch's peak allocation on the GPU."""
     if on_gpu:
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status").read_text(encoding="utf-8")  # not getrusage, whose peak may be the parent's
@@ -151,5 +152,5 @@ def peak_bytes(on_gpu: bool) -> int:
 if __name__ == "__main__":
     with redirect_stdout(sys.stderr):
         ways: dict[str, Callable[[Any], dict[str, int]]] = {"run": run, "plain": plain}
-        said = ways[sys.argv[1]](json.loads(sys.argv[2]))
-    print(json.dumps(said))
+        result = ways[sys.argv[1]](json.loads(sys.argv[2]))
+    print(json.dumps(result))

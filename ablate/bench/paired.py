@@ -1,4 +1,4 @@
-"""What the comparisons share: what they may be told, ways that take turns, and the rows of their table."""
+"""Shared by the comparisons: which overrides they accept, timing, alternatives that take turns, and table rows."""
 
 import random
 import time
@@ -15,7 +15,7 @@ from ablate.errors import InputError
 from ablate.runs import cell
 from ablate.runs.record import RunRecord
 
-# What of a configuration the comparisons set themselves or have no use for, and what in it they honour.
+# Keys that the comparisons set themselves or do not use, and the exceptions among them that you may override.
 IGNORED = ("compile", "matmul_precision", "gradient_norms", "trainer", "tracking", "runs_dir", "checkpoint")
 HONOURED = ("trainer", "trainer.accelerator", "trainer.precision")
 
@@ -23,42 +23,43 @@ T = TypeVar("T")
 
 
 def prepared(overrides: Sequence[str], own: Sequence[str]) -> cell.Cell:
-    """The cell of the user's `overrides` and of a comparison's `own`.
+    """The cell of the user's `overrides` and the comparison's `own` ones.
 
-    Raises InputError for an override that would change a run and does not change this comparison.
+    Raises InputError for an override that would change a run but not this comparison.
     """
     settles = {key.split(".")[0] for key in Composition.of(own).overridden}
     for key, typed in Composition.of(overrides).overridden.items():
         if key.split(".")[0] in (*settles, *IGNORED) and key not in HONOURED:
-            raise InputError(f"{typed}: the bench sets that itself and does nothing with it.")
+            raise InputError(f"{typed}: the bench sets this itself, or does not use it. Leave it out.")
     return cell.prepare(Composition.of([*overrides, *own]))
 
 
 def clock(cfg: DictConfig) -> Callable[[], float]:
-    """Seconds of a single process. Of one thread on a CPU the processor's, which other programs leave nearly alone;
-    else the clock's: what several threads took together would hide what one of them does while the others wait."""
+    """The clock to measure with. With one thread on a CPU: processor time, which other programs hardly change.
+    Otherwise wall-clock time: the processor time of several threads would not show that some of them wait for
+    another."""
     return time.process_time if cfg.trainer.accelerator == "cpu" and cfg.threads == 1 else time.perf_counter
 
 
 def trained(chosen: cell.Cell, watching: Callback | None = None) -> RunRecord:
-    """The record of a run of `chosen`, all of it real; `watching` takes the place of what shows its progress.
+    """Train `chosen` as a real run, and return its record. `watching` replaces the callback that shows the progress.
 
-    Raises InputError where the run diverges: a training cut short is no measure.
+    Raises InputError if the run diverges, because a training that ends early cannot be measured.
     """
     record, _ = cell.run(chosen, progress=lambda bar: watching or Callback())
     if record.status != "finished":
-        raise InputError(f"{' '.join(chosen.composition.overrides)}: the training diverged, which measures nothing.")
+        raise InputError(f"{' '.join(chosen.composition.overrides)}: the training diverged and cannot be measured.")
     return record
 
 
 def wait() -> None:
-    """Until the GPU has done what it was given."""
+    """Wait until the GPU has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def seconds(do: Callable[[], object], times: int = 1, clock: Callable[[], float] = time.perf_counter) -> float:
-    """What it takes to `do` it so many times, the GPU's work included."""
+    """The time of calling `do` `times` times, including the GPU's work."""
     wait()
     start = clock()
     for _ in range(times):
@@ -68,8 +69,8 @@ def seconds(do: Callable[[], object], times: int = 1, clock: Callable[[], float]
 
 
 def in_turns(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """What each way returns in each round. All take turns, in a new random order each round, so that whatever else the
-    machine does falls on all of them alike."""
+    """What each way returns in each round. The ways take turns in a new random order each round, so that other programs
+    slow all of them equally."""
     shuffle = random.Random(0).shuffle
     found: dict[str, list[T]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -81,7 +82,7 @@ def in_turns(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list
 
 
 def row(comparison: str, goal: str, values: Sequence[float], how: str) -> dict[str, Any]:
-    """One line of the table. values: what each round came to."""
+    """One row of the table. values: the result of each round."""
     return {
         "comparison": comparison,
         "goal": goal,

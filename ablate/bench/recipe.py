@@ -1,9 +1,9 @@
-"""Whole epochs of the default recipe against those of the usual one, on images of Fashion-MNIST's size.
+"""Whole epochs of the default recipe, compared with the usual recipe of tutorials, on images of Fashion-MNIST's size.
 
-The default recipe is a real run: what this machine multiplies fastest, channels last, images on the device as bytes,
-augmented in one gather; metrics, gradients, W&B offline, validation, a checkpoint. The usual one is what tutorials
-have: float32, NCHW, a DataLoader that makes each image with torchvision's transforms, the loss and the accuracy read
-at each step; the same network, batches and validation. Neither's time contains the start of the program.
+The default recipe is a real run: the machine's fastest precision, channels last, images on the device as bytes and
+augmented in one gather; with metrics, gradients, W&B offline, validation and a checkpoint. The usual recipe has
+float32, NCHW, a DataLoader that makes each image with torchvision's transforms, and reads loss and accuracy at each
+step; network, batches and validation are the same. The program's start is not included in either.
 """
 
 import tempfile
@@ -29,12 +29,12 @@ TITLE = "the default recipe / the usual one: an epoch's images/s"
 GOAL = ">= 2"
 ROUNDS = 3
 EPOCH = 60_000
-SHARE = {"cpu": 0.05, "gpu": 1.0}  # of an epoch's images, so that it takes seconds
-WORKERS = 4  # of the usual recipe's loader, if there are so many cores
+SHARE = {"cpu": 0.05, "gpu": 1.0}  # the share of an epoch's images that is used, so that it takes seconds
+WORKERS = 4  # workers of the usual recipe's loader, if there are that many cores
 
 
 class Pictures(Dataset):
-    """Images as torchvision's MNIST hands them out: one at a time, by way of PIL and `transform`."""
+    """Images as from torchvision's MNIST: each is converted to a PIL image and transformed."""
 
     def __init__(self, pixels: Tensor, labels: Tensor, transform: Callable[[Image.Image], Tensor]) -> None:
         self.pixels, self.labels, self.transform = pixels, labels, transform
@@ -47,7 +47,7 @@ class Pictures(Dataset):
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """One row: images/s of the default recipe relative to the usual one's, by rounds."""
+    """One row: images/s of the default recipe divided by the usual one's, by rounds."""
     accelerator = paired.prepared(overrides, ["model=resnet20"]).cfg.trainer.accelerator
     count = round(EPOCH * SHARE[accelerator])
     own = images.overrides("fashion_mnist", count, test=128, channels=1, size=28)

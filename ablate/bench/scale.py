@@ -1,8 +1,8 @@
-"""What a plan, a report and the runs' directories cost as a sweep grows to 10,000 cells.
+"""The cost of a plan, a report and the runs' directories, as a sweep grows to 10,000 cells.
 
-One cell is trained; its files and their size are what a run leaves. The other cells' results are made up beside it:
-directories with a record, a configuration and the trained cell's curves and gradient norms, which is what a plan and a
-report read. Each command is a process of its own, of one thread, the start of Python included.
+One cell is trained, and its files are counted. The results of all cells are made up from it: directories with a record,
+a configuration, and the trained cell's curves and gradient norms, which is all that a plan and a report read. Each
+command runs in its own process with one thread, including the start of Python.
 """
 
 import os
@@ -25,7 +25,7 @@ from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import PlannedCell, plan
 
 TITLE = "a sweep's growth: seconds of the processor, seconds by the clock and memory of each command; a run's directory"
-# Cells as networks x learning rates x seeds.
+# Sweeps of networks x learning rates x seeds.
 SIZES = ((20, 1, 5), (40, 5, 5), (40, 25, 10))
 NETWORKS = {
     "model": ["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"],
@@ -34,7 +34,8 @@ NETWORKS = {
     "placement": ["original", "full_pre_activation"],
 }
 OWN = ("data=digits", "threads=1")
-# Between this process and a command: a peak starts from that of whoever starts the command, and this one is large.
+# Run between this process and a command, because a command's peak memory starts at that of its parent, and this process
+# is large.
 _MEASURE = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
@@ -46,13 +47,14 @@ SERIES = ("metrics.parquet", "gradient_norms.parquet")
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """One row per size: what its commands took, before any cell has a result and when all have, and what a run left.
+    """One row for each size: what the commands took, before any cell has a result and when all have, and the files of a
+    run.
 
-    Raises InputError for an override of what is varied here, or of where runs lie.
+    Raises InputError for an override of something that is varied or set here.
     """
     for key, typed in Composition.of(overrides).overridden.items():
         if key.split(".")[0] in (*NETWORKS, "data", "seed", "runs_dir", "rerun") or key == "optimizer.lr":
-            raise InputError(f"{typed}: the bench sets that itself and does nothing with it.")
+            raise InputError(f"{typed}: the bench sets this itself. Leave it out.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _took([*OWN, f"runs_dir={folder / 'trained'}", *overrides])
@@ -78,7 +80,7 @@ def _compare(
 
 
 def sweep_file(folder: Path, networks: int, rates: int, seeds: int) -> Path:
-    """The first of NETWORKS, crossed with so many learning rates and seeds."""
+    """Write a sweep file of the first `networks` of NETWORKS, crossed with learning rates and seeds."""
     placements = NETWORKS["placement"][: networks // 20]
     choices = NETWORKS | {"placement": placements, "optimizer.lr": [round(0.002 * (n + 1), 3) for n in range(rates)]}
     parameters = {key: {"values": values} for key, values in (choices | {"seed": list(range(seeds))}).items()}
@@ -88,7 +90,7 @@ def sweep_file(folder: Path, networks: int, rates: int, seeds: int) -> Path:
 
 
 def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
-    """Results of `cells` in the directories that are theirs: the `trained` run's, with other accuracies and costs."""
+    """Write results of `cells` to their directories: the `trained` run's, with other accuracies and costs."""
     known = record.read(trained)
     assert known is not None
     for cell in cells:
@@ -117,7 +119,7 @@ def make_up(trained: Path, cells: Sequence[PlannedCell]) -> None:
 
 
 def _took(arguments: Sequence[str]) -> dict[str, float]:
-    """What `python -m ablate …` took: s, clock s, MB."""
+    """What `python -m ablate …` took: s (processor time), clock s (wall-clock time), MB (peak memory)."""
     command = [sys.executable, "-m", "ablate", *arguments]
     start = time.perf_counter()
     done = subprocess.run(

@@ -1,6 +1,6 @@
-"""A sweep of 16 small cells on digits, run by `ablate sweep`, against the same cells one process after another.
+"""A sweep of 16 small cells on digits with `ablate sweep`, compared with the same cells in one process after another.
 
-Both by the clock, in folders of their own, W&B offline: what is compared contains the start of Python.
+Both are measured in wall-clock time, in separate folders, with W&B offline, including the start of Python.
 """
 
 import subprocess
@@ -36,8 +36,8 @@ CELLS: dict[str, Any] = {
 
 
 def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """One row: seconds of the sweep relative to those of the processes, by rounds."""
-    paired.prepared(overrides, ["data=digits", "shortcut=zero_pad", "norm=batch", "seed=0"])  # refuses what it sets
+    """One row: the time of the sweep divided by that of the processes, by rounds."""
+    paired.prepared(overrides, ["data=digits", "shortcut=zero_pad", "norm=batch", "seed=0"])  # checks the overrides
     found = paired.in_turns(
         {"sweep": lambda: by_sweep(overrides), "processes": lambda: by_processes(overrides)}, ROUNDS
     )

@@ -1,4 +1,4 @@
-"""Measure what the harness costs on this machine: all comparisons, or those that are named.
+"""Measure what the harness costs on this machine: all comparisons, or those that you name.
 
 ablate bench
 ablate bench harness data trainer=cpu threads=1
@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME | OVERRIDE",
         nargs="*",
         default=[],
-        help=f"comparisons ({', '.join(bench.NAMES)}) and Hydra overrides of what is trained",
+        help=f"comparisons ({', '.join(bench.NAMES)}), and Hydra overrides for the trainings",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Show the comparisons. Raises InputError for a name that is none."""
+    """Show the comparisons. Raises InputError for an unknown name."""
     chosen = [word for word in options.words if word.isidentifier()]
     if unknown := [word for word in chosen if word not in bench.NAMES]:
         raise InputError(

@@ -1,8 +1,8 @@
-"""Try whether a design keeps what this harness promises of every run, on a few steps: each line a yes or a no.
+"""Check in a few training steps that a design keeps the harness's promises, such as the same numbers for one seed.
 
     ablate check model=tiny_vit data=my_data
 
-Exit code 1 where there is a no. Nothing is left behind.
+Each line is a yes or a no. The exit code is 1 if there is a no. No files are kept.
 """
 
 import argparse

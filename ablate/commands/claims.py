@@ -1,4 +1,4 @@
-"""Hold what sources say against reports, as a markdown table: agrees, disagrees or can't tell.
+"""Compare claims of papers and tutorials with reports, as a markdown table: agrees, disagrees or can't tell.
 
 ablate claims results/claims.yaml
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", metavar="FILE.yaml", type=Path, help="a list of claims; ablate/report/claims.py says how"
+        "file", metavar="FILE.yaml", type=Path, help="a list of claims; ablate/report/claims.py describes the format"
     )
 
 

@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
-    """Show the network of what was composed."""
-    composition.check_types()  # before torch is imported, which takes seconds
+    """Show the network of the composed configuration."""
+    composition.check_types()  # before importing torch, which takes seconds
 
     from ablate.report.terminal import describe
 

@@ -1,4 +1,4 @@
-"""Find out which stored runs are whole, can be resumed, or are unusable, and why. Exit code 1 where one is unusable.
+"""Find out which stored runs are whole, can be resumed, or are unusable, and why. Exit code 1 if one is unusable.
 
 ablate doctor
 ablate doctor runs --repair
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="tidy up, and set aside what is unusable, so that the same command trains it",
+        help="remove leftover files, and move unusable runs away, so that the same command trains them",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
 

@@ -1,4 +1,4 @@
-"""Write a run's trained network as a file that other programs run: ONNX, or torch's own exported program.
+"""Write a run's trained network to a file that other programs can run: ONNX, or torch's exported program.
 
 ablate export runs/07c0 net.onnx
 ablate export runs/07c0 net.pt2
@@ -10,8 +10,10 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run's directory")
-    parser.add_argument("out", metavar="FILE", type=Path, help="FILE.onnx or FILE.pt2, which is written")
-    parser.add_argument("--trust", action="store_true", help="run code of others that the run's configuration names")
+    parser.add_argument("out", metavar="FILE", type=Path, help="the file to write: FILE.onnx or FILE.pt2")
+    parser.add_argument(
+        "--trust", action="store_true", help="allow code from outside this package that the run's configuration names"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Draw the gradient maps of finished runs side by side, in one file.
+"""Draw the gradient maps of finished runs side by side in one picture.
 
 ablate flow runs/A runs/B out.png
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="directories of finished runs")
-    parser.add_argument("out", metavar="FILE.png", type=Path, help="the picture that is written")
+    parser.add_argument("out", metavar="FILE.png", type=Path, help="the picture to write")
 
 
 def run(options: argparse.Namespace) -> None:

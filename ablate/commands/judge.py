@@ -1,9 +1,9 @@
-"""Judge a candidate against a baseline: better, equivalent, worse or undecided, with the seeds that it takes.
+"""Judge a candidate against a baseline: better, equivalent, worse or undecided, with as many seeds as needed.
 
 ablate judge "" "norm=none" --margin 0.5
 ablate judge "optimizer.lr=0.1" runs/07c0e2a1b3d4 --margin 0.3 model=resnet20
 
-Exit codes: 0 better, 3 equivalent, 4 worse, 5 undecided; 1 where a run failed, 2 where the input was wrong.
+Exit codes: 0 better, 3 equivalent, 4 worse, 5 undecided; 1 if a run failed, 2 if the input is wrong.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from ablate.comparison.looking import judgements, rounds
 from ablate.comparison.looking.rounds import Declared, Progress
 from ablate.configuration import agent, place
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import FAILED
 from ablate.configuration.variant import NAME, choices
 from ablate.errors import InputError
+from ablate.process.exit_codes import FAILED
 from ablate.report.terminal import rounds_view
 from ablate.runs import record
 from ablate.runs.origin import Here
@@ -42,9 +42,9 @@ CODES = {
     judgement.UNDECIDED: 5,
 }
 EPILOG = """\
-BASELINE and CANDIDATE are sets of overrides in quotes ("" is the defaults) or folders of runs, whose choices count. All
-candidates that are ever judged against one baseline in a runs_dir share the 5%: the ledger in runs_dir/.rounds/ gives
-each its level, so that the hundredth is not believed for luck.
+BASELINE and CANDIDATE are overrides in quotes ("" stands for the defaults), or a run's folder, whose overrides are
+used. All candidates that you judge against the same baseline in a runs_dir share the error rate of 5%: the ledger in
+runs_dir/.rounds/ gives each one its level, so that the hundredth is not called better by luck.
 """
 
 
@@ -52,16 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     for name in ("baseline", "candidate"):
         parser.add_argument(name, metavar=name.upper(), help="overrides in quotes, or a run's folder")
-    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", default=[], help="none or more, for both")
+    parser.add_argument(
+        "overrides", metavar="OVERRIDE", nargs="*", default=[], help="any number of overrides, for both sides"
+    )
     parser.add_argument("--config-dir", "-cd", metavar="DIR", type=Path, help="a folder with option files of your own")
     parser.add_argument("--retry-failed", action="store_true", help="run failed runs again")
-    parser.add_argument("--rerun-outdated", action="store_true", help="train runs again whose code or data changed")
+    parser.add_argument(
+        "--rerun-outdated", action="store_true", help="train again the runs whose code or data have changed"
+    )
     parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
     until_decided.add_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what is needed, and say what came out. Returns the exit code."""
+    """Run what is needed, and print the judgement. Returns the exit code."""
     agent.wandb_mode()
     request = Request.of([*folder(options.config_dir), *options.overrides])
     looks = until_decided.looks_of(options)
@@ -74,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     seeds = tuple(file.parameters["seed"])
     family = rounds.family(comparison, seeds[0])
     if not family:
-        raise InputError("BASELINE and CANDIDATE come out the same: there is nothing to judge.")
+        raise InputError("BASELINE and CANDIDATE are the same configuration: there is nothing to judge.")
     (candidate,) = family
     (baseline,) = set(rounds.by_name(comparison, seeds[0])) - {candidate}
     runs_dir = next(cell.directory.parent for cell in cells if cell.values)
@@ -122,17 +126,17 @@ def _as_json(made: Comparison, decision: Decision | None, rules: Declared, ledge
 
 
 def _overrides(typed: str) -> str:
-    """The set of overrides that a side stands for. Raises InputError."""
+    """The overrides that a side stands for. Raises InputError."""
     run = Path(typed)
     if typed and (run / "run.json").is_file():
         known = record.read(run)
         if known is None:
             raise InputError(f"{run} has no readable run.json.")
         return " ".join(text for text in known.overrides if text.split("=")[0] not in ("seed", "rerun"))
-    choices(typed)  # which refuses what is no set of overrides
+    choices(typed)  # raises if it is not a set of overrides
     return typed
 
 
 def _file(sides: list[str]) -> SweepFile:
-    """The two as a sweep."""
+    """A sweep file with the two sides as variants."""
     return SweepFile(Path("judge"), "judge", "", "grid", None, {NAME: sides, "seed": [0]}, None)

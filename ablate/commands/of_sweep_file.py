@@ -1,4 +1,4 @@
-"""What the commands that take a sweep file share: its words on the command line."""
+"""The arguments that all commands for a sweep file share."""
 
 import argparse
 from pathlib import Path
@@ -9,8 +9,9 @@ from ablate.sweep.execution import Request
 from ablate.sweep.file import SweepFile
 
 EPILOG = """\
-An override holds for every cell; one that names a parameter of the file takes its place. hydra/launcher=pool (the
-default), basic (in this process), slurm or ray chooses what runs the cells; hydra.launcher.KEY=VALUE sets it.
+An override applies to every cell; one that sets a parameter of the file replaces it. To choose the engine that runs the
+cells, write hydra/launcher=pool (the default), basic (in this process), slurm or ray; to configure it,
+hydra.launcher.KEY=VALUE.
 """
 
 
@@ -18,12 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", type=Path, help="a sweep file in W&B's format")
     parser.add_argument(
-        "overrides", metavar="OVERRIDE", nargs="*", default=[], help="none or more Hydra overrides, such as runs_dir=…"
+        "overrides", metavar="OVERRIDE", nargs="*", default=[], help="any number of Hydra overrides, such as runs_dir=…"
     )
     parser.add_argument("--config-dir", "-cd", metavar="DIR", type=Path, help="a folder with option files of your own")
 
 
 def read(options: argparse.Namespace) -> tuple[SweepFile, Request]:
-    """The file, and what was typed with it. Raises InputError."""
-    agent.wandb_mode()  # misspelt, it would be every cell's fault
+    """The sweep file, and the typed overrides. Raises InputError."""
+    agent.wandb_mode()  # raises once here if it is misspelt, instead of for every cell
     return SweepFile.read(options.file), Request.of([*folder(options.config_dir), *options.overrides])

@@ -1,4 +1,4 @@
-"""List every cell of a sweep file: done, to do, invalid and why, and what it costs. Nothing is trained.
+"""List every cell of a sweep file: its status, if it is invalid why, and what it costs. Nothing is trained.
 
 ablate plan sweeps/quick.yaml
 """
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the cells of a sweep file. Returns the exit code: 2 where none of them is valid."""
+    """Show the cells of a sweep file. Returns the exit code: 2 if none of them is valid."""
     file, request = of_sweep_file.read(options)
     cells = execution.planned(file, request, check_data=False, here=Here())
     estimate(cells, measure=not request.elsewhere)

@@ -2,6 +2,7 @@
 
 ablate report sweeps/quick.yaml
 ablate report runs --baseline norm=batch
+ablate report results.csv --metric test_acc --paired
 """
 
 import argparse
@@ -11,17 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.api.comparing import compare, in_its_units
+from ablate.commands.words import elsewhere
 from ablate.comparison.beside import matching
+from ablate.comparison.elsewhere import sources
 from ablate.comparison.gathering import usual
 from ablate.comparison.pair import pair
-from ablate.comparison.results import find
 from ablate.errors import InputError
 from ablate.report import tables
 from ablate.report.contents import Contents, contents
 from ablate.report.folder import write
-from ablate.training.goal import GOALS
-
-RUNS = Path("runs")
+from ablate.training.goal import GOALS, goal_by_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,35 +29,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="*",
         metavar="FILE or RUNS",
-        help="sweep files, and what they were run with; or run directories and folders of them (runs), and key=value of"
-        " which runs are meant",
+        help="sweep files, and the overrides they were run with; or run directories and folders of them (runs), a table"
+        " (.csv .tsv .parquet .jsonl), wandb:ENTITY/PROJECT[/SWEEP], mlflow:FOLDER or tensorboard:FOLDER, and key=value"
+        " to select runs",
     )
     parser.add_argument(
         "--baseline", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="what to compare with"
     )
-    parser.add_argument("--metric", help="what to compare (test/acc, or test/loss where no accuracy is measured)")
+    parser.add_argument("--metric", help="the metric to compare (test/acc, or test/loss if there is no accuracy)")
     parser.add_argument(
         "--margin",
         type=float,
         metavar="X",
-        help="the difference up to which two are equivalent, as the report writes it: points of accuracy",
+        help="differences up to X count as equivalent, in the report's unit: points of accuracy",
     )
-    parser.add_argument("--goal", choices=GOALS, help="which of its values is better, where that is not known")
+    parser.add_argument(
+        "--goal", choices=GOALS, help="whether more or less of the metric is better, if that is not known"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("report"), metavar="FOLDER", help="where to write (%(default)s)"
     )
     parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="only two of them: runs, or variants such as norm=none"
+        "--compare", nargs=2, metavar=("A", "B"), help="compare only these two: runs, or variants such as norm=none"
     )
-    parser.add_argument("--config-dir", "-cd", type=Path, help="the folder of your own options that the sweep ran with")
+    parser.add_argument(
+        "--config-dir", "-cd", type=Path, help="the folder with your own option files, if the sweep ran with it"
+    )
+    elsewhere.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
-    parser.add_argument("--pdf", action="store_true", help="write the figures as PDF too, for papers")
-    parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
+    parser.add_argument("--pdf", action="store_true", help="also write the figures as PDF, for papers")
+    parser.add_argument("--wandb", action="store_true", help="also publish the report as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Read the runs, and write the page and its companions. Raises InputError."""
+    """Read the runs, and write the page, tables and figures. Raises InputError."""
     made = _made(options)
     write(made, options.out, as_pdf=options.pdf)
     if options.json:
@@ -65,39 +71,42 @@ def run(options: argparse.Namespace) -> None:
     else:
         tables.show(made, str(options.out / "index.html"))
     if options.wandb:
-        from ablate.report import wandb_report
+        from ablate.report.wandb_views import report
 
-        print("\n".join(wandb_report.publish(made)), file=sys.stderr)
+        print("\n".join(report.publish(made)), file=sys.stderr)
     if options.open:
         webbrowser.open((options.out / "index.html").absolute().as_uri())
 
 
 def _made(options: argparse.Namespace) -> Contents:
     chosen = dict(_pair(typed) for group in options.baseline for typed in group)
-    paths = [Path(what) for what in options.what if "=" not in what or Path(what).exists()]
-    overrides = [what for what in options.what if Path(what) not in paths]
+    names, overrides = elsewhere.parted(options.what)
     if options.compare:
-        return _of_two(paths or [RUNS], overrides, options)
+        return _of_two(names, overrides, options)
     report = compare(
-        paths or [RUNS],
+        names,
         metric=options.metric,
         goal=options.goal,
         baseline=chosen,
         overrides=overrides,
         config_dir=options.config_dir,
         margin=options.margin,
+        asked=elsewhere.asked(options),
     )
     return report.contents
 
 
-def _of_two(paths: Sequence[Path], overrides: Sequence[str], options: argparse.Namespace) -> Contents:
-    for path in paths:
-        if not path.is_dir():
-            raise InputError(f"{path}: --compare takes runs: directories of them, and no sweep file.")
-    results, (first, second) = matching(find(paths), overrides), options.compare
-    source = " ".join(map(str, [*paths, *overrides]))
+def _of_two(names: Sequence[str], overrides: Sequence[str], options: argparse.Namespace) -> Contents:
+    for name in names:
+        if not Path(name).is_dir() and not sources.is_elsewhere(name):
+            raise InputError(f"{name}: --compare takes folders of runs, not a sweep file.")
+    found = sources.read(names, elsewhere.asked(options))
+    results, (first, second) = matching(found.results, overrides), options.compare
+    source = " ".join([*names, *overrides])
     metric = options.metric or usual([result.record for result in results])
-    two = pair(results, first, second, metric, options.goal, in_its_units(options.margin, metric), source)
+    goal = options.goal if found.metric is None else goal_by_name(metric, options.goal)
+    two = pair(results, first, second, metric, goal, in_its_units(options.margin, metric), source, found.is_paired)
+    two.comparison.besides += found.said
     return contents(two.comparison, two)
 
 

@@ -20,15 +20,15 @@ from ablate.sweep.plan import INVALID
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     of_sweep_file.add_arguments(parser)
-    parser.add_argument("--retry-failed", action="store_true", help="run the failed cells again, and no others")
+    parser.add_argument("--retry-failed", action="store_true", help="run only the failed cells, again")
     parser.add_argument(
-        "--rerun-outdated", action="store_true", help="train the cells again whose code or data changed, and no others"
+        "--rerun-outdated", action="store_true", help="train again only the cells whose code or data have changed"
     )
     until_decided.add_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what is left to do. Returns the exit code: 1 where a cell is left without a result."""
+    """Run the cells that have no result. Returns the exit code: 1 if a cell still has none."""
     file, request = of_sweep_file.read(options)
     if request.in_pool:
         pool.prepare()

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
-    """Train what was composed, and show its result."""
-    check_values(composition.checked())  # before torch is imported, which takes seconds
+    """Train the composed configuration, and show its result."""
+    check_values(composition.checked())  # before importing torch, which takes seconds
 
     from ablate.api import runs
     from ablate.report.terminal import closing

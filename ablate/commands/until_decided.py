@@ -64,6 +64,7 @@ def run(options: argparse.Namespace, file: SweepFile, request: Request) -> int:
     path = rounds.path_of(runs_dir, file.name, request.typed)
     comparison, stands, rules = go(cells, file, request, path, wanted, options)
     rounds_view.show(comparison, stands, rules, sys.argv[2:])
+    sweep_view.show_offline(file, cells)
     return 0 if stands.look is None else 1
 
 

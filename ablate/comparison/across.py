@@ -64,4 +64,5 @@ def _on(comparison: Comparison, data: Any, factors: dict[str, list[Any]]) -> Seq
         metric=comparison.metric,
         why_baseline=comparison.why_baseline,
         goal=comparison.goal,
+        is_paired=comparison.is_paired,
     ).variants

@@ -47,6 +47,7 @@ class Comparison:
     besides     what lies beside these runs and is not compared: sentences that are said first
     rounds      the rules by which seeds were added, where they were added in rounds
     told        what is said of runs that are not here, where a stored comparison is compared again
+    is_paired   whether runs of one seed share initialisation and batches, so that their differences are compared
     """
 
     question: str | None
@@ -62,6 +63,7 @@ class Comparison:
     besides: list[str] = field(default_factory=list)
     rounds: "Declared | None" = None
     told: Told | None = None
+    is_paired: bool = True
 
     @property
     def baseline(self) -> Variant:
@@ -100,8 +102,8 @@ class Comparison:
 
     @cached_property
     def variance_seeds(self) -> list[int]:
-        """Those that every combination has, where choices are crossed completely."""
-        return crossed(self.cells, self.factors) if self.effects else []
+        """Those that every combination has, where choices are crossed completely and seeds pair."""
+        return crossed(self.cells, self.factors) if self.effects and self.is_paired else []
 
     @cached_property
     def variance(self) -> list[dict[str, Any]]:
@@ -133,6 +135,7 @@ def compare(
     goal: str | None = None,
     chance: float | None = None,
     margin: float | None = None,
+    is_paired: bool = True,
 ) -> Comparison:
     """Group cells into variants, in the order of their first cells, and compare each with the baseline: each factor's
     first value, or the `chosen` one.
@@ -173,6 +176,7 @@ def compare(
         effects=[],
         chance=chance or guessing(variants, metric),
         margin=margin,
+        is_paired=is_paired,
     )
     judge(comparison)
     here = Here(may_read=False)

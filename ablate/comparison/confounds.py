@@ -79,7 +79,7 @@ def confounds(
         warnings.append(f"resumed after an interruption: {_seeds(resumed)}")
     warnings += [f"outdated, {_seeds(seeds)}: {changed} since" for changed, seeds in (stale or {}).items()]
     if superseded:
-        names = [run.directory.name for run in superseded]
+        names = [run.name for run in superseded]
         warnings.append(f"other runs of the same choices and seed do not count: {_listed(names[:LISTED], len(names))}")
     return warnings
 

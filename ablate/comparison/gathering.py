@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import Comparison, compare
-from ablate.comparison.results import Result, at, defaults, distinct, read, varied
+from ablate.comparison.results import Result, distinct, read, varied
 from ablate.comparison.variants import Entry, levels, move_first
 from ablate.configuration import whole
 from ablate.configuration.values import identity
@@ -27,6 +27,8 @@ def from_results(
     chosen: Mapping[str, str] | None = None,
     goal: str | None = None,
     margin: float | None = None,
+    is_paired: bool = True,
+    chance: float | None = None,
 ) -> Comparison:
     """Compare runs by what was typed for them. `chosen` names the baseline's values where it is not the defaults.
 
@@ -34,12 +36,12 @@ def from_results(
     """
     metric = metric or usual([result.record for result in results])
     factors = varied(results)
-    options, values = defaults() if factors else ({}, {})
-    why = "the defaults, as far as runs have them" if factors else "the only variant"
+    made_here = any(result.overrides is not None for result in results)
+    usually = "the defaults, as far as runs have them" if made_here else "the first row's values"
+    why = usually if factors else "the only variant"
     for key, found in factors.items():
-        default = options[key] if key in options else at(values, key)
-        ours = [value for value in found if identity(value) == identity(default)]
         having = next(result for result in results if result.has(key))
+        ours = [value for value in found if identity(value) == identity(having.default(key))]
         move_first(found, ours[0] if ours else having.value(key))
     by_cell: dict[tuple[str, int], list[Result]] = {}
     for result in results:
@@ -54,17 +56,26 @@ def from_results(
                 assignment=_assignment(result, factors),
                 seed=result.seed,
                 status=result.record.status,
-                overrides=tuple(result.record.overrides),
+                overrides=result.overrides,
                 result=result,
                 reason=result.record.reason,
                 superseded=tuple(older),
                 without=frozenset(key for key in factors if not result.has(key)),
             )
         )
-    entries += _missing(entries)
+    entries += _missing(entries) if made_here else []
     entries.sort(key=lambda entry: levels(entry.assignment, factors))
     return compare(
-        entries, factors, source=source, metric=metric, chosen=chosen, why_baseline=why, goal=goal, margin=margin
+        entries,
+        factors,
+        source=source,
+        metric=metric,
+        chosen=chosen,
+        why_baseline=why,
+        goal=goal,
+        chance=chance,
+        margin=margin,
+        is_paired=is_paired,
     )
 
 

@@ -36,12 +36,14 @@ def pair(
     goal: str | None = None,
     margin: float | None = None,
     source: str = "runs",
+    is_paired: bool = True,
 ) -> Pair:
     """Compare `first`, the baseline, with `second`: each a run's directory or fingerprint, or values such as
     norm=none,shortcut=projection. Of variants that were trained for several lengths, those runs are taken of
     which both have most seeds.
 
     source  of the results, as typed
+    is_paired  whether their runs of one seed pair
 
     Raises InputError where a name fits no run, or not one variant alone.
     """
@@ -50,7 +52,7 @@ def pair(
         sides = [[run] for run in runs if run]
         names: list[dict[str, Any]] = [{"run": run.fingerprint} for run in runs if run]
         entries = [
-            Entry(name, run.seed, run.record.status, tuple(run.record.overrides), run)
+            Entry(name, run.seed, run.record.status, run.overrides, run)
             for name, (run,) in zip(names, sides, strict=True)
         ]
     else:
@@ -77,6 +79,7 @@ def pair(
         why_baseline="the first of the two",
         goal=goal,
         margin=margin,
+        is_paired=is_paired,
     )
     if not all(runs):
         comparison.besides += left_out(group, others, source)
@@ -88,7 +91,7 @@ def pair(
 def _run(results: Sequence[Result], name: str) -> Result | None:
     if "=" in name:
         return None
-    known = [result for result in results if result.fingerprint == name or result.directory.name == name]
+    known = [result for result in results if name in (result.fingerprint, result.name)]
     found = known[0] if known else read(Path(name))
     if found is None:
         raise InputError(f"--compare {name}: there is no such run. A run is named by its directory or fingerprint.")

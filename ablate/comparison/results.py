@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -14,17 +14,27 @@ from ablate.configuration import whole
 from ablate.configuration.fingerprint import ADDED, NOT_HASHED, OPTIONS
 from ablate.configuration.values import identity
 from ablate.errors import InputError, bare
+from ablate.paths import relative
 from ablate.runs import config_file, record
 from ablate.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One run's directory: its record, and its resolved configuration, shared by runs that differ in the seed only."""
+    """One run: its record, and its resolved configuration, shared by runs that differ in the seed only.
 
-    directory: Path
+    A comparison asks a run for what is here and knows nothing of where it lies. Runs that lie elsewhere than in a
+    directory of this tool's are a subclass (`comparison.elsewhere`).
+
+    directory  that holds its history; None where there is none
+    """
+
+    directory: Path | None
     record: RunRecord
     config: dict[str, Any]
 
@@ -41,6 +51,35 @@ class Result:
         """What was typed, by its key, the seed and what cannot change a result left out."""
         typed = {_key(text): text for text in self.record.overrides}
         return {key: text for key, text in typed.items() if key != "seed" and not _inside(key, NOT_HASHED)}
+
+    @property
+    def place(self) -> str | None:
+        """Where a person finds the run."""
+        return str(relative(self.directory)) if self.directory else None
+
+    @property
+    def name(self) -> str:
+        """In a few characters."""
+        return self.directory.name if self.directory else self.fingerprint
+
+    @property
+    def overrides(self) -> tuple[str, ...] | None:
+        """What is typed to make the run again; None where it is not made from here."""
+        return tuple(self.record.overrides)
+
+    def default(self, key: str) -> Any:
+        """What stands for a choice where nobody typed any: the baseline's, if some run has it."""
+        options, values = defaults()
+        return options[key] if key in options else at(values, key)
+
+    def points(self, name: str, by: str = "epoch") -> "np.ndarray":
+        """The metric's curve: (epoch or step, value) rows, by these; finite values only, none where it has none.
+
+        Raises what reading a damaged file raises.
+        """
+        from ablate.comparison import series  # which takes Arrow
+
+        return series.points(self.directory / "metrics.parquet", name, by) if self.directory else series.NO_POINTS
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -111,7 +150,7 @@ def find(paths: Iterable[Path]) -> list[Result]:
             raise InputError(
                 f"{path}: there is no run. A run's directory holds run.json; --help shows what can be given."
             )
-        found |= {result.directory.resolve(): result for result in results}
+        found |= {result.directory.resolve(): result for result in results if result.directory}
     return sorted(found.values(), key=lambda result: (result.record.started, result.fingerprint))
 
 
@@ -140,7 +179,8 @@ def varied(results: Sequence[Result]) -> dict[str, list[Any]]:
             meanings = distinct(at(config, key) for config in {id(r.config): r.config for r in having}.values())
             if len(meanings) < 2:
                 continue
-        factors[key] = sorted(values, key=_order)
+        made_here = any(result.overrides is not None for result in having)
+        factors[key] = sorted(values, key=_order) if made_here else values  # or as the table has them
     return factors
 
 

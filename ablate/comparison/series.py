@@ -21,6 +21,9 @@ from ablate.training.gradients.reading import Gradients, last_step, read
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+NORMS = "gradient_norms.parquet"
+NO_POINTS = np.empty((0, 2))
+
 POINTS = 120  # of a curve
 COLUMNS = 48  # of a gradient map: stretches of the training
 RUNS = 32  # of a variant, whose curves are read
@@ -53,9 +56,9 @@ def curve(results: Sequence[Result], name: str) -> Curve | None:
         if len(finished) + len(lost) == RUNS:
             break
         if status in RESULTS:
-            points = _if_whole(result.directory / "metrics.parquet", partial(_points, name=name))
-            if points is not None and len(points):
-                (finished if status == "finished" else lost).append(points)
+            read_points = _if_whole(result, "metrics.parquet", partial(result.points, name))
+            if read_points is not None and len(read_points):
+                (finished if status == "finished" else lost).append(read_points)
     if not finished and not lost:
         return None
     epochs = np.unique(np.concatenate([points[:, 0] for points in finished or lost]))
@@ -89,16 +92,16 @@ def step_curve(results: Sequence[Result], name: str) -> StepCurve | None:
     found: list[np.ndarray] = []
     for result in results:
         if result.record.status == "finished" and len(found) < RUNS:
-            points = _if_whole(result.directory / "metrics.parquet", partial(_points, name=name, by="step"))
-            found += [] if points is None or not len(points) else [points]
+            own = _if_whole(result, "metrics.parquet", partial(result.points, name, by="step"))
+            found += [] if own is None or not len(own) else [own]
     if not found:
         return None
-    end = max(points[-1, 0] for points in found) + 1
+    end = max(own[-1, 0] for own in found) + 1
     stretches = int(min(STRETCHES, end))
     total, count = np.zeros(stretches), np.zeros(stretches)
-    for points in found:
-        places = np.minimum((points[:, 0] * stretches / end).astype(int), stretches - 1)
-        total += np.bincount(places, points[:, 1], stretches)
+    for own in found:
+        places = np.minimum((own[:, 0] * stretches / end).astype(int), stretches - 1)
+        total += np.bincount(places, own[:, 1], stretches)
         count += np.bincount(places, minlength=stretches)
     known = count > 0
     raw = total[known] / count[known]
@@ -110,12 +113,12 @@ def gradients(results: Sequence[Result]) -> list[tuple[Result, Gradients]]:
     """The gradients of the first few runs that have any, in columns that stand for the same steps."""
     ends: list[tuple[Result, Path, int]] = []
     for result in results:
-        path = result.directory / "gradient_norms.parquet"
-        if len(ends) < GRADIENT_RUNS and path.exists():
-            last = _if_whole(path, last_step)
+        path = result.directory / NORMS if result.directory else None
+        if path and len(ends) < GRADIENT_RUNS and path.exists():
+            last = _if_whole(result, NORMS, partial(last_step, path))
             ends += [] if last is None else [(result, path, last)]
     steps = 1 + max((last for _, _, last in ends), default=0)
-    found = [(result, _if_whole(path, partial(_gradients, steps=steps))) for result, path, _ in ends]
+    found = [(result, _if_whole(result, NORMS, partial(_gradients, path, steps=steps))) for result, path, _ in ends]
     return [(result, read) for result, read in found if read is not None]
 
 
@@ -123,17 +126,17 @@ def gradients(results: Sequence[Result]) -> list[tuple[Result, Gradients]]:
 _DAMAGED = (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError)
 
 
-def _if_whole(path: Path, read: Callable[[Path], T]) -> T | None:
-    """What `read` gives; None, with a warning, where the file is damaged."""
+def _if_whole(result: Result, file: str, read: Callable[[], T]) -> T | None:
+    """What `read` gives; None, with a warning, where the run's file is damaged."""
     try:
-        return read(path)
+        return read()
     except _DAMAGED as error:
-        _warn(path, str(error))
+        _warn(f"{result.place}/{file}", str(error))
         return None
 
 
 @cache
-def _warn(path: Path, error: str) -> None:
+def _warn(path: str, error: str) -> None:
     """Once for each file."""
     log.warning("%s is damaged and left out of the drawings: %s", bare(path), bare(error))
 
@@ -142,10 +145,10 @@ def _gradients(path: Path, steps: int) -> Gradients | None:
     return read([path], COLUMNS, steps=steps, rows=ROWS_READ)
 
 
-def _points(path: Path, name: str, by: str = "epoch") -> np.ndarray:
-    """(epoch or step, value) rows, by these; finite values only."""
+def points(path: Path, name: str, by: str = "epoch") -> np.ndarray:
+    """A metric's curve in a run's metrics.parquet: (epoch or step, value) rows, by these; finite values only."""
     if not path.exists():
-        return np.empty((0, 2))
+        return NO_POINTS
     with pq.ParquetFile(path) as file:  # read_table would guess columns from folders named such as epoch=20
         table = file.read(columns=[by, "name", "value"])
     table = table.filter(pc.equal(table["name"].cast(pa.string()), name)).sort_by(by)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant, levels
-from ablate.comparison.verdicts import paired_with
+from ablate.comparison.verdicts import between
 from ablate.configuration.values import identity
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
@@ -91,7 +91,7 @@ def _corrected(
         if theirs.is_baseline and ours.test:
             difference, test = ours.difference, ours.test
         else:
-            _, difference, test = paired_with(ours, theirs, comparison.sign)
+            difference, test = between(comparison, ours, theirs)
         found.append((factor, value, where, ours, theirs, difference, test))
     rows = [variant.test.p if variant.test else None for variant in comparison.variants]
     family = [*rows, *(effect.test.p for effect in comparison.effects)]

@@ -7,27 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ablate.comparison.comparison import Comparison, Told, compare
-from ablate.comparison.results import Result
+from ablate.comparison.elsewhere import foreign
+from ablate.comparison.elsewhere.foreign import Foreign
 from ablate.comparison.variants import Assignment, Entry
 from ablate.configuration.values import identity
 from ablate.errors import InputError
-from ablate.runs.record import RunRecord
-
-_NOWHERE: dict[str, Any] = {
-    "git": None,
-    "hardware": {"gpus": [], "cpu": ""},
-    "python": "",
-    "packages": {},
-    "data_checksum": "",
-}
-_CONFIG: dict[str, Any] = {}
 
 
 def entry(assignment: Assignment, seed: int, metric: str, value: float | None, status: str = "finished") -> Entry:
     """The cell of a run with this result; None where it has none."""
     summary = {} if value is None else {metric: value}
-    record = RunRecord(status=status, seed=seed, summary=summary, provenance=_NOWHERE)
-    return Entry(assignment, seed, status, (), Result(Path(), record, _CONFIG))
+    return Entry(assignment, seed, status, (), Foreign.of(foreign.record(status, seed, summary=summary)))
 
 
 def again(known: dict[str, Any]) -> Comparison:
@@ -44,6 +34,7 @@ def again(known: dict[str, Any]) -> Comparison:
         goal=known["goal"],
         chance=known.get("chance"),
         margin=known.get("margin"),
+        is_paired=known.get("paired", True),
     )
     comparison.told = Told(known.get("made") or "", known.get("mixtures") or {})
     confounds = {identity(variant["assignment"]): variant.get("confounds", []) for variant in known["variants"]}
@@ -76,5 +67,5 @@ def _stored(variant: dict[str, Any], run: dict[str, Any], metric: str) -> Entry:
         gradient_flow=run.get("gradient_flow"),
         overrides=typed,
     )
-    result = Result(Path(run.get("directory") or "."), record, _CONFIG)
+    result = Foreign.of(record, run.get("directory"))
     return replace(found, result=result, overrides=tuple(typed), without=frozenset(variant.get("without", ())))

@@ -17,6 +17,8 @@ from ablate.statistics.rounds import Decision
 
 Assignment = dict[str, Any]
 
+NOT_TYPED = ("seed", "rerun", "tracking.sweep")  # again, by somebody who wants a variant's runs
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -24,7 +26,7 @@ class Entry:
 
     status      to do, invalid, or its run's
     reason      why it is invalid or failed, or who runs it
-    overrides   what is typed to run it
+    overrides   what is typed to run it; None where it is not made from here
     superseded  other runs of the same choices and seed, which do not count
     same        cells of the plan that come out identical and are this one
     without     choices that its network does not have: the assignment has the baseline's value there
@@ -34,7 +36,7 @@ class Entry:
     assignment: Assignment
     seed: int
     status: str
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...] | None
     result: Result | None = None
     reason: str | None = None
     superseded: tuple[Result, ...] = ()
@@ -136,10 +138,12 @@ class Variant:
         return dict(Counter(found for found in verdicts if found).most_common())
 
     def command(self, seeds: Iterable[int] | None = None) -> str:
-        """What makes these runs, or those of some seeds, again."""
-        wanted = [entry.seed for entry in self.entries] if seeds is None else list(seeds)
+        """What makes these runs, or those of some seeds, again; empty where they are not made from here."""
         typed = self.entries[0].overrides
-        overrides = [text for text in typed if text.split("=")[0].lstrip("+") not in ("seed", "rerun")]
+        if typed is None:
+            return ""
+        wanted = [entry.seed for entry in self.entries] if seeds is None else list(seeds)
+        overrides = [text for text in typed if text.split("=")[0].lstrip("+") not in NOT_TYPED]
         many = ["-m"] if len(wanted) > 1 else []
         return shlex.join(["python", "-m", "ablate", *many, *overrides, f"seed={','.join(map(str, wanted))}"])
 

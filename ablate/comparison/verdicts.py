@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ablate.comparison.results import at
 from ablate.comparison.variants import Variant
+from ablate.statistics import unpaired
 from ablate.statistics.effects import Design, effects
 from ablate.statistics.equivalence import equivalence_p
 from ablate.statistics.judgement import Test, assessed
@@ -51,21 +52,29 @@ def _against_baseline(comparison: "Comparison") -> None:
     for variant in comparison.variants:
         if variant.is_baseline:
             continue
-        variant.paired_seeds, variant.difference, variant.test = paired_with(variant, baseline, sign)
+        variant.difference, variant.test = between(comparison, variant, baseline)
+        if not comparison.is_paired:
+            continue
+        variant.paired_seeds = tuple(seed for seed in variant.values if seed in baseline.values)
         ours = _outcomes(variant, sign)
         ended = [seed for seed in ours if seed in theirs]
         variant.outperforming = outperforming([ours[seed] for seed in ended], [theirs[seed] for seed in ended])
 
 
-def paired_with(variant: Variant, other: Variant, sign: int) -> tuple[tuple[int, ...], Difference | None, Test]:
-    """The seeds that two variants share, their difference over these, and its test."""
+def between(comparison: "Comparison", variant: Variant, other: Variant) -> tuple[Difference | None, Test]:
+    """The difference of two variants, over the seeds that both have where these pair, and its test."""
+    sign = comparison.sign
     ours, theirs = _outcomes(variant, sign), _outcomes(other, sign)
-    common = tuple(seed for seed in variant.values if seed in other.values)
-    difference = Difference(tuple(variant.values[seed] - other.values[seed] for seed in common)) if common else None
     low = len(variant.low), len(other.low)
     if low == (len(ours), len(theirs)):  # of one kind, if a low one
         low = (0, 0)
-    return common, difference, assessed(difference, [*ours.values()], [*theirs.values()], sign=sign, low=low)
+    outcomes = [*ours.values()], [*theirs.values()]
+    if not comparison.is_paired:
+        apart = unpaired.apart([*variant.values.values()], [*other.values.values()])
+        return apart, unpaired.judged(apart, *outcomes, sign=sign, low=low)
+    common = [seed for seed in variant.values if seed in other.values]
+    difference = Difference(tuple(variant.values[seed] - other.values[seed] for seed in common)) if common else None
+    return difference, assessed(difference, *outcomes, sign=sign, low=low)
 
 
 def _outcomes(variant: Variant, sign: int) -> dict[int, float]:
@@ -77,7 +86,8 @@ def _factorial(comparison: "Comparison") -> None:
     by_levels = comparison.by_levels
     lost = {where: set(seeds) for where, variant in by_levels.items() if (seeds := variant.lost)}
     low = {where: variant.low for where, variant in by_levels.items() if variant.low}
-    comparison.effects = effects(Design(comparison.factors, comparison.cells, lost, low, comparison.sign))
+    design = Design(comparison.factors, comparison.cells, lost, low, comparison.sign)
+    comparison.effects = effects(design) if comparison.is_paired else unpaired.effects(design)
 
 
 def _correct(comparison: "Comparison") -> None:

@@ -1,4 +1,4 @@
-"""What a W&B agent tells the process that it starts: the variables that `wandb agent` (0.31) sets."""
+"""What a W&B agent tells the processes that it starts, by the environment variables that `wandb agent` (0.31) sets."""
 
 import os
 from pathlib import Path
@@ -8,19 +8,19 @@ import yaml
 
 from ablate.errors import InputError, nearest
 
-# What W&B takes WANDB_MODE to be, and what a run makes of it.
+# The words that W&B accepts as WANDB_MODE, and the tracking mode that each one means.
 MODES = {"online": "online", "offline": "offline", "disabled": "disabled", "run": "online", "dryrun": "offline"}
 
 
 def present() -> bool:
-    """Whether an agent of a sweep has started this process."""
+    """Whether a W&B agent has started this process."""
     return bool(os.environ.get("WANDB_SWEEP_ID"))
 
 
 def wandb_mode() -> str | None:
-    """offline, online or disabled by the variable WANDB_MODE, with or without an agent; None where it is not set.
+    """offline, online or disabled, as the variable WANDB_MODE says, with or without an agent; None if it is not set.
 
-    Raises InputError for another word.
+    Raises InputError if W&B does not know its value.
     """
     word = os.environ.get("WANDB_MODE")
     if not word:
@@ -33,13 +33,18 @@ def wandb_mode() -> str | None:
     return MODES[word]
 
 
+def sweep_id() -> str | None:
+    """The id of the sweep that the agent works at; None without an agent."""
+    return os.environ.get("WANDB_SWEEP_ID") or None
+
+
 def run_id() -> str | None:
-    """The id of the W&B run that the server has made for this process; None without an agent."""
+    """The id of the W&B run that the server has created for this process; None without an agent."""
     return os.environ.get("WANDB_RUN_ID") if present() else None
 
 
 def parameters() -> dict[str, Any]:
-    """The run's parameters by the sweep's names, from the file in which W&B hands them on; none without an agent."""
+    """The run's parameters, by their names in the sweep, read from the file that W&B wrote; empty without an agent."""
     file = os.environ.get("WANDB_SWEEP_PARAM_PATH")
     if not present() or file is None:
         return {}

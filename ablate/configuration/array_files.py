@@ -1,4 +1,7 @@
-"""What the files of data=arrays say of themselves: their shapes, and how images in them lie. Nothing is unpickled."""
+"""Reads the array files of data=arrays: which array is where, its shape, and the order of its axes.
+
+Nothing is unpickled.
+"""
 
 import zipfile
 from collections.abc import Mapping
@@ -12,9 +15,9 @@ from numpy.lib import format as npy
 from ablate.errors import InputError
 
 LAYOUTS = ("NHW", "NHWC", "NCHW")
-MOST_CHANNELS = 4  # that tell which axis they are: grey, colour, with transparency; more need data.layout
+MOST_CHANNELS = 4  # an axis of at most this length is taken for the channels (grey, RGB, RGBA)
 
-# By its own name or Keras's: what a .npz file may hold.
+# The names that an array may have in a .npz file: ours, and Keras's.
 MEMBERS = {
     "images": ("images", "x_train"),
     "labels": ("labels", "y_train"),
@@ -24,7 +27,7 @@ MEMBERS = {
 
 
 class Place(NamedTuple):
-    """Where an array lies: a .npy file, or the member of a .npz file."""
+    """Where an array is stored: a .npy file, or a member of a .npz file."""
 
     path: Path
     member: str | None = None
@@ -34,10 +37,12 @@ class Place(NamedTuple):
 
 
 def places(root: str | None, names: Mapping[str, str | None]) -> dict[str, Place]:
-    """Where each array lies that is there, by the keys of MEMBERS. names: the files by these keys, below `root`.
+    """Where each array is stored, by the keys of MEMBERS.
 
-    A .npz file under `images` stands for all that it holds and no other file is named for. Raises InputError where
-    images or labels are missing.
+    names  file names below `root`, by the same keys. A .npz file for `images` also gives every array that has no file
+           name of its own.
+
+    Raises InputError if images or labels are missing.
     """
     found = {key: place for key, name in names.items() if name and (place := _place(root, name, key))}
     first = names.get("images")
@@ -81,12 +86,12 @@ def _members(path: Path) -> list[str]:
 
 
 def shape_and_kind(place: Place) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """An array's shape and type, from its header. Raises InputError for a file that is damaged or holds objects."""
+    """An array's shape and type, from its header. Raises InputError if the file is damaged or holds Python objects."""
     state = place.path.stat()
     return _header(place, state.st_mtime_ns, state.st_size)
 
 
-@lru_cache(maxsize=64)  # the cells of a sweep mostly have the same
+@lru_cache(maxsize=64)  # most cells of a sweep share their data
 def _header(place: Place, changed: int, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
         if place.member is None:
@@ -102,12 +107,12 @@ def _read_header(file: Any, place: Place) -> tuple[tuple[int, ...], np.dtype[Any
     version = npy.read_magic(file)
     shape, _, kind = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
     if kind.hasobject:
-        raise InputError(f"{place} holds Python objects, which are not read, since that runs code.")
+        raise InputError(f"{place} holds Python objects. They are not read, because reading them can run code.")
     return shape, kind
 
 
 def load(place: Place) -> np.ndarray:
-    """The array. Raises InputError for a file that is damaged or holds objects."""
+    """The array. Raises InputError if the file is damaged or holds Python objects."""
     shape_and_kind(place)
     try:
         found = np.load(place.path, allow_pickle=False)
@@ -120,10 +125,14 @@ def load(place: Place) -> np.ndarray:
 
 
 def layout(shape: tuple[int, ...], given: str, what: str) -> str:
-    """How images of this shape lie, one of LAYOUTS: the `given` one, unless that is `auto`.
+    """The order of the axes of images of this shape, one of LAYOUTS: `given`, unless that is `auto`.
 
-    Three axes are grey images. Of four, the channels are the second or the last: the one of at most MOST_CHANNELS;
-    where both are, or neither is, the one beside two equal ones. Raises InputError where that does not tell either.
+    Three axes mean grey images. With four, the channels are the second or the last axis: the one that is at most
+    MOST_CHANNELS long. If both are or neither is, the other two axes must be equal, as height and width of a square.
+
+    what  names the array in messages
+
+    Raises InputError if this does not decide it.
     """
     if given != "auto":
         if len(shape) != len(given):
@@ -151,9 +160,11 @@ def sides(shape: tuple[int, ...], layout: str) -> tuple[int, int, int]:
 
 
 def value(name: str, root: str | None, images: str | None, labels: str | None, given: str = "auto") -> int | None:
-    """What `${of_arrays:…}` stands for in a configuration: `channels`, `image_size` or `num_classes` of the files.
+    """The value of `${of_arrays:…}` in a configuration, read from the files.
 
-    None where no file is named. Raises InputError where the files do not say.
+    name  `channels`, `image_size` or `num_classes`
+
+    None if no file is named. Raises InputError if the files do not tell.
     """
     if images is None:
         return None
@@ -176,7 +187,7 @@ def value(name: str, root: str | None, images: str | None, labels: str | None, g
 
 @lru_cache(maxsize=64)
 def _outputs(place: Place, changed: int, size: int) -> int:
-    """How many numbers a network gives for an image: classes of whole numbers, columns of anything else."""
+    """How many outputs a network needs: the number of classes for whole-number labels, else the labels' columns."""
     labels = load(place)
     if labels.ndim == 1 and labels.size and np.issubdtype(labels.dtype, np.integer):
         return int(labels.max()) + 1

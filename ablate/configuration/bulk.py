@@ -1,9 +1,9 @@
 """Thousands of configurations that differ in a few overrides, composed in seconds.
 
-Hydra takes about 0.15 s to compose one. Here it composes each option of an axis once and the combinations are put
-together from those; only options that reach beyond their axis (a model that chooses its block, an experiment) are
-composed with all others again. Values (`optimizer.lr=0.1`) are then set, and interpolations resolved, on plain
-dictionaries.
+Hydra takes about 0.15 s to compose one. Here Hydra composes each option of an axis once, and combinations are put
+together from the results. Only an option that changes more than its own axis (a model that chooses its block, an
+experiment) is composed again with all others. Then values (`optimizer.lr=0.1`) are set and interpolations are resolved
+on plain dictionaries.
 """
 
 import json
@@ -26,14 +26,14 @@ from ablate.errors import InputError
 Values = dict[str, Any]
 Parts = dict[tuple[str, str], Any]
 _REFERENCE = re.compile(r"\$\{(\w[\w.]*)\}")
-READS_FILES = re.compile(r"\$\{of_\w+:")  # resolvers with such a name
+READS_FILES = re.compile(r"\$\{of_\w+:")  # the resolvers that read files
 _GONE = object()
 
 
 class Composer:
-    """Calls with a list of overrides return the resolved values, as `Composition.values` does, types checked.
+    """Call it with a list of overrides: it returns the resolved values, as `Composition.checked` does.
 
-    Raises what Hydra raises for an override that does not fit, InputError for a value of the wrong type.
+    Raises what Hydra raises for an override that does not fit, and InputError for a value of the wrong type.
     """
 
     def __init__(self) -> None:
@@ -64,14 +64,14 @@ class Composer:
             raise
 
     def chosen(self, overrides: Sequence[str], key: str) -> Any:
-        """What `overrides` come to at `key`: the option of an axis, or a value; None where there is neither."""
+        """What `overrides` choose at `key`: the option of an axis, or a value. None if `key` is neither."""
         values = self(overrides)
         options = self._family(tuple(text for text in overrides if not _sets_value(_parsed(text)))).options
         found = options[key] if key in options else at(values, key, _GONE)
         return None if found is _GONE else found
 
     def used(self, overrides: Sequence[str]) -> list[str]:
-        """Those of the overrides that concern what the network of these overrides has.
+        """The overrides, without those of parts that the network they choose does not have.
 
         Raises what Hydra raises for an override that does not fit.
         """
@@ -82,7 +82,7 @@ class Composer:
         return [text for text, key in zip(overrides, keys, strict=True) if not whole.concerns(key, family.unused)]
 
     def _family(self, overrides: tuple[str, ...]) -> "_Family":
-        """The configurations with these options, keys added and keys deleted."""
+        """All configurations with these overrides, which choose options and add or delete keys."""
         if overrides not in self._families:
             narrow = [text for text in overrides if _chooses_option(_parsed(text))]
             for chosen in map(_parsed, narrow):
@@ -109,12 +109,12 @@ class _Base:
         self._effects: dict[str, Parts] = {}
 
     def reaches_beyond_its_axis(self, option: str) -> bool:
-        """Whether `option` changes more than its own axis' values here, as a model may that chooses its block."""
+        """Whether `option` changes more than its own axis, such as a model that chooses its block."""
         axis = _parsed(option).key_or_group
         return not self._effect(option).keys() <= {("value", axis), ("axis", axis)}
 
     def with_options(self, options: Sequence[str]) -> tuple[Values, Values]:
-        """The unresolved values with `options` chosen, none of which reaches beyond its axis; each axis's option."""
+        """The unresolved values with `options` chosen, and each axis's option. No option may reach beyond its axis."""
         parts = dict(self._parts)
         for option in options:
             parts |= self._effect(option)
@@ -125,7 +125,7 @@ class _Base:
         return values, axes
 
     def _effect(self, option: str) -> Parts:
-        """The parts, by name, that `option` changes here; none where it is chosen already."""
+        """The parts, by name, that `option` changes; empty if it is chosen already."""
         typed = _parsed(option)
         if typed.package is None and self._parts.get(("axis", typed.key_or_group)) == typed.value():
             return {}
@@ -145,32 +145,34 @@ class _Base:
 
 
 class _NotPlain(Exception):  # noqa: N818
-    """Left to Hydra."""
+    """This needs Hydra: it cannot be done on plain dictionaries."""
 
 
 class _Family:
-    """The configurations that share all but plain values.
+    """Configurations that differ only in plain values, such as optimizer.lr.
 
-    unresolved  with interpolations as they are written
-    options     of each axis
+    unresolved  their values, interpolations not resolved
+    options     the option of each axis
     """
 
     def __init__(self, unresolved: Values, options: Values) -> None:
         self._unresolved, self.options = unresolved, options
         self._interpolated = [(path, text) for path, text in _leaves(unresolved) if "${" in text]
-        # Elsewhere than in strings of their own: relative ones, and those within lists.
+        # Relative interpolations, and those within lists, are not resolved here.
         written = json.dumps(unresolved, default=str).count("${")
         self._plain = written == sum(text.count("${") for _, text in self._interpolated if "${." not in text)
         self._refusal = _refused(check_keys, unresolved)
         self.unused = whole.unused(unresolved)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """The keys that are not there to be set."""
+        """Those of `keys` that the configuration does not have."""
         return [key for key in keys if at(self._unresolved, key, _GONE) is _GONE]
 
     def values(self, overrides: Sequence[Override]) -> Values:
-        """Raises _NotPlain where an interpolation is of a kind that only OmegaConf resolves, WrongNameError for a key
-        that nothing reads."""
+        """The resolved values with `overrides` set.
+
+        Raises _NotPlain for an interpolation that only OmegaConf resolves, WrongNameError for a key that nothing reads.
+        """
         if self._refusal is not None:
             raise self._refusal
         if not self._plain:
@@ -203,16 +205,16 @@ def _by_hydra(overrides: Sequence[str]) -> Values:
 
 @cache
 def _parsed(text: str) -> Override:
-    return OverridesParser.create().parse_overrides([text])[0]  # whose error says which one
+    return OverridesParser.create().parse_overrides([text])[0]  # unlike parse_override, its error names the text
 
 
 def _model(parsed: Sequence[tuple[str, Override]]) -> str | None:
-    """The model among the overrides."""
+    """The model that the overrides choose; None if they choose none."""
     return next((str(found.value()) for _, found in reversed(parsed) if found.key_or_group == "model"), None)
 
 
 def _sets_value(override: Override) -> bool:
-    """Whether it is `key=value`: no option is chosen by it, no key added or deleted."""
+    """Whether it sets a value (`key=value`), and does not choose an option or add or delete a key."""
     key = override.key_or_group
     is_value = key not in _all_axes() and override.package is None and not key.startswith("hydra")
     return is_value and override.type is OverrideType.CHANGE and not override.is_sweep_override()
@@ -223,7 +225,7 @@ def _chooses_option(override: Override) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value can be set as it is: a mapping would be merged, an interpolation resolved."""
+    """Whether a value can be set unchanged: Hydra would merge a mapping and resolve an interpolation."""
     return not isinstance(value, dict) and "${" not in str(value)
 
 
@@ -233,13 +235,13 @@ def _all_axes() -> frozenset[str]:
 
 
 def _resolved(text: str, values: Values) -> Any:
-    """What the interpolation `text` stands for among `values`."""
+    """The value of the interpolation `text` among `values`."""
     references = {key: _resolved_at(values, key) for key in _REFERENCE.findall(text)}
-    # What is read from a file may be another the next time.
+    # A file may have changed since the last time: its values are not cached.
     evaluated = _evaluated.__wrapped__ if READS_FILES.search(text) else _evaluated
     try:
         return _copied(evaluated(text, json.dumps(references)))
-    except (OmegaConfBaseException, TypeError) as error:  # `${model.stages[0]}`, say
+    except (OmegaConfBaseException, TypeError) as error:  # for example `${model.stages[0]}`
         raise _NotPlain from error
 
 
@@ -250,7 +252,10 @@ def _resolved_at(values: Values, path: str) -> Any:
 
 @cache
 def _evaluated(text: str, references: str) -> Any:
-    """`text` resolved by OmegaConf among the values that it refers to and nothing else."""
+    """`text` resolved by OmegaConf.
+
+    references  the values that `text` refers to, as JSON
+    """
     cfg = OmegaConf.create({"_text": text})
     for key, value in json.loads(references).items():
         OmegaConf.update(cfg, key, value)

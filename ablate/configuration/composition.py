@@ -1,4 +1,4 @@
-"""What the user asked for: a configuration as Hydra composed it, and how it differs from the defaults."""
+"""A configuration as Hydra composes it from what the user typed, and how it differs from the defaults."""
 
 import math
 import re
@@ -20,16 +20,17 @@ from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
+from ablate.configuration.values import differing, is_inside
 from ablate.errors import InputError, WrongNameError
 from ablate.paths import CONF
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A composed configuration, and how it was asked for.
+    """A composed configuration, and the overrides that it was composed from.
 
-    cfg        the configuration without Hydra's own part
-    hydra_cfg  Hydra's part
+    cfg        the configuration without the key `hydra`
+    hydra_cfg  the key `hydra` alone: overrides, chosen options, search path
     """
 
     cfg: DictConfig
@@ -37,7 +38,7 @@ class Composition:
 
     @classmethod
     def of(cls, overrides: Sequence[str]) -> "Composition":
-        """What Hydra composes from `overrides`, a `variant` among them replaced by its own."""
+        """Compose `overrides`. A `variant=…` among them is replaced by its overrides."""
         cfg = composed(variant.typed(overrides))
         own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         hydra_cfg = OmegaConf.masked_copy(cfg, ["hydra"])
@@ -45,7 +46,7 @@ class Composition:
         return cls(own, hydra_cfg)
 
     def with_value(self, key: str, value: int) -> "Composition":
-        """As if `key=value` had been typed too."""
+        """The same composition as if `key=value` had been typed too."""
         cfg, hydra_cfg = self.cfg.copy(), self.hydra_cfg.copy()
         cfg[key] = value
         OmegaConf.set_readonly(hydra_cfg.hydra, False)
@@ -53,15 +54,15 @@ class Composition:
         return Composition(cfg, hydra_cfg)
 
     def values(self) -> dict[str, Any]:
-        """What decides the run, as plain values, resolved: axes that its network does not have are left out.
+        """The resolved configuration as plain values, without the axes that its network does not have.
 
-        Raises InputError where a value is to be read from a file that does not have it.
+        Raises InputError if a value must be read from a file and the file does not have it.
         """
         try:
             values = plain(self.cfg, resolve=True)
         except InterpolationResolutionError as error:
             _, is_input_error, message = str(error.msg).partition("InputError raised while resolving interpolation: ")
-            if is_input_error:  # OmegaConf keeps no more of it than that
+            if is_input_error:  # OmegaConf keeps only the error's text
                 raise InputError(message) from error
             raise
         values = whole.without(values, self.unused)
@@ -70,22 +71,22 @@ class Composition:
 
     @property
     def overrides(self) -> list[str]:
-        """What was typed: `axis=option` and `key=value`."""
-        # Not resolved: `${…}` within one refers to the configuration, not to Hydra's.
+        """The overrides as typed: `axis=option` and `key=value`."""
+        # Not resolved: `${…}` in an override refers to `cfg`, not to `hydra_cfg`.
         typed = OmegaConf.to_container(self.hydra_cfg.hydra.overrides.task)
         assert isinstance(typed, list)
         return typed
 
     @property
     def search_path(self) -> list[str]:
-        """The arguments that name folders of the user's own options: --config-dir and hydra.searchpath."""
+        """The arguments that add folders of your own options: --config-dir and hydra.searchpath."""
         sources = self.hydra_cfg.hydra.runtime.get("config_sources") or []
         folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
         return [*folders, *_search_path(self.hydra_cfg.hydra.overrides.hydra)]
 
     @property
     def choices(self) -> dict[str, str | None]:
-        """The option chosen on each axis that has a part in the run."""
+        """The option chosen on each axis, without the axes that the network does not have."""
         return {axis: option for axis, option in axes(self.hydra_cfg).items() if axis not in self.unused}
 
     @cached_property
@@ -99,41 +100,61 @@ class Composition:
         parsed = OverridesParser.create().parse_overrides(self.overrides)
         return {override.key_or_group: text for override, text in zip(parsed, self.overrides, strict=True)}
 
-    @cached_property
+    @property
     def name(self) -> str:
-        """The typed overrides that differ from the defaults and can change the result; `defaults` without any."""
+        """The typed overrides that differ from the defaults and can change the result; `defaults` if there are none."""
+        return " ".join(self.differing.values()) or "defaults"
+
+    @cached_property
+    def differing(self) -> dict[str, str]:
+        """Of the typed overrides, by their key, those that differ from the defaults and can change the result."""
         defaults = self._composed([])
         default_choices = axes(defaults)
 
         def differs(key: str) -> bool:
-            if any(key == path or key.startswith(f"{path}.") for path in NOT_HASHED) or whole.concerns(
-                key, self.unused
-            ):
+            if is_inside(key, NOT_HASHED) or whole.concerns(key, self.unused):
                 return False
             if key in self.choices and self.choices[key] == default_choices[key]:
-                # The default, but not what a model or an experiment that was typed too would have chosen.
+                # It is the default. It still differs if a typed model or experiment would choose another option.
                 without = [text for other, text in self.overridden.items() if other != key and other in self.choices]
                 return axes(self._composed(without))[key] != self.choices[key]
             if key in self.choices:
                 return True
             return OmegaConf.select(self.cfg, key) != OmegaConf.select(defaults, key, default=_MISSING)
 
-        return " ".join(text for key, text in self.overridden.items() if differs(key)) or "defaults"
+        return {key: text for key, text in self.overridden.items() if differs(key)}
+
+    @cached_property
+    def changed(self) -> list[str]:
+        """The dotted paths of the values that can change the result and are not those of the chosen options, whether
+        they were typed or an experiment has set them; and of a network that is a file of its own, what that file
+        says."""
+        options = {axis: option for axis, option in self.choices.items() if axis != "experiment"}
+        chosen = [f"{axis}={options[axis]}" for axis in axes(self._composed([])) if options.get(axis) is not None]
+        own, here = plain(self._composed(chosen), resolve=False), plain(self.cfg, resolve=False)
+        if whole.is_whole(own):
+            own["model"] = {key: value for key, value in own["model"].items() if key == "_target_" or _refers(value)}
+        return [path for path in differing(here, own, NOT_HASHED) if not whole.concerns(path, self.unused)]
 
     def _composed(self, overrides: list[str]) -> DictConfig:
-        """What other overrides would have given, with the same folders of options; not to be changed."""
+        """What Hydra composes from other overrides with the same search path. Do not change it: it is cached."""
         return _known(*_search_path(self.hydra_cfg.hydra.overrides.hydra), *overrides, loader=_loader())
 
+    def without(self, key: str) -> dict[str, Any]:
+        """What would have been composed if the override of that key had not been typed, as plain values, resolved."""
+        return plain(self._composed([text for other, text in self.overridden.items() if other != key]), resolve=True)
+
     def checked(self) -> dict[str, Any]:
-        """`values`. Raises InputError for one of another type than its option's, and for a key that nothing reads."""
+        """`values()`, after `check_types()`."""
         self.check_types()
         return self.values()
 
     def check_types(self) -> None:
-        """Raise InputError for a value of another type than the one that its option's file gives it, for a key that
-        nothing reads, and for one of an axis that the network does not have, unless a sweep's server hands it out.
+        """Check the typed overrides. Raises InputError for
 
-        A value that is null there may become anything: whoever uses it checks it.
+        - a value whose type differs from the one in its option's file (one that is null there may have any type);
+        - a key that nothing reads;
+        - an axis that the network does not have, unless it is a parameter of a W&B sweep.
         """
         check_keys(plain(self.cfg, resolve=False))
         asked = [key for key in self.overridden if key not in flattened(agent.parameters())]
@@ -151,13 +172,14 @@ class Composition:
                 check_type(key, value, OmegaConf.select(reference, key, default=None))
 
 
-@lru_cache(maxsize=16)  # the cells of a sweep, one after the other, differ from few others
+@lru_cache(maxsize=16)  # consecutive cells of a sweep ask for the same few
 def _known(*overrides: str, loader: ConfigLoader | None) -> DictConfig:
+    """`composed`, cached. The loader is part of the key, because it has the search path."""
     return composed(list(overrides))
 
 
 def _loader() -> ConfigLoader | None:
-    """That of the running application, which has a search path of its own."""
+    """The running Hydra application's config loader: it knows the search path. None if no application is running."""
     return GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
 
 
@@ -166,7 +188,7 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.I)
 
 
 def plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
-    """The configuration as plain values, without Hydra's part."""
+    """The configuration as plain values, without the key `hydra`."""
     own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     values = OmegaConf.to_container(own, resolve=resolve)
     assert isinstance(values, dict)
@@ -174,9 +196,10 @@ def plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
 
 
 def as_words(values: dict[str, Any], typed: Mapping[str, str]) -> None:
-    """What is a name or a folder becomes a word in place, as it was typed: Hydra reads 20240101 and 1_1_1 as numbers.
+    """Turn names and folders (`schema.WORDS`) back into the text that was typed: Hydra reads 20240101 and 1_1_1 as
+    numbers. Changes `values` in place.
 
-    typed  overrides by their key
+    typed  the overrides by their key
     """
     for path in WORDS:
         *parents, key = path.split(".")
@@ -191,22 +214,22 @@ def as_words(values: dict[str, Any], typed: Mapping[str, str]) -> None:
 
 
 def check_option(axis: str, option: Any) -> None:
-    """Raise WrongNameError for several options, of which Hydra would merge the values."""
+    """Raise WrongNameError for a list of options: Hydra would merge their values."""
     if isinstance(option, list | ListConfig):
         listed = ", ".join(map(str, option))
         raise WrongNameError(
-            f"{axis}=[{listed}]: a network has one option of an axis. One after the other, they are {axis}: {{values:"
-            f" [{listed}]}} in a sweep file, and -m {axis}={listed.replace(' ', '')} on the command line."
+            f"{axis}=[{listed}]: a run has one option per axis. For one run of each, write {axis}: {{values:"
+            f" [{listed}]}} in a sweep file, or -m {axis}={listed.replace(' ', '')} on the command line."
         )
 
 
 def check_type(key: str, value: Any, default: Any) -> None:
-    """Raise InputError where `value` is of another type than the option's own; one that is null or auto may be any."""
+    """Raise InputError if the type of `value` is not that of `default`. A default of null or auto allows any type."""
     may_be_any = default is None or default == "auto" or (value == "auto" and key.startswith("trainer."))
     if not may_be_any and key not in WORDS and not _fits(value, default):
         hint = ""
         if isinstance(value, str) and _NUMBER.fullmatch(value) and isinstance(default, int | float):
-            hint = " This is a word, as ${oc.env:NAME} always is; ${oc.decode:${oc.env:NAME}} is a number."
+            hint = " The value is text, as ${oc.env:NAME} always is: write ${oc.decode:${oc.env:NAME}} for a number."
         raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
     for number in value if isinstance(value, list | ListConfig) else [value]:
         if isinstance(number, float) and not math.isfinite(number):
@@ -216,22 +239,28 @@ def check_type(key: str, value: Any, default: Any) -> None:
 
 
 def composed(overrides: list[str]) -> DictConfig:
-    """The configuration for `overrides`, with Hydra's part, by the running application's search path if one runs."""
+    """The configuration for `overrides`, with the key `hydra`. If a Hydra application is running, its search path is
+    used."""
     if not GlobalHydra.instance().is_initialized():
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return composed(overrides)
     if HydraConfig.initialized() and not _search_path(overrides):
-        # The rest of its search path the application's loader keeps itself.
+        # The application's loader keeps the rest of its search path, but not this override.
         overrides = [*_search_path(HydraConfig.get().overrides.hydra), *overrides]
     return compose("config", overrides=overrides, return_hydra_config=True)
 
 
 def _search_path(overrides: Sequence[str]) -> list[str]:
-    """The override that names folders of the user's own options, if there is one."""
+    """The override that adds folders of your own options, if there is one."""
     return [text for text in overrides if text.startswith("hydra.searchpath=")]
 
 
+def _refers(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
 def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
+    """The option chosen on each axis."""
     choices = hydra_cfg.hydra.runtime.choices
     return {str(axis): option for axis, option in choices.items() if not str(axis).startswith("hydra/")}
 
@@ -242,7 +271,7 @@ def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return isinstance(value, int | float)
     if isinstance(default, list | ListConfig) and isinstance(value, list | ListConfig):
-        # Numbers in a list may be whole or not, whatever those of the default are.
+        # A list may hold whole numbers and others, whatever the default holds.
         likes = [float(like) if isinstance(like, int) else like for like in default[:1]]
         return all(_fits(item, like) for item in value for like in likes)
     kinds = (int, str, dict | DictConfig)

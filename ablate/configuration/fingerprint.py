@@ -1,4 +1,4 @@
-"""The name of a result: a hash of what decides it."""
+"""The fingerprint of a run: a hash of everything in its configuration that can change the result."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from ablate.configuration.values import at
 
-# What cannot change a result: where things lie, who watches, and how often something is written down.
+# What cannot change a result: folders, tracking, and how often something is recorded.
 NOT_HASHED = frozenset(
     (
         "runs_dir",
@@ -28,8 +28,8 @@ NOT_HASHED = frozenset(
     )
 )
 
-# Keys that came later, with the value that stands for what every run did before: with that value they are left out, so
-# that a result stored before keeps its name.
+# Keys added in later versions, with the value that means what every run did before. With this value a key is not
+# hashed, so that results stored earlier keep their fingerprints.
 ADDED: dict[str, Any] = {
     "padding": "both",
     "vary": ["init", "order"],
@@ -47,10 +47,10 @@ ADDED: dict[str, Any] = {
     "monitor_goal": None,
 }
 
-# The options of axes that came later, which stand for what every run did before.
+# Axes added in later versions, with the option that means what every run did before.
 OPTIONS = {"metrics": "accuracy", "loss": "cross_entropy", "module": "classifier"}
 
-# Where the same values have come to mean another result: what is hashed beside them, and for which.
+# Changes of what the same values mean: a note that is hashed too, and a test for the values that it concerns.
 REVISED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "a step's loss and gradient are the mean over its batches": lambda values: (
         at(values, "trainer.accumulate_grad_batches") not in (None, 1)
@@ -62,20 +62,20 @@ REVISED: dict[str, Callable[[dict[str, Any]], bool]] = {
 
 
 def fingerprint(values: dict[str, Any]) -> str:
-    """12 hex digits of SHA-256 over the resolved configuration's values, without `NOT_HASHED` and the old values of
-    `ADDED`, with the notes of `REVISED` that apply.
+    """12 hex digits of SHA-256 over the resolved configuration, without the keys in `NOT_HASHED`, without those that
+    have their `ADDED` value, and with the notes of `REVISED` that apply.
 
-    Names of options are not in it, only what they stand for: two ways to ask for the same run have one
-    fingerprint, on every machine.
+    Options count by their values, not by their names. So two ways to ask for the same run have the same fingerprint,
+    on every machine.
     """
     parts = [f"{key}: {_text(key, json.dumps(values[key]))}" for key in sorted(values) if _counts(key, values[key])]
-    parts += [note for note, is_meant in REVISED.items() if is_meant(values)]
+    parts += [note for note, applies in REVISED.items() if applies(values)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-@cache  # the cells of a sweep have most of their parts in common
+@cache  # the cells of a sweep share most of their values
 def _text(path: str, value: str) -> str:
-    """What is hashed of the value at `path`, both as JSON."""
+    """The part that is hashed of the value at `path`. Both are JSON."""
     return json.dumps(_hashed(json.loads(value), path), sort_keys=True)
 
 
@@ -85,8 +85,8 @@ def _counts(path: str, value: Any) -> bool:
 
 
 def _hashed(value: Any, path: str) -> Any:
-    """What of `value`, which stands at `path`, is hashed. 1.0 and 1 are the same number, however they were typed, but
-    to Lightning's Trainer: there they can be all batches and one batch."""
+    """The part that is hashed of `value`, which is found at `path`. 1.0 and 1 count as the same number, except below
+    `trainer`: for Lightning, 1.0 can mean all batches and 1 one batch."""
     if isinstance(value, dict):
         inner = ((str(key), f"{path}.{key}" if path else str(key), item) for key, item in value.items())
         return {key: _hashed(item, place) for key, place, item in inner if _counts(place, item)}

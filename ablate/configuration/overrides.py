@@ -1,4 +1,4 @@
-"""Values as Hydra's command line writes them, exactly."""
+"""Writes values as overrides that Hydra's parser reads back exactly."""
 
 import math
 import re
@@ -16,24 +16,24 @@ from ablate.errors import InputError
 _WORD = r"[A-Za-z_$][\w$-]*"
 _KEY = re.compile(rf"\+{{0,2}}{_WORD}(/{_WORD})*(@[\w.$-]+)?|\+{{0,2}}{_WORD}(\.({_WORD}|0|[1-9]\d*))+", re.ASCII)
 _BARE = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
-# Words that the grammar reads as something else than a string.
+# Words that the grammar does not read as strings.
 _RESERVED = re.compile(
     r"null|true|false|[+-]?(inf|nan|\d[\d_]*|(\d[\d_]*)?\.?[\d_]*(e[+-]?\d[\d_]*)?)", re.I | re.ASCII
 )
 _ESCAPED = re.compile(r"[\\()\[\]{}:=, \t]")
 
-# YAML 1.2 reads 1e-4 as a number, and so do Hydra's files; PyYAML, with which W&B reads sweep files, as a word.
+# YAML 1.2 and Hydra read 1e-4 as a number. PyYAML, with which W&B reads sweep files, reads it as a string.
 _SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", re.ASCII)
 
 
 def override(key: str, value: Any) -> str:
-    """`key=value` in Hydra's grammar, so that Hydra's parser gives back the same value of the same type.
+    """`key=value` in Hydra's grammar, such that Hydra's parser returns the same value with the same type.
 
-    `value` is anything that YAML or JSON holds: null, booleans, numbers, strings, lists, mappings. A string that is a
-    plain word stays one, as options are typed (`shortcut=none`); every other string is quoted.
+    value  anything in YAML or JSON: null, booleans, numbers, strings, lists, mappings. A plain word is not quoted, just
+           as you type an option (`shortcut=none`); every other string is.
 
-    Raises InputError for what would arrive as something else: the word None, which in YAML is not null; `${` and
-    `???`, which the configuration would take for an interpolation and a missing value; keys that Hydra cannot read.
+    Raises InputError for what Hydra would read as something else: the word None, which is not YAML's null; `${` and
+    `???`, which are an interpolation and a missing value; and keys outside of its grammar.
     """
     if not _KEY.fullmatch(key):
         raise InputError(
@@ -43,9 +43,9 @@ def override(key: str, value: Any) -> str:
 
 
 def flattened(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings as dotted keys: {"optimizer": {"lr": 1}} is {"optimizer.lr": 1}. Empty ones are values.
+    """Nested mappings as dotted keys: {"optimizer": {"lr": 1}} becomes {"optimizer.lr": 1}. Empty mappings are values.
 
-    Numbers that PyYAML took for words (1e-4) become numbers.
+    Strings such as 1e-4, which PyYAML did not read as numbers, become numbers.
     """
     flat: dict[str, Any] = {}
     for key, value in parameters.items():
@@ -78,8 +78,8 @@ def _text(key: str, value: Any) -> str:
 def _string(key: str, value: str) -> str:
     if value == "None":
         raise InputError(
-            f"{key}=None: write null for no value. None is Python's word, in YAML an ordinary string; "
-            "in the `command` of a sweep file, ${args_json} hands every value over exactly."
+            f"{key}=None: write null for no value; in YAML, None is an ordinary string. "
+            "In the `command` of a sweep file, write ${args_json}, which passes every value exactly."
         )
     if "${" in value or value == "???":
         raise InputError(f"{key}={value}: a configuration would not take this literally; leave out ${{ and ???.")
@@ -91,7 +91,7 @@ def _string(key: str, value: str) -> str:
 
 
 def _dict_key(key: str, name: Any) -> str:
-    """A mapping's key, its special characters escaped: there it has no quotes, and not every string can be written."""
+    """A mapping's key with special characters escaped. Keys cannot be quoted, so some strings cannot be written."""
     text = _ESCAPED.sub(r"\\\g<0>", name) if isinstance(name, str) else str(name)
     try:
         read = OverridesParser.create().parse_override(f"key={{{text}:0}}").value()
@@ -117,7 +117,7 @@ def _encodes(value: str) -> bool:
 
 
 def folder(config_dir: Path | None) -> list[str]:
-    """The override that stands for --config-dir. Raises InputError where there is no such folder."""
+    """The override that --config-dir stands for. Raises InputError if the folder does not exist."""
     if config_dir is None:
         return []
     if not config_dir.is_dir():

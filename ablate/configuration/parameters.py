@@ -1,9 +1,9 @@
-"""The parameters that a W&B agent hands over, as overrides.
+"""Turns the parameters that a W&B agent passes on the command line into overrides.
 
-An agent starts the `command` of the sweep file, once for every run that the server asks for. `${args_json}` in it
-stands for one argument, the run's parameters as JSON, in which every value is what it was. `${args_no_hyphens}`
-stands for `name=value` with Python's str() of the value: plain words, numbers and most lists survive that, but null
-becomes the word None, a mapping nothing that Hydra reads, and a string a number or a list where it looks like one.
+An agent starts the `command` of the sweep file once for each run. In it, `${args_json}` is one argument: the run's
+parameters as JSON, every value exact. `${args_no_hyphens}` is `name=value` for each parameter, with Python's str() of
+the value. Plain words, numbers and most lists survive that. But null becomes the word None, a mapping becomes
+unreadable, and a string that looks like a number or a list becomes one.
 """
 
 import json
@@ -18,7 +18,7 @@ from ablate.configuration import agent, variant
 from ablate.configuration.overrides import flattened, override
 from ablate.errors import InputError
 
-# Where this machine reads and writes, and what else is run.
+# A server may not set these: they decide where this machine reads and writes, and which code it runs.
 KEPT_BACK = (
     "hydra",
     "agent",
@@ -32,10 +32,10 @@ KEPT_BACK = (
 
 
 def arguments(typed: Sequence[str]) -> list[str]:
-    """The command line, with parameters that came as JSON, and a `variant`, written as Hydra's overrides.
+    """The command line with parameters in JSON, and a `variant`, replaced by Hydra's overrides.
 
-    Raises InputError for JSON that cannot be read, for a variant that is none, for values that `override` refuses, for
-    the bare word None, and, under an agent, when one of the run's parameters does not arrive as the sweep has it.
+    Raises InputError for JSON or a variant that cannot be read, for values that `override` refuses, for the bare word
+    None, and, under an agent, if a parameter's value differs from the one that the sweep chose.
     """
     written: list[str] = []
     for argument in typed:
@@ -48,18 +48,18 @@ def arguments(typed: Sequence[str]) -> list[str]:
     for name, value in _of_agent().items():
         if not _arrives(name, override(name, value), read):
             raise InputError(
-                f"{name}: the sweep's value, {json.dumps(value, default=str)}, does not arrive as what it is. Let the "
-                "`command` of the sweep file end in ${args_json}: it hands every value over exactly."
+                f"{name}: the sweep chose {json.dumps(value, default=str)}, but the command line says something else."
+                " End the `command` of the sweep file with ${args_json}, which passes every value exactly."
             )
     return written
 
 
 def permitted(typed: Sequence[str]) -> list[str]:
-    """The command line as `arguments` has written it, without `agent.allow=[…]`.
+    """The result of `arguments`, without `agent.allow=[…]`.
 
-    Raises InputError, under an agent, for a parameter that is no axis and no value of the configuration, or one of
-    `KEPT_BACK`, unless the command itself names it, or a path above it, in `agent.allow`: a server that hands out
-    values is not to choose where this machine writes and which code it runs.
+    Under an agent, a parameter must be an axis or a value of the configuration, and not one of `KEPT_BACK`: the server
+    must not choose where this machine writes or which code it runs. The command can allow more in `agent.allow`, which
+    lists parameters or paths above them. Raises InputError for a parameter that is not permitted.
     """
     allowed: list[str] = []
     left = []
@@ -75,18 +75,18 @@ def permitted(typed: Sequence[str]) -> list[str]:
         path = name.lstrip("+~")
         is_new = name != path or path in added
         if path.startswith("trainer.") and isinstance(value, int | float | None):
-            is_new = False  # an argument of Lightning's that is a number, such as limit_train_batches, names no code
+            is_new = False  # a number for Lightning's Trainer, such as limit_train_batches, cannot name code
         if (is_new or _is_kept_back(path) or _names_code(value)) and not _is_below(path, allowed):
             raise InputError(
-                f"{name}: a sweep's parameter may be an axis or a value of the configuration, and nothing that says"
-                f" which code is run or where files lie. If you trust the server with it, let the command say"
-                f" agent.allow=[{path}]."
+                f"{name}: a sweep's parameter must be an axis or a value of the configuration. It must not decide"
+                " which code is run or where files are. If you trust the server with it, add"
+                f" agent.allow=[{path}] to the command."
             )
     return left
 
 
 def _of_agent() -> dict[str, Any]:
-    """The parameters that the sweep's server chose for this run, its variant's overrides one by one."""
+    """The parameters that the server chose for this run. A variant is replaced by its overrides."""
     return variant.expanded(flattened(agent.parameters()))
 
 
@@ -122,7 +122,7 @@ def _overrides(parameters: dict[str, Any]) -> list[str]:
 
 
 def _read(argument: str) -> Override | None:
-    """The override in an argument; None for flags, and for what Hydra itself will refuse."""
+    """The override in an argument; None for a flag, or for what Hydra will refuse later."""
     try:
         return OverridesParser.create().parse_override(argument)
     except HydraException:
@@ -130,7 +130,7 @@ def _read(argument: str) -> Override | None:
 
 
 def _has_none(value: Any) -> bool:
-    """Whether the word None stands anywhere in it without quotes."""
+    """Whether the value contains the word None without quotes."""
     if isinstance(value, ChoiceSweep):
         value = value.list
     if isinstance(value, dict):
@@ -139,7 +139,7 @@ def _has_none(value: Any) -> bool:
 
 
 def _arrives(name: str, text: str, read: Sequence[Override]) -> bool:
-    """Whether the last override of `name` says what `text` says."""
+    """Whether the last override of `name` among `read` is equal to `text`."""
     named = [found for found in read if found.key_or_group == name.lstrip("+")]
     if not named or named[-1].is_sweep_override():
         return False

@@ -1,15 +1,15 @@
-"""Where results lie: whether runs_dir can be a folder."""
+"""Where results are stored: checks runs_dir, and finds a run's directory in it."""
 
 from pathlib import Path
 
 from ablate.errors import InputError
 
 _NAME, _PATH = 255, 4096  # bytes: Linux's NAME_MAX and PATH_MAX
-_BELOW = 160  # of the longest path below runs_dir
+_BELOW = 160  # bytes: the longest path below runs_dir
 
 
 def results_in(runs_dir: str) -> Path:
-    """The folder, absolute. Raises InputError where it can be none; nothing is made."""
+    """The folder as an absolute path. Creates nothing. Raises InputError if it cannot be a folder."""
     try:
         folder = Path(runs_dir).expanduser().absolute()
     except RuntimeError as error:  # ~nobody
@@ -25,15 +25,18 @@ def results_in(runs_dir: str) -> Path:
 
 
 def of_run(runs_dir: str, fingerprint: str) -> Path:
-    """Where the run with this fingerprint lies."""
+    """The directory of the run with this fingerprint."""
     return Path(runs_dir).expanduser().absolute() / fingerprint
 
 
 def make(folder: Path) -> None:
-    """Make the folder of results. Raises InputError where that cannot be."""
+    """Create the folder of results. Raises InputError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"runs_dir={folder} cannot be written ({error.strerror}): set runs_dir to a folder of yours."
-        ) from error
+        raise not_writable(folder, error) from error
+
+
+def not_writable(folder: Path, error: OSError) -> InputError:
+    """The message for a folder of results that cannot be written."""
+    return InputError(f"runs_dir={folder} cannot be written ({error.strerror}): set runs_dir to a folder of yours.")

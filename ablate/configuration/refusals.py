@@ -1,4 +1,4 @@
-"""Hydra's command line with one clear message for wrong input."""
+"""Calls tasks, Hydra's among them, and turns wrong input into one clear message and exit code 2."""
 
 import glob
 import os
@@ -32,7 +32,7 @@ DEEPEST = 40  # brackets within brackets
 
 
 def register_resolvers() -> None:
-    """What configuration files may call: `${up_to_64_pixels:size,small,large}`, `${of_arrays:…}` of array_files."""
+    """Register the resolvers of conf/: `${up_to_64_pixels:size,small,large}`, and `${of_arrays:…}` (array_files)."""
     OmegaConf.register_new_resolver(
         "up_to_64_pixels", lambda size, small, large: small if size <= SMALL_IMAGE else large, replace=True
     )
@@ -40,15 +40,15 @@ def register_resolvers() -> None:
 
 
 def _of_arrays(*arguments: Any) -> int | None:
-    from ablate.configuration import array_files  # NumPy, which other data do not need for a plan
+    from ablate.configuration import array_files  # imports NumPy, which a plan with other data does not need
 
     return array_files.value(*arguments)
 
 
 def guarded(task: Callable[..., Any], *arguments: Any) -> int:
-    """Call `task` and say what went wrong, if anything did: one message for wrong input, a traceback for a failure.
+    """Call `task`. If it raises, print one message for wrong input, or a traceback for a failure.
 
-    Returns the exit code: the task's own if it returns a number. Interruptions pass.
+    Returns the exit code, which is the task's own if it returns a number. Interruptions are raised.
     """
     try:
         code = task(*arguments)
@@ -82,7 +82,7 @@ def explained(error: Exception) -> str:
             return str(cause)
         cause = cause.__cause__
     if _no_option(error):
-        return f"An axis takes the name of an option: null, numbers, true and false are none. {error}."
+        return f"An axis takes the name of an option, not null, a number, true or false. {error}."
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
     if several := re.match(r"Ambiguous value for argument '(.+)'", str(error)):
@@ -102,30 +102,30 @@ def explained(error: Exception) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """A library's message of several lines as one, each line a sentence; what only its programmers read is left out."""
+    """A library's message of several lines in one line, without the lines that only its programmers need."""
     lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key: ", "object_type="))]
     return " ".join(line if line[-1] in ".,:;?!" else f"{line};" for line in kept).removesuffix(";")
 
 
 def _several(typed: str) -> str:
-    """`typed` has values with commas between them, which Hydra takes with -m alone."""
+    """The message for values separated by commas, which Hydra accepts only with -m."""
     key, _, values = typed.partition("=")
-    listed = "" if key in axes(composed([])) else f" As one list it is {key}=[{values}]."
+    listed = "" if key in axes(composed([])) else f" For one value that is a list, write {key}=[{values}]."
     return (
-        f"{typed}: these are several values. For a run of each, put -m before the words: ablate -m {typed}. In a sweep"
-        f" file they are {key}: {{values: [{values.replace(',', ', ')}]}}.{listed}"
+        f"{typed}: these are several values. For one run of each, add -m: ablate -m {typed}. In a sweep"
+        f" file, write {key}: {{values: [{values.replace(',', ', ')}]}}.{listed}"
     )
 
 
 def _no_option(error: BaseException) -> bool:
-    """Hydra's own error for `shortcut=null` is a ValueError like any other."""
+    """Whether it is Hydra's error for `shortcut=null`, which is a plain ValueError."""
     return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise InputError for what Hydra cannot take: bytes that are no text, brackets without end, numbers of
-    thousands of digits, lists of options."""
+    """Raise InputError for arguments that make Hydra crash: bytes that are not UTF-8, too many nested brackets, numbers
+    with thousands of digits, lists of options."""
     for argument in arguments:
         shown = f"{argument[:60]!a}"
         if any("\ud800" <= character <= "\udfff" for character in argument):
@@ -135,25 +135,25 @@ def check_arguments(arguments: Sequence[str]) -> None:
         if re.match(r"[+~]*@", argument):
             raise InputError(f"{argument}: an axis or a key is expected before the @.")
         if re.search(r"\d{1000}", argument):
-            raise InputError(f"{shown}…: a number of more than a thousand digits is none of this configuration's.")
+            raise InputError(f"{shown}…: no value has a number of more than a thousand digits.")
         key, _, value = argument.lstrip("+").partition("=")
         axis = key.partition("@")[0]
-        # Of options that are no words, as in model=[1], Hydra makes a TypeError.
+        # For a list such as model=[1] Hydra raises a TypeError.
         if value.startswith("[") and ("/" in axis or (axis.isidentifier() and (CONF / axis).is_dir())):
             check_option(axis, value.strip("[]").split(","))
 
 
 def nesting(text: str) -> int:
-    """How many brackets are open at once, at most."""
+    """The depth of nested brackets."""
     depths = accumulate((character in "[{(") - (character in ")}]") for character in text)
     return max(depths, default=0)
 
 
 def by_hydra(task: Callable[[], Any]) -> None:
-    """Call Hydra's own `task`, in which a run's failures do not arrive.
+    """Call `task`, a function of Hydra's that handles a run's failures itself.
 
-    Raises InputError for what Hydra refuses by an error of no kind of its own: a folder that it cannot make, a file
-    that is not there.
+    Raises InputError where Hydra raises one of Python's errors, for example for a folder that it cannot create or a
+    file that does not exist.
     """
     try:
         task()
@@ -166,7 +166,7 @@ def by_hydra(task: Callable[[], Any]) -> None:
 
 
 def _unreadable(error: OverrideParseException) -> str:
-    """A word that is not in Hydra's grammar, with its value quoted if that is enough."""
+    """The message for an override outside of Hydra's grammar; suggests quotes if they are enough."""
     key, _, value = error.override.partition("=")
     quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
     try:
@@ -174,11 +174,12 @@ def _unreadable(error: OverrideParseException) -> str:
     except HydraException:
         value = ""
     if not value:
-        return f"{error.override}: this cannot be read: key=value or axis=option is expected, lists in brackets."
+        return f"{error.override}: this cannot be read. Write key=value or axis=option, and lists in brackets."
     return f"{error.override}: this value cannot be read without quotes. Write {shlex.quote(quoted)}."
 
 
 def _unknown_option(error: MissingConfigException) -> str:
+    """The message for an option that an axis does not have."""
     axis, _, option = (error.missing_cfg_file or "").rpartition("/")
     options = sorted(error.options or [])
     forgotten = sorted(Path().glob(f"*/{glob.escape(axis)}/{glob.escape(option)}.yaml"))
@@ -189,10 +190,10 @@ def _unknown_option(error: MissingConfigException) -> str:
 
 
 def _unknown_key(key: str) -> str:
-    """`key` is neither an axis nor a value of the configuration."""
+    """The message for a `key` that is neither an axis nor a value of the configuration."""
     defaults = composed([])
     if key in axes(defaults):
-        return f"{key}: an axis takes the name of an option; its values are set one by one, as {key}.KEY=VALUE."
+        return f"{key}: an axis takes the name of an option. Set its values one by one: {key}.KEY=VALUE."
     parent, _, word = key.rpartition(".")
     holder = OmegaConf.select(defaults, parent) if parent else defaults
     while holder is None or not OmegaConf.is_config(holder):

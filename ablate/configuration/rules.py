@@ -1,4 +1,4 @@
-"""Kinds of values: each says what is expected where a value is none of the kind."""
+"""Rules for values. Each has `refusal(value)`: what is expected instead of `value`, or None if the value is fine."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,14 @@ from typing import Any
 
 from ablate.errors import nearest
 
-_LARGEST = 2**63 - 1  # what files hold
+_LARGEST = 2**63 - 1  # the largest number that files of results can hold
 _MOST_BLOCKS = 10_000  # ResNet-1202 has 600
 
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number, `least` and `most` included, `above` and `below` not; or one of the `words`, or null."""
+    """A finite number from `least` to `most`, and greater than `above` and less than `below`; or one of `words`, which
+    may contain None for null."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -23,7 +24,6 @@ class Number:
     words: tuple[Any, ...] = ()
 
     def refusal(self, value: Any) -> str | None:
-        """What is expected instead of `value`; None where it will do."""
         if value in self.words and (value is None or isinstance(value, str)):
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
@@ -52,7 +52,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Share:
-    """A whole number of batches, or a part of all of them as a number with a point."""
+    """A whole number of batches, or a fraction of all batches (a float from 0 to 1)."""
 
     least: int = 0
 
@@ -61,12 +61,12 @@ class Share:
         is_part = isinstance(value, float) and (0 < value <= 1 or value == 0 == self.least)
         if value is None or is_count or is_part:
             return None
-        return f"a whole number of batches from {self.least} up, or a part of them up to 1.0, is expected."
+        return f"a whole number of batches from {self.least} up, or a fraction of them up to 1.0, is expected."
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of these."""
+    """One of `options`."""
 
     options: tuple[Any, ...]
 
@@ -79,7 +79,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Word:
-    """Text of `least` to `most` characters, none of `without`; or null where that is allowed."""
+    """Text of `least` to `most` characters, without those in `without`; or null if `null`."""
 
     least: int = 1
     most: int = 4096
@@ -100,7 +100,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Listed:
-    """A list of `each`, of `length` if that is given; or null where that is allowed."""
+    """A list whose items satisfy `each`, of `length` if given; or null if `null`."""
 
     each: "Rule"
     length: int | None = None
@@ -118,7 +118,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks per stage; what else is wrong with them the network says."""
+    """Blocks per stage: a list, and not too many in all. The network checks the rest."""
 
     def refusal(self, value: Any) -> str | None:
         if not isinstance(value, Sequence) or isinstance(value, str):
@@ -129,16 +129,16 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Part:
-    """What is instantiated: a mapping with a _target_, or null."""
+    """A mapping with a _target_, which is instantiated; or null."""
 
     def refusal(self, value: Any) -> str | None:
         if value is None or (isinstance(value, Mapping) and "_target_" in value):
             return None
-        return "{_target_: the.name.of.one} is expected."
+        return "{_target_: module.Class} is expected."
 
 
 def is_too_long(value: float) -> bool:
-    """Whether it is a whole number that files of results cannot hold."""
+    """Whether `value` is a whole number that does not fit into 64 bits, as files of results need it."""
     return isinstance(value, int) and not -_LARGEST <= value <= _LARGEST
 
 

@@ -1,7 +1,8 @@
-"""What the values of a configuration may be: their types and ranges, declared once.
+"""The type and range of every value of a configuration, declared once.
 
-Parts that are instantiated (`_target_`) may have keys of their own: those below are checked where they are there, all
-others by the target's signature (assembly.part). Everything else has exactly the keys that are declared here.
+An axis that is instantiated (`_target_`) may have any keys that its target takes. Those of them that are declared here
+are checked here, and the others against the target's signature (assembly.part). Everything else must have exactly the
+keys that are declared here.
 """
 
 import re
@@ -18,18 +19,19 @@ _COUNT = Number(1, whole=True)
 _OF_ONE = Number(0, below=1)
 _NOT_NEGATIVE = Number(0)
 _PIXELS = 16_384  # along one side
-VARIED = ("init", "order", "split")  # what a seed can change
+VARIED = ("init", "order", "split")  # what the seed can decide: initial weights, order of images, validation split
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
-# Axes whose options name what they stand for by a `_target_`.
+# Axes whose options have a `_target_`.
 INSTANTIATED = (
     *("block", "shortcut", "norm", "stem", "transition", "head", "placement", "activation", "init"),
     *("data", "optimizer", "schedule", "loss", "module", "trainer"),
 )
-# Axes that are mappings of such parts, by names of one's own.
+# Axes that map names you choose to parts with a `_target_`.
 MAPPINGS = ("metrics",)
 
-# All keys of a configuration, but those of INSTANTIATED, of which no option need have more than the NEEDED ones.
+# All keys of a configuration. Below an axis of INSTANTIATED, a key may be missing unless it is NEEDED, and there may be
+# others.
 TABLE: dict[str, Rule] = {
     "seed": _SEED,
     "vary": Listed(Choice(VARIED)),
@@ -51,14 +53,16 @@ TABLE: dict[str, Rule] = {
     "checkpoint.every_n_steps": Number(1, whole=True, words=(None,)),
     "gradient_norms.every_n_steps": Number(0, whole=True),
     "gradient_norms.weights_every_n_steps": Number(0, whole=True),
+    "gradient_norms.series": Choice(("few", "all")),
     "gradient_norms.pictures": _FLAG,
-    # As W&B has them: what its client refuses, and what only its server does.
+    # The limits of W&B's client and server.
     "tracking.mode": Choice(("offline", "online", "disabled")),
     "tracking.project": Word(most=128, without="/\\#?%:", null=True),
     "tracking.entity": Word(0, most=128, without="/\\#?%:", null=True),
     "tracking.name": Word(0, most=128, null=True),
     "tracking.group": Word(0, most=128, null=True),
-    "tracking.tags": Listed(Word(most=64)),
+    "tracking.tags": Listed(Word(most=64), null=True),
+    "tracking.sweep": Word(null=True),
     "tracking.job_type": Word(0, most=64, null=True),
     "tracking.report_stored": _FLAG,
     "tracking.logger": Part(),
@@ -115,16 +119,16 @@ NEEDED = {
     *(f"{axis}._target_" for axis in INSTANTIATED),
 }
 
-# An option of the user's may be older than these.
-_MAY_LACK = ("tracking.logger",)
+# Options that a user wrote for an earlier version do not have these.
+_MAY_LACK = ("tracking.logger", "tracking.sweep")
 
-# Words, however much they look like numbers: a name, a folder.
+# Names and folders: always text, even if they look like numbers.
 WORDS = tuple(path for path, rule in TABLE.items() if isinstance(rule, Word) or path == "tracking.tags")
 
 
 def check(values: Mapping[str, Any]) -> None:
     """Raise InputError for a value that is missing, of the wrong type or out of range."""
-    its_own = whole.is_whole(values)  # the model's keys are what its target takes
+    its_own = whole.is_whole(values)  # then the model's keys are its target's arguments
     for parents, rules in _RULES:
         if its_own and parents and (parents[0] == "model" or (parents[0] in whole.PARTS and parents[0] not in values)):
             continue
@@ -140,7 +144,7 @@ def check(values: Mapping[str, Any]) -> None:
 
 
 def _holder(values: Mapping[str, Any], parents: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """The mapping at `parents`; None where an option has no such part."""
+    """The mapping at `parents`; None if the option has no such part."""
     holder = values
     for depth, key in enumerate(parents):
         if key not in holder and depth == 0:
@@ -154,9 +158,9 @@ def _holder(values: Mapping[str, Any], parents: tuple[str, ...]) -> Mapping[str,
 
 
 def check_keys(values: Mapping[str, Any]) -> None:
-    """Raise WrongNameError for a key that nothing reads, wherever it comes from.
+    """Raise WrongNameError for a key that nothing reads.
 
-    values  not resolved: a key to which an interpolation refers is read
+    values  the configuration before interpolations are resolved: a key that one of them refers to is read
     """
     for path, key, known in _unknown(values):
         if not _is_referred_to(path, values):
@@ -164,7 +168,7 @@ def check_keys(values: Mapping[str, Any]) -> None:
 
 
 def _unknown(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Collection[str]]]:
-    """Each unknown key by its path and name, with the known ones beside it."""
+    """The path and name of each unknown key, and the known keys of the same mapping."""
     for parents, known in _CLOSED.items():
         if parents == ("model",) and whole.is_whole(values):
             continue
@@ -177,7 +181,7 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Collection[s
 
 
 def suggestion(path: str, key: str, known: Collection[str]) -> str:
-    """Which real key may have been meant: one beside it, or one of that name elsewhere."""
+    """Which key may have been meant: one of the same mapping, or one of the same name elsewhere."""
     parent = path[: -len(key)]
     if near := nearest(key, known):
         return near.replace("mean ", f"mean {parent}", 1)
@@ -206,7 +210,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _missing(path: str) -> InputError:
     return InputError(
-        f"{path} is missing: every run needs it. Change it where it does not suit, and leave out ~{path}."
+        f"{path} is missing: every run needs it. Set another value instead of deleting it: leave out ~{path}."
     )
 
 
@@ -217,7 +221,7 @@ def _shown(value: Any) -> str:
 
 
 def _rules() -> list[tuple[tuple[str, ...], list[tuple[str, str, Rule | None, bool]]]]:
-    """By the mapping in which they stand: each key, its path, its rule, and whether it must be there."""
+    """For each mapping of a configuration, its keys: name, path, rule, and whether it must be there."""
     rules: dict[tuple[str, ...], list[tuple[str, str, Rule | None, bool]]] = {}
     for path in dict.fromkeys([*TABLE, *sorted(NEEDED)]):
         *parents, key = path.split(".")
@@ -227,7 +231,7 @@ def _rules() -> list[tuple[tuple[str, ...], list[tuple[str, str, Rule | None, bo
 
 
 _RULES = _rules()
-# The known keys of each mapping that has no others.
+# The keys of each mapping that may have no others.
 _CLOSED: dict[tuple[str, ...], set[str]] = {(): set(INSTANTIATED)} | {
     parents: {key for key, *_ in rules} for parents, rules in _RULES if parents and parents[0] not in INSTANTIATED
 }

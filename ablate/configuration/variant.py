@@ -1,9 +1,9 @@
-"""A variant: a set of overrides as one value, so that designs other than grids can be written as a sweep's parameter.
+"""A variant: several overrides as one value. With it a sweep's parameter can list designs that do not form a grid.
 
     variant: {values: ["", "norm=none", "placement=full_pre_activation activation=gelu"]}
 
-It is replaced by its overrides before anything is composed. So it has the fingerprint of the same overrides typed one
-by one, and nothing after this module knows of it.
+A variant is replaced by its overrides before anything is composed. So a run has the same fingerprint as if you had
+typed the overrides one by one, and no other module needs to know variants.
 """
 
 import re
@@ -22,9 +22,9 @@ NAME = "variant"
 
 
 def choices(value: Any) -> dict[str, Any]:
-    """What a variant sets: its keys, with the values as Hydra reads them. Words are split as a shell splits them.
+    """The keys that a variant sets, with the values as Hydra reads them. The string is split as a shell would split it.
 
-    Raises InputError for what is no set of overrides with one value each.
+    Raises InputError unless it is a string of overrides, each with one value.
     """
     if not isinstance(value, str):
         raise InputError(
@@ -41,23 +41,23 @@ def choices(value: Any) -> dict[str, Any]:
         if key.lstrip("+") in {known.lstrip("+") for known in found}:
             raise InputError(f"{NAME}: {value}: {key} is set twice: keep one.")
         found[key] = read.value()
-        override(key, found[key])  # which refuses what it could not write
+        override(key, found[key])  # raises if the value cannot be written
     return found
 
 
 def written(choices: Mapping[str, Any]) -> str:
-    """The string that `choices` reads back: quoted only where a shell would need it."""
+    """The string that `choices` reads back. Quoted only where a shell needs quotes."""
     texts = (override(key, value) for key, value in choices.items())
     return " ".join(text if shlex.split(text) == [text] else shlex.quote(text) for text in texts)
 
 
 def expanded(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters by their dotted names, a variant among them replaced by what it sets.
+    """The parameters by their dotted names. A variant among them is replaced by what it sets.
 
-    Raises InputError where it sets what another parameter sets too.
+    Raises InputError if the variant and another parameter set the same key.
     """
     if nested := [name for name in parameters if name.startswith(f"{NAME}.")]:
-        choices({nested[0].partition(".")[2]: parameters[nested[0]]})  # which refuses a mapping
+        choices({nested[0].partition(".")[2]: parameters[nested[0]]})  # raises: a variant cannot be a mapping
     if NAME not in parameters:
         return dict(parameters)
     chosen = choices(parameters[NAME])
@@ -70,17 +70,17 @@ def expanded(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def typed(words: Sequence[str]) -> list[str]:
-    """The words of a command line, `variant=…` among them replaced by its overrides.
+    """The words of a command line. `variant=…` among them is replaced by its overrides.
 
-    Raises InputError for two variants, and for one that sets what another word sets too.
+    Raises InputError for two variants, or if the variant and another word set the same key.
     """
     variants = [word for word in words if is_variant(word)]
     if not variants:
         return list(words)
     if len(variants) > 1:
         raise InputError(
-            f"{' '.join(variants)}: a run has one variant; put the overrides of both into one. Several runs are a"
-            f" parameter `{NAME}` in a sweep file."
+            f"{' '.join(variants)}: a run has one variant: put the overrides of both into one. For several runs, list"
+            f" the variants as the parameter `{NAME}` of a sweep file."
         )
     chosen = choices(_value(variants[0]))
     _check_once(chosen, (word.partition("=")[0] for word in words if "=" in word and not is_variant(word)))
@@ -95,12 +95,12 @@ def is_variant(word: str) -> bool:
 
 
 def _read(variant: str, word: str) -> Override:
-    """One of its overrides."""
+    """The override `word` of a variant."""
     try:
         read = OverridesParser.create().parse_override(word)
     except HydraException as error:
         raise InputError(
-            f"{NAME}: {variant}: {word} is no override: axis=option or key=value is expected, separated by blanks."
+            f"{NAME}: {variant}: {word} is not an override. Write axis=option or key=value, separated by blanks."
         ) from error
     if read.is_delete():
         raise InputError(f"{NAME}: {variant}: {word} removes a key; a variant sets values.")
@@ -110,12 +110,12 @@ def _read(variant: str, word: str) -> Override:
             f" {NAME}: {{values: […]}} in a sweep file."
         )
     if read.key_or_group == NAME or read.key_or_group.startswith("hydra"):
-        raise InputError(f"{NAME}: {variant}: {read.key_or_group} is no choice of a network or its training.")
+        raise InputError(f"{NAME}: {variant}: {read.key_or_group} cannot be set in a variant.")
     return read
 
 
 def _value(word: str) -> str:
-    """What stands behind `variant=`: as it was typed, or quoted as Hydra writes it."""
+    """The text after `variant=`, without quotes if Hydra reads it as a quoted string."""
     text = word.partition("=")[2]
     try:
         read = OverridesParser.create().parse_override(f"{NAME}={text}")._value

@@ -1,4 +1,4 @@
-"""A YAML file that a person has written, read without trusting that it is one."""
+"""Reads YAML files that a person has written, and refuses with a clear message what is not one."""
 
 import re
 import stat
@@ -13,19 +13,18 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.errors import InputError
 
 _BYTES = 16 * 2**20
-_VALUES = 1_000_000  # with all that aliases stand for
-_DEEPEST = 40
+_VALUES = 1_000_000  # aliases expanded
 
 
 def text(path: Path) -> str:
-    """What the file says. Raises InputError, without waiting for more, where it is no file of UTF-8 text."""
+    """The file's text. Raises InputError at once if it is not a regular file of UTF-8 text, or is too large."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise InputError(f"{path} is {what}: a YAML file is expected, such as sweeps/quick.yaml.")
         if found.st_size > _BYTES:
-            raise InputError(f"{path} has {found.st_size:,} bytes: that is no file that someone wrote.")
+            raise InputError(f"{path} has {found.st_size:,} bytes: at most {_BYTES:,} are read.")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. A YAML file is expected, such as sweeps/quick.yaml.") from error
@@ -35,9 +34,9 @@ def text(path: Path) -> str:
 
 
 def content(path: Path) -> Any:
-    """What the file stands for, read as Hydra reads its own: 1e-4 is a number; `${…}` stays as it is.
+    """The file's content, parsed as Hydra parses its own files: 1e-4 is a number, and `${…}` is not resolved.
 
-    Raises InputError for a file that cannot be read, is not YAML, or comes to more than a person writes.
+    Raises InputError for a file that cannot be read, is not YAML, or is too large once aliases are expanded.
     """
     written = text(path)
     try:
@@ -48,35 +47,35 @@ def content(path: Path) -> Any:
     except InputError:
         raise
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise InputError(f"{path} is not YAML: {_told(error)[:300]}") from error
-    except AssertionError:  # OmegaConf's, where it is a number
+        raise InputError(f"{path} is not YAML: {_problem(error)[:300]}") from error
+    except AssertionError:  # OmegaConf raises it if the content is a number
         return None
     except RecursionError as error:
-        raise InputError(f"{path}: values within values within values: at most {_DEEPEST} levels are read.") from error
+        raise InputError(f"{path}: its values are nested too deeply.") from error
 
 
-def _told(error: Exception) -> str:
-    """Where the file cannot be read, and why."""
+def _problem(error: Exception) -> str:
+    """Where in the file the error is, and what it is."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None or error.problem_mark is None:
-        told, *more = str(error).split("\n")
+        problem, *more = str(error).split("\n")
         where = next((line.split()[1] for line in more if line.strip().startswith("full_key: ")), None)
-        return f"{where}: {told}" if where else told
+        return f"{where}: {problem}" if where else problem
     mark, began = error.problem_mark, error.context_mark
-    told = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    problem = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     if error.context:
-        told += f", {error.context}"
-        told += f" that begins in line {began.line + 1}" if began and began.line != mark.line else ""
-    return f"{told}."
+        problem += f", {error.context}"
+        problem += f" that begins in line {began.line + 1}" if began and began.line != mark.line else ""
+    return f"{problem}."
 
 
 def _check_aliases(path: Path, root: yaml.Node | None) -> None:
-    """Raise InputError where aliases refer to themselves, or multiply beyond what anyone has use for."""
+    """Raise InputError if an alias contains itself, or if expanding all aliases gives more than `_VALUES` values."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
 
     def size(node: yaml.Node) -> int:
         if id(node) in within:
-            raise InputError(f"{path}: an alias stands within what it refers to, line {node.start_mark.line + 1}.")
+            raise InputError(f"{path}: the alias in line {node.start_mark.line + 1} contains itself.")
         if id(node) not in sizes:
             within.add(id(node))
             sizes[id(node)] = 1 + sum(map(size, _children(node)))
@@ -84,7 +83,7 @@ def _check_aliases(path: Path, root: yaml.Node | None) -> None:
         return sizes[id(node)]
 
     if root is not None and (total := size(root)) > _VALUES:
-        raise InputError(f"{path}: with its aliases it comes to {total:,} values; at most {_VALUES:,} are read.")
+        raise InputError(f"{path}: with aliases expanded it has {total:,} values; at most {_VALUES:,} are read.")
 
 
 def _children(node: yaml.Node) -> Iterable[yaml.Node]:

@@ -1,1 +1,1 @@
-"""What is varied: the parts of a residual network and the network made of them."""
+"""What an ablation varies: the parts of a residual network, and the network built from them."""

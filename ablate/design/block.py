@@ -12,10 +12,10 @@ class Block(nn.Module):
 
         h = pre(x);  y = out(join(h, shortcut(x, h), post(branch(h))))
 
-    The branch's layers are conv1, norm1, act1, conv2, … as the branch and the placement have them; `between`
-    stands after every convolution but the last, `post` after the last. A projection carries a norm only where
-    `post` does. In the network's first block (`first`) a `pre` that activates stands before the split, so
-    that the shortcut reads h as well (He et al. 2016, arXiv 1603.05027, section 4.1).
+    The branch's layers are called conv1, norm1, act1, conv2, … The placement's `between` follows every convolution
+    but the last, its `post` follows the last. A projection has a norm only if `post` has one. In the network's first
+    block (`first`), a `pre` with an activation is applied before the split, so every shortcut reads h instead of x
+    (He et al. 2016, arXiv 1603.05027, section 4.1).
     """
 
     def __init__(

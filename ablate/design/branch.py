@@ -21,9 +21,9 @@ class Branch:
 
     convs      (kernel, width ratio) in order; a convolution has ratio * width output channels, and the
                last ratio is the block's expansion. Bottleneck: [[1, 1], [3, 1], [1, 4]].
-    depth      how often each convolution larger than 1x1 stands, one after the other
-    stride_on  which convolution carries a block's stride: `first`, or `spatial`, the first one larger
-               than 1x1 (torchvision's ResNet "v1.5"; He et al. 2015 put it on the first)
+    depth      how many times in a row each convolution larger than 1x1 is repeated
+    stride_on  which convolution has the block's stride: `first` (He et al. 2015), or `spatial`, the first one
+               larger than 1x1 (torchvision's ResNet "v1.5")
     """
 
     convs: Sequence[Sequence[float]]

@@ -1,4 +1,4 @@
-"""Convolutions and max-pools of a map, by how they pad its edges. Either way stride s makes ceil(n / s) of n pixels."""
+"""Convolutions and max-pools with one of two paddings. With either, stride s turns n pixels into ceil(n / s)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution with a stride: it takes every stride-th pixel, then convolves them with stride 1.
 
-    Same numbers as `nn.Conv2d`. That one writes past its memory in torch 2.14 on processors with AVX2 and no AVX-512,
-    in float32, channels-last, with fewer than 8 input channels. The pooling is over single pixels: it picks them
+    The result is that of `nn.Conv2d`, which in torch 2.14 writes out of bounds on processors with AVX2 but without
+    AVX-512 (float32, channels-last, fewer than 8 input channels). The 1x1 average pooling only picks pixels. It is
     faster than slicing, whose backward fills the whole map twice.
     """
 
@@ -39,10 +39,10 @@ class SameMaxPool(nn.MaxPool2d):
 
 
 def _same(x: Tensor, kernel: int, stride: int, value: float) -> Tensor:
-    """x with as many pixels of `value` as the ceil(n / stride) windows need, half of them before the map, the odd one
-    after it (TensorFlow's guide to `tf.nn`, "notes on padding")."""
+    """x padded with `value` so that ceil(n / stride) windows fit. Half of the padding goes before the map, and an odd
+    pixel after it (TensorFlow's guide to `tf.nn`, "notes on padding")."""
     around: list[int] = []
-    for length in (x.shape[3], x.shape[2]):  # width first, as F.pad has it
+    for length in (x.shape[3], x.shape[2]):  # F.pad starts with the last axis
         windows = -(-length // stride)
         total = max((windows - 1) * stride + kernel - length, 0)
         around += [total // 2, total - total // 2]
@@ -62,7 +62,7 @@ class Padding:
 
 
 def conv(in_channels: int, out_channels: int, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
-    """kernel // 2 pixels on either side, as in torch's networks."""
+    """A convolution padded by kernel // 2 pixels on each side, as in torchvision's networks."""
     layer = PointwiseConv if kernel == 1 and stride > 1 else nn.Conv2d
     return layer(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
@@ -72,7 +72,7 @@ def _max_pool(kernel: int, stride: int) -> nn.MaxPool2d:
 
 
 def _same_conv(in_channels: int, out_channels: int, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
-    if kernel % 2 == 1 and (stride == 1 or kernel == 1):  # as much on either side
+    if kernel % 2 == 1 and (stride == 1 or kernel == 1):  # "same" then pads both sides alike
         return conv(in_channels, out_channels, kernel, stride, bias)
     return SameConv(in_channels, out_channels, kernel, stride=stride, bias=bias)
 
@@ -81,6 +81,6 @@ def _same_max_pool(kernel: int, stride: int) -> nn.MaxPool2d:
     return SameMaxPool(kernel, stride=stride)
 
 
-# both: as many pixels on either side, whatever the map's size. same: TensorFlow's and Keras's, of which stride 2 on an
-# even map leaves out the first row and column.
+# both: the same number of pixels on each side, whatever the map's size. same: as TensorFlow and Keras pad; a 3x3 window
+# with stride 2 on a map of even size gets padding at the bottom and the right only.
 PADDINGS = {"both": Padding(conv, _max_pool), "same": Padding(_same_conv, _same_max_pool)}

@@ -1,4 +1,4 @@
-"""What a network costs, counted without computing or allocating it."""
+"""What a network costs in parameters, multiply-adds and memory, counted without computing or allocating anything."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.design.block import Block
 from ablate.design.network import Network
 
-# A large prime: a tensor whose size it divides holds something of every image. Others, such as a batch norm's
-# statistics, are there once for all of them.
+# The batch size, a large prime. A tensor whose size is a multiple of it holds values for each image; any other, such as
+# a batch norm's statistics, is shared by all images.
 _IMAGES = 1_000_003
 
 # After a stage's first three blocks, every further one equals the third.
@@ -22,14 +22,14 @@ ALIKE = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """Of the whole network, or of one of its stages.
+    """The cost of a whole network, or of one of its stages.
 
     shape             of one image's output: (channels, height, width), or (classes,)
     blocks            residual blocks
     params            trainable parameters
     buffers           numbers that are kept but not trained: norm statistics (torch's batch counters left out)
     macs              multiply-adds of convolutions and linear layers in one forward of one image
-    activation_bytes  what one image's forward keeps for the backward, in float32: by how much it grows with each image
+    activation_bytes  what the forward of each image keeps for the backward, in float32
     """
 
     shape: tuple[int, ...]
@@ -45,24 +45,23 @@ def cost(
 ) -> tuple[Cost, dict[str, Cost]]:
     """The cost of `network` for images of channels x size x size, and of its stages by name: stem, stage1, …, head.
 
-    `network` is built on the meta device: `with torch.device("meta"): …`. With `stages` it stands for one of so many
-    blocks per stage, of which it has the first `ALIKE`: a deep one takes long to build.
+    `network` must be built on the meta device: `with torch.device("meta"): …`. A deep network takes long to build, so
+    you may build at most `ALIKE` blocks of each stage and pass the true numbers of blocks as `stages`.
     """
     x = torch.empty(_IMAGES, channels, size, size, device="meta")
     kept: dict[int, Tensor] = {p.untyped_storage()._cdata: p for p in network.parameters()}
     by_stage: dict[str, Cost] = {}
     for name in ("stem", *network.stage_names, "head"):
         stage = getattr(network, name)
-        # A stage is a sequence of blocks. One like the two before it costs what the one before it does, and need not
-        # be gone through: most blocks of a deep network.
+        # A block that equals the two before it costs what the one before it does: its forward is skipped.
         pieces = list(stage.children()) if name in network.stage_names else [stage]
-        looks = [_look(piece) for piece in pieces]
+        signatures = [_signature(piece) for piece in pieces]
         costs: list[Cost] = []
         for number, piece in enumerate(pieces):
-            if number >= 2 and looks[number] == looks[number - 1] == looks[number - 2]:
+            if number >= 2 and signatures[number] == signatures[number - 1] == signatures[number - 2]:
                 costs.append(costs[-1])
             else:
-                x, piece_cost = _gone_through(piece, x, kept)
+                x, piece_cost = _forward(piece, x, kept)
                 costs.append(piece_cost)
         if stages is not None and name in network.stage_names:
             costs += [costs[-1]] * (stages[network.stage_names.index(name)] - ALIKE)
@@ -70,13 +69,14 @@ def cost(
     return _total(tuple(x.shape[1:]), list(by_stage.values())), by_stage
 
 
-def _look(module: nn.Module) -> tuple[str, list[torch.Size]]:
-    """What the module is made of."""
+def _signature(module: nn.Module) -> tuple[str, list[torch.Size]]:
+    """Equal for modules with the same layers and shapes."""
     return repr(module), [p.shape for p in module.parameters()]
 
 
-def _gone_through(module: nn.Module, x: Tensor, kept: dict[int, Tensor]) -> tuple[Tensor, Cost]:
-    """The module's output and cost; what it keeps for the backward joins `kept`, and counts if it was not there."""
+def _forward(module: nn.Module, x: Tensor, kept: dict[int, Tensor]) -> tuple[Tensor, Cost]:
+    """The module's output and cost. Tensors that it keeps for the backward are counted unless `kept` has them already,
+    and are added to `kept`."""
     saved: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a network's forward tells of it, found on the meta device: nothing is computed or allocated."""
+"""What one forward on the meta device shows of a network. Nothing is computed or allocated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _IMAGES = 2  # batch norm in training mode refuses one image with a 1x1 map
 class Forward:
     """One forward of a network.
 
-    order          its parameters by name, in the order in which they were first read; those that were not are missing
-    convolutional  whether most of its multiply-adds are those of convolutions
+    order          names of the parameters, in the order in which the forward first reads them; unread ones are left out
+    convolutional  whether convolutions do most of the multiply-adds
     """
 
     order: tuple[str, ...]
@@ -26,9 +26,10 @@ class Forward:
 
 
 def forward(network: nn.Module, shape: Sequence[int], memory_format: torch.memory_format) -> Forward:
-    """The forward of images of `shape` (channels, height, width). The network stays as it is.
+    """Run `network`, which stays unchanged, on images of `shape` (channels, height, width).
 
-    Raises whatever the network does on meta tensors: one that tells their numbers, or refuses the memory format.
+    Raises whatever the network raises on meta tensors, for example if it needs their values or refuses the memory
+    format.
     """
     parameters = {name: p.to("meta") for name, p in network.named_parameters()}
     state = parameters | {name: b.to("meta") for name, b in network.named_buffers()}
@@ -42,7 +43,7 @@ def forward(network: nn.Module, shape: Sequence[int], memory_format: torch.memor
 
 
 class _Reads(TorchDispatchMode):
-    """Notes which parameters operations are given. `names`: by their storage, which views share."""
+    """Records which parameters are read. `names` are keyed by storage, which a parameter shares with its views."""
 
     def __init__(self, names: dict[int, str]) -> None:
         super().__init__()

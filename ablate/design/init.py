@@ -19,8 +19,8 @@ class Initialiser:
     linear           for linear layers
     identity_blocks  for convolutions in blocks of `design.block` that keep their input's shape
 
-    Each is a function of `torch.nn.init` with its options bound. Norm layers keep torch's start
-    (scale 1, shift 0), and parameters that a part owns itself keep the part's.
+    Each is a function of `torch.nn.init` with its options bound. Norm layers keep torch's initial values
+    (scale 1, shift 0). Parameters that a part creates itself keep the values it gave them.
     """
 
     conv: Fill
@@ -28,8 +28,8 @@ class Initialiser:
     identity_blocks: Fill
 
     def __call__(self, network: nn.Module, stream: Callable[[str], torch.Generator]) -> None:
-        """Fill `network` in place. `stream` gives each layer, by its name, a generator of its own: a layer
-        that two designs share starts from the same weights in both, whatever else differs.
+        """Fill `network` in place. `stream` gives each layer its own generator, by the layer's name. So a layer that
+        two designs share starts from the same weights in both.
         """
         kept = [block for block in network.modules() if isinstance(block, Block) and block.keeps_shape]
         in_identity_block = {id(m) for block in kept for m in block.modules()}

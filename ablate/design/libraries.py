@@ -1,4 +1,4 @@
-"""Networks of other libraries by their names there, with random weights."""
+"""Networks of torchvision and timm by name, with random weights."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 from ablate.errors import InputError, nearest
 
-_COLOURS = 3  # that torchvision's networks read
+_COLOURS = 3  # channels that torchvision's networks read
 
 
 def torchvision_model(name: str, *, channels: int, num_classes: int, **options: Any) -> nn.Module:
-    """An image classifier of torchvision's; one that reads colours sees a grey image three times, as usual.
+    """An image classifier of torchvision. A grey image is repeated in the three colour channels.
 
-    options  arguments of that model's own, such as dropout
+    options  further arguments of the model, such as dropout
 
     Raises InputError for a name that torchvision does not have, and for images of neither one channel nor three.
     """
@@ -28,9 +28,9 @@ def torchvision_model(name: str, *, channels: int, num_classes: int, **options: 
 
 
 def timm_model(name: str, *, channels: int, num_classes: int, **options: Any) -> nn.Module:
-    """A model of timm's (pip install 'ablate-resnet[timm]').
+    """A model of timm (pip install 'ablate-resnet[timm]').
 
-    options  arguments of that model's own: a vision transformer needs img_size where images are not of its usual size
+    options  further arguments of the model: a vision transformer needs img_size if your images differ from its default
 
     Raises InputError for a name that timm does not have, and where timm is not installed.
     """

@@ -15,7 +15,7 @@ from ablate.errors import ImageSizeError, InputError
 
 
 def output_shape(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that `module` makes of one image's `shape`, found without computing or allocating anything."""
+    """The output shape of `module` for one input of `shape`, found without computing or allocating anything."""
     state = dict(module.named_parameters()) | dict(module.named_buffers())
     on_meta = {name: tensor.to("meta") for name, tensor in state.items()}
     with torch.no_grad():
@@ -106,7 +106,7 @@ def _checked_shape(name: str, module: nn.Module, shape: tuple[int, ...], size: i
 
 def _too_small(name: str, size: int) -> ImageSizeError:
     return ImageSizeError(
-        f"Images of {size}x{size} pixels are too small for this depth: {name} would have to shrink a map that is"
-        " used up. Use larger ones, a gentler stem (stem=conv3x3), a gentler transition (transition=stride), or fewer"
+        f"Images of {size}x{size} pixels are too small for this depth: {name} cannot shrink its input any further."
+        " Use larger images, a stem or transition that shrinks less (stem=conv3x3, transition=stride), or fewer"
         " stages."
     )

@@ -1,4 +1,4 @@
-"""Where norm and activation stand, and the small parts that stand there."""
+"""Where a block has norms and activations, and the layers that are put there."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -48,12 +48,12 @@ class Placement:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts every piece of a network is made of.
+    """Makes the basic layers of every piece of a network.
 
-    norm        channels -> module; an `nn.Identity` means that there is none
-    activation  () -> module
+    norm        channels -> module; an `nn.Identity` is left out
+    activation  () -> module; an `nn.Identity` is left out
     conv_bias   whether convolutions have a bias
-    padding     of convolutions and max-pools that are to keep the map's size, or halve it
+    padding     how convolutions and max-pools are padded
     """
 
     norm: Callable[[int], nn.Module]
@@ -68,8 +68,8 @@ class Parts:
     def named(self, words: Sequence[str], channels: int, number: int | str, fresh: bool) -> dict[str, nn.Module]:
         """The modules that `words` stand for, named `norm<number>` and `act<number>`.
 
-        An activation works in place only on a `fresh` tensor, one that nothing else reads: a block's
-        input is still needed by its shortcut.
+        An activation works in place only if its input is `fresh`, which nothing else reads. A block's input is not:
+        its shortcut reads it too.
         """
         modules: dict[str, nn.Module] = {}
         for word in words:

@@ -23,7 +23,8 @@ from ablate.errors import InputError
 
 @dataclass(frozen=True)
 class Shortcut:
-    """One option of the shortcut axis: its two paths and its join, each made anew for every block."""
+    """One option of the shortcut axis. Its two paths and its join are functions that make a new module for each
+    block."""
 
     same: Callable[..., nn.Module]
     changed: Callable[..., nn.Module]
@@ -140,9 +141,8 @@ class Dropout(nn.Module):
 class Gate(nn.Module):
     """g = sigmoid(conv1x1(h) + b) per channel and position; y = (1 - g) * s + (g * f, or f).
 
-    With `gate_branch` the exclusive gating, without it the shortcut-only gating of He et al. 2016
-    (arXiv 1603.05027), section 3.1. `bias` is the value b starts from; b is a parameter of its own, so that
-    no initialisation of convolutions overwrites it.
+    He et al. 2016 (arXiv 1603.05027), section 3.1: exclusive gating with `gate_branch`, else shortcut-only gating.
+    `bias` is the initial value of b. The convolution has no bias itself, because an initialiser would overwrite that.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, *, bias: float, gate_branch: bool) -> None:

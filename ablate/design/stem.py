@@ -25,10 +25,11 @@ def conv_stem(
 ) -> tuple[nn.Module, int]:
     """conv, [norm], [act], [3x3/2 max-pool].
 
-    pool: `padded` as the convolutions are (the map halves, rounding up), `unpadded` (rounding down, less one at even
-    sizes), or null.
-    For images of 32 pixels a 3x3 convolution (He et al. 2015, section 4.2); for 224, 7x7/2 and max-pool
-    (their table 1).
+    pool  `padded` like the convolutions: n pixels become ceil(n / 2); `unpadded`: they become floor((n - 1) / 2); or
+          null for no pooling
+
+    Images of 32 pixels need a 3x3 convolution (He et al. 2015, section 4.2); images of 224 pixels, 7x7/2 and a
+    max-pool (their table 1).
     """
     if pool not in ("padded", "unpadded", None):
         raise InputError(f"stem.pool={pool}: it is `padded`, `unpadded` or null.")

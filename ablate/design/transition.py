@@ -1,7 +1,7 @@
 """How the map shrinks from one stage to the next.
 
-A transition is `(in_channels, width, parts) -> (module, channels, stride)`: what stands before a stage, the
-channels it hands over, and the stride of the stage's first block.
+A transition is `(in_channels, width, parts) -> (module, channels, stride)`: the layers before a stage, their output
+channels, and the stride of the stage's first block.
 """
 
 from collections import OrderedDict

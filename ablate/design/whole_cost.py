@@ -1,4 +1,4 @@
-"""What a network that is not this project's own costs: counted as it runs, part by part."""
+"""The cost of a network that is not built from this project's parts, such as timm's: counted during a forward."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.design.cost import Cost
 from ablate.errors import InputError
 
-FEW = 2  # images: batch norm in training mode refuses one with a 1x1 map
-_REST = "(rest)"  # what is computed outside of the network's own modules, and the parameters that it owns itself
+FEW = 2  # images: batch norm in training mode refuses one image with a 1x1 map
+_REST = "(rest)"  # what the network computes, and the parameters that it owns, outside of its child modules
 
 
 @dataclass
 class _Counts:
-    """Of one part, in one forward of some images."""
+    """The counts of one module in one forward of a batch."""
 
     flops: int = 0
     kept_bytes: int = 0
@@ -25,13 +25,13 @@ class _Counts:
 
 
 def whole_cost(network: nn.Module, channels: int, size: int) -> tuple[Cost, dict[str, Cost]]:
-    """The cost of `network` for images of channels x size x size, and of its outermost modules by name, in the order in
+    """The cost of `network` for images of channels x size x size, and of its child modules by name, in the order in
     which they first run.
 
-    What one image costs is by how much two more images cost more: nothing need be known of what is inside. On the meta
-    device nothing is computed or allocated.
+    Counts the forwards of 2 and of 4 images: half of the difference is the cost of one image, whatever the network
+    does inside. If the network is on the meta device, nothing is computed or allocated.
 
-    Raises InputError where it returns no tensor, and whatever its forward raises.
+    Raises InputError if the network does not return a tensor, and whatever its forward raises.
     """
     fewer, more = (_counted(network, channels, size, images) for images in (FEW, 2 * FEW))
     parts: dict[str, nn.Module] = dict(network.named_children())
@@ -70,14 +70,14 @@ def _numbers(parameters: Any, module: nn.Module | None) -> dict[str, int]:
 
 
 def _called(module: nn.Module) -> list[nn.Module]:
-    """What runs of a module: of a list of modules, which is never called, those inside."""
+    """The modules whose forward runs: `module`, or those inside if it is a ModuleList or ModuleDict, which has none."""
     if isinstance(module, nn.ModuleList | nn.ModuleDict):
         return [called for inside in module.children() for called in _called(inside)]
     return [module]
 
 
 def _counted(network: nn.Module, channels: int, size: int, images: int) -> dict[str, _Counts]:
-    """One forward of so many images: each outermost module's counts, and those of the rest with the output's shape."""
+    """The counts of one forward of `images` images, by child module. The shape of `_REST` is the network's output."""
     device = next(network.parameters(), torch.empty(0)).device
     found: dict[str, _Counts] = {}
     running: list[str] = [_REST]

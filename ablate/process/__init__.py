@@ -1,4 +1,4 @@
-"""This process and its surroundings: signals, other ranks, standard streams, processors, memory.
+"""This process and its surroundings: signals, ranks, standard streams, processors, exit codes, garbage collection.
 
 May import `ablate.errors` only.
 """

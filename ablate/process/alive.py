@@ -1,4 +1,4 @@
-"""Whether the process that left its number in a file still runs: by its number, or by the clock."""
+"""Whether the process that claimed a run still lives: by its process id, or by when it last touched its claim."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def machine() -> str:
-    """This boot of this machine, and the container within it: where process numbers mean the same."""
+    """A name for this boot of this machine and this container: process ids are comparable where it is equal."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -18,17 +18,17 @@ def machine() -> str:
 
 
 def is_gone(known: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine, and is no more."""
+    """Whether the process that `known` describes ran on this machine and has ended. False if that cannot be told."""
     pid = known.get("pid")
     if known.get("machine") != machine() or not isinstance(pid, int):
         return False
     since = started(pid)
-    return not _answers(pid) if since is None else since != known.get("started")
+    return not _exists(pid) if since is None else since != known.get("started")
 
 
 def started(pid: int) -> str | None:
-    """When a process of this machine started, which tells it from a later one of that number; `dead` for one that
-    has ended and whose parent has not asked yet; None where that cannot be seen."""
+    """When a process of this machine started, in clock ticks since boot: it tells the process from a later one with the
+    same id. `dead` for a zombie, None if /proc does not show the process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -36,8 +36,8 @@ def started(pid: int) -> str | None:
     return "dead" if fields[0] in "ZX" else fields[19]
 
 
-def _answers(pid: int) -> bool:
-    """Whether some process has this number, which a system that hides others' processes tells too."""
+def _exists(pid: int) -> bool:
+    """Whether a process has this id. Also works where /proc hides other users' processes."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -48,14 +48,14 @@ def _answers(pid: int) -> bool:
 
 
 def touched(path: Path) -> int:
-    """When a claim was last touched, in nanoseconds of the file system's clock."""
+    """When the claim in the folder `path` was last touched, in nanoseconds of the file system's clock."""
     held = path / "holder"
     return (held if held.exists() else path).stat().st_mtime_ns
 
 
 def age(path: Path) -> float:
-    """Seconds since the last touch, by the file system's own clock where one may write there: hosts need not agree
-    on the time."""
+    """Seconds since the claim was last touched. Hosts' clocks may differ, so the time now is the file system's: that of
+    a new file. Where none can be written, it is this host's."""
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent) as probe:
             now = Path(probe.name).stat().st_mtime_ns

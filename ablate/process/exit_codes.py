@@ -1,4 +1,4 @@
-"""What the process ends with. A diverged run is done."""
+"""The exit codes of a command. A run that diverged counts as done."""
 
 from signal import SIGINT, SIGTERM
 
@@ -6,9 +6,9 @@ DONE, FAILED, WRONG_INPUT = 0, 1, 2
 
 
 def by_signal(signum: int) -> int:
-    """The code of a process that a signal has ended, as shells have it."""
+    """The exit code that shells report for a process ended by this signal."""
     return 128 + signum
 
 
 CTRL_C = by_signal(SIGINT)
-OUT_OF_TIME = by_signal(SIGTERM)  # as after a polite kill: the state is saved
+OUT_OF_TIME = by_signal(SIGTERM)  # as after a SIGTERM: the state is saved

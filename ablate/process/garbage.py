@@ -1,11 +1,11 @@
-"""How often Python looks for garbage that refers to itself."""
+"""How often Python's garbage collector runs."""
 
 import gc
 
 
 def collect_rarely() -> None:
-    """Let Python look for garbage once in 100,000 new objects instead of once in 700.
+    """Run the garbage collector every 100,000 new objects instead of every 700.
 
-    Imports and plans keep nearly everything that they create. Looking through it took a third of a command's start.
+    Imports and plans keep nearly everything they create. Searching it for garbage took a third of a command's start.
     """
     gc.set_threshold(100_000, 20, 20)

@@ -1,4 +1,4 @@
-"""Stopping in order: a signal asks, and the training loop stops where it can resume."""
+"""Stopping cleanly: a signal makes a request, and the training loop stops where it can resume."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop and has saved its state. `signum` is the signal; the exit code 128 + signum."""
+    """The run was asked to stop and has saved its state. The exit code is 128 + `signum`, the signal."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -22,24 +22,24 @@ class LostError(Exception):
     """Another process took this run over while this process was asleep. This one must stop and write nothing."""
 
 
-# A batch system's word that it will take the machine away: a person or a script sends the others.
+# What a batch system sends before it takes the machine away. The other signals come from a person or a script.
 NOTICES = (signal.SIGUSR1, signal.SIGUSR2)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *NOTICES)
 
 
 def taken(signals: Sequence[signal.Signals]) -> list[signal.Signals]:
-    """Those of `signals` to listen to: under `nohup` a closed terminal is to be nothing."""
+    """Those of `signals` to listen to. Under `nohup`, SIGHUP is ignored, and stays so."""
     return [one for one in signals if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN]
 
 
 class StopRequest:
-    """Whether one of `SIGNALS` has arrived: Ctrl-C, a polite kill, a terminal that was closed, a batch system's notice.
+    """Remembers which of `SIGNALS` has arrived: Ctrl-C, SIGTERM, a closed terminal, a batch system's notice.
 
-    The second Ctrl-C, or SIGTERM, ends the process at once. SIGHUP never does: kernel, shell and systemd may each send
-    it. A notice stands whatever follows it (Slurm sends SIGTERM too, before or after), since it decides whether the job
-    is started again.
+    A second Ctrl-C or SIGTERM ends the process at once. A second SIGHUP does not: kernel, shell and systemd may each
+    send one. A notice is kept whatever follows, since it decides whether the job is requeued (Slurm sends SIGTERM too,
+    before or after it).
 
-    `lose` is called by whoever notices that the run belongs to another process now.
+    Whoever notices that another process has taken over the run calls `lose`.
     """
 
     def __init__(self) -> None:
@@ -57,16 +57,16 @@ class StopRequest:
             signal.raise_signal(signum)
 
     def listen(self) -> None:
-        """Take the signals. Again after Lightning, which puts its own handler on SIGTERM."""
+        """Install the handler. Call it again once Lightning has replaced the one for SIGTERM by its own."""
         for signum in taken(SIGNALS):
             signal.signal(signum, self.handle)
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """A request that listens for the length of the block.
+    """A request that listens while the block runs.
 
-    After an interrupted block whoever listened before gets the signal: in a job of submitit's, this requeues the job.
+    If the block is interrupted, the handler that was there before gets the signal too. submitit's requeues its job.
     """
     before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     request = StopRequest()
@@ -81,13 +81,13 @@ def stop_request() -> Iterator[StopRequest]:
         for signum, handler in before.items():
             signal.signal(signum, handler)
         if stopped_by is not None:
-            _hand_on(stopped_by)
+            _pass_on(stopped_by)
 
 
-def _hand_on(signum: int) -> None:
+def _pass_on(signum: int) -> None:
     handler = signal.getsignal(signum)
     if signum == signal.SIGINT or not callable(handler):
         return
-    signal.signal(signum, signal.SIG_IGN)  # a requeued job gets it once more while it ends
+    signal.signal(signum, signal.SIG_IGN)  # Slurm sends it again while a requeued job ends
     handler(signum, None)
     signal.signal(signum, handler)

@@ -1,4 +1,4 @@
-"""The processes of one run: this one is the first, and starts the others."""
+"""The processes (ranks) of a run on several devices: this one is rank 0 and starts the others."""
 
 import os
 import socket
@@ -13,25 +13,25 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ablate.errors import InputError
 
-# What launchers (torchrun, Slurm, LSF) say to their processes, and Lightning and torch believe unasked.
+# Launchers (torchrun, Slurm, LSF) set these for their processes; Lightning and torch read them.
 INHERITED = (
     *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
     *("SLURM_PROCID", "SLURM_LOCALID", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_LOCAL_RANK"),
     *("TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"),
 )
-REFUSALS = "ABLATE_REFUSALS"  # the file descriptor at which the other processes say what they refuse
+REFUSALS = "ABLATE_REFUSALS"  # names the file descriptor to which ranks above 0 write their InputError
 VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK")
 
 
 @contextmanager
 def first_of(directory: Path, devices: int, resume_from: Path | None) -> Iterator[None]:
-    """For the block this process is rank 0 of the run in `directory`, on `devices` devices, with its other ranks.
+    """While the block runs, this process is rank 0 of the run in `directory`; the other ranks run beside it.
 
-    A run starts its processes itself. What the environment says of ranks is about another group of processes, such as
-    the tasks of the `srun` that has started a sweep: it is out of the environment for the block.
+    A run starts its ranks itself, one for each of `devices`. Rank variables in the environment belong to another group
+    of processes, such as the tasks of the `srun` that started a sweep, so they are removed while the block runs.
     """
     inherited = {name: os.environ.pop(name) for name in INHERITED if name in os.environ}
-    # Lightning took it from the environment when it was imported.
+    # Lightning read it from the environment when it was imported.
     rank_zero_only.rank = 0  # type: ignore[attr-defined]
     try:
         with _others(directory, devices, resume_from) if devices > 1 else nullcontext():
@@ -42,7 +42,7 @@ def first_of(directory: Path, devices: int, resume_from: Path | None) -> Iterato
 
 @contextmanager
 def refusals_told() -> Iterator[None]:
-    """In a process other than the first: what is refused in the block the first one says, and this one just ends."""
+    """In a rank above 0: send an InputError of the block to rank 0, which reports it, and end this process."""
     try:
         yield
     except InputError as error:
@@ -51,7 +51,7 @@ def refusals_told() -> Iterator[None]:
 
 
 def _refusal(reading: int) -> str:
-    """What the first of the other processes to refuse something has said; empty where none has."""
+    """The first InputError that another rank has sent; empty if none has."""
     try:
         return os.read(reading, 2**16).decode(errors="replace").partition("\0")[0]
     except BlockingIOError:
@@ -60,11 +60,11 @@ def _refusal(reading: int) -> str:
 
 @contextmanager
 def _others(directory: Path, devices: int, resume_from: Path | None) -> Iterator[None]:
-    """Ranks 1 … devices - 1 of the run, started as `python -m ablate.training.run`.
+    """Start ranks 1 … devices - 1 of the run as `python -m ablate.training.run`, and end them with the block.
 
-    Lightning would start them by repeating this process's command line, which in a multirun or a worker is
-    not this run's; it takes them as given when the environment holds LOCAL_RANK. They end with the block: in
-    their own time where it succeeds, at once where it does not. What one of them refuses is this process's refusal.
+    Lightning would start them by repeating this process's command line, which in a multirun or a worker is not this
+    run's. It does not start any if LOCAL_RANK is set. If the block succeeds, the ranks are waited for; if it fails,
+    they are killed. An InputError of a rank is raised here.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

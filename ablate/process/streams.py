@@ -1,4 +1,4 @@
-"""Standard streams and logs that never end a run: it continues when their reader is gone."""
+"""Standard streams and log files whose write errors do not end a run: a closed pipe, a lost terminal, a full disk."""
 
 import atexit
 import errno
@@ -11,29 +11,29 @@ _LATER = (errno.ENOSPC, errno.EDQUOT)  # a full disk, which may have room again
 
 
 class _Lasting(io.TextIOWrapper):
-    """Text for a descriptor. What cannot be written any more (to a closed pipe, a terminal that is gone) is dropped."""
+    """A text stream on a file descriptor. Text that cannot be written is dropped."""
 
     def write(self, text: str) -> int:
         try:
             return super().write(text)
         except OSError as error:
-            self._let_go(error)
+            self._on_error(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError as error:
-            self._let_go(error)
+            self._on_error(error)
 
     def end(self) -> None:
-        """Before the interpreter ends, which would make what is left over an error of its own."""
+        """Flush before the interpreter does, which would report an error."""
         try:
             super().flush()
         except OSError:
             self._point_at_nothing()
 
-    def _let_go(self, error: OSError) -> None:
+    def _on_error(self, error: OSError) -> None:
         if error.errno not in _LATER:
             self._point_at_nothing()
 
@@ -44,21 +44,20 @@ class _Lasting(io.TextIOWrapper):
 
 
 def hold() -> None:
-    """Make sure of the three standard streams, for a process that may have been started without, or may lose them.
+    """Make the three standard streams safe for a process that was started without them, or may lose them.
 
-    A descriptor among 0, 1 and 2 that is closed would be that of the next file to be opened, which would get what is
-    printed.
+    If descriptor 0, 1 or 2 is closed, the next file to be opened gets its number, and with it what is printed.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     sys.stdin = sys.stdin or io.TextIOWrapper(io.FileIO(0, closefd=False), encoding="utf-8")
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is not getattr(sys, f"__{name}__"):
-            continue  # somebody else's, such as a test's
+            continue  # already replaced, for example by pytest
         if stream is not None:
             stream.flush()
         lasting = _Lasting(
@@ -72,14 +71,14 @@ def hold() -> None:
 
 
 class LastingLog(logging.FileHandler):
-    """A log file. What a full disk does not take is lost, which is said once; the run continues."""
+    """A log file. If a line cannot be written, it is lost, a warning is printed once, and the run continues."""
 
-    _said = False
+    _warned = False
 
     def handleError(self, record: logging.LogRecord | None) -> None:  # noqa: N802
-        if not self._said:
+        if not self._warned:
             print(f"ablate: {self.baseFilename} is not complete: {sys.exc_info()[1]}.", file=sys.stderr)
-        self._said = True
+        self._warned = True
 
     def close(self) -> None:
         try:

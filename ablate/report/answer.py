@@ -31,10 +31,9 @@ def answer(comparison: Comparison) -> list[str]:
             "A second variant with the same seeds would make a comparison.",
         ]
     if not baseline.values:
-        return [
-            "Nothing can be compared yet: the baseline has no finished run.",
-            f"It is made by: {baseline.command(baseline.seeds('to do', 'failed', 'interrupted') or None)}",
-        ]
+        made_by = baseline.command(baseline.seeds("to do", "failed", "interrupted") or None)
+        how = f"It is made by: {made_by}" if made_by else "--baseline KEY=VALUE chooses another."
+        return ["Nothing can be compared yet: the baseline has no finished run.", how]
     found = findings(comparison)
     if not found:
         return ["No variant shares a finished seed with the baseline, so nothing is compared yet."]

@@ -9,7 +9,6 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.pair import Pair
 from ablate.comparison.variants import Entry, Variant
 from ablate.configuration.values import word
-from ablate.paths import relative
 from ablate.report.answer import answer
 from ablate.report.illustrations import Figure, Kind, illustrations
 from ablate.report.notes import circumstances, notes
@@ -144,7 +143,7 @@ def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
         "said": said,
         "value": of.value(value),
         "fingerprint": known.fingerprint or None,
-        "directory": str(relative(entry.result.directory)) if entry.result else None,
+        "directory": entry.result.place if entry.result else None,
         "url": url if (url := known.wandb.url) and url.startswith("https://") else None,
     }
 

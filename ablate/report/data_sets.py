@@ -1,6 +1,7 @@
 """The table of designs by data sets, for the page, in Markdown and in LaTeX."""
 
 from ablate.comparison.across import Across
+from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant
 from ablate.report.numbers import DASH, unit
 from ablate.report.tables import in_latex, in_markdown
@@ -25,23 +26,25 @@ def _cell(variant: Variant | None) -> str:
     return f"{mean} ({of.change(variant.difference.mean)}, {variant.verdict})"
 
 
-def caption(across: Across, metric: str) -> str:
+def caption(across: Across, comparison: Comparison) -> str:
     """What stands above the table."""
+    metric = comparison.metric
     of = unit(metric).of_value.strip()
+    paired = ", paired by seed" if comparison.is_paired else ""
     return (
-        f"{metric}{f' in {of}' if of else ''}; in brackets the difference to the baseline on the same data, paired by "
-        f"seed, and the verdict, corrected by Holm for the {across.family} tests on all data sets."
+        f"{metric}{f' in {of}' if of else ''}; in brackets the difference to the baseline on the same data{paired}, "
+        f"and the verdict, corrected by Holm for the {across.family} tests on all data sets."
     )
 
 
-def markdown(across: Across, metric: str) -> str:
+def markdown(across: Across, comparison: Comparison) -> str:
     lines = [heads(across), ["---"] + ["---:"] * len(across.data)]
     lines += [[in_markdown(cell) for cell in row] for row in rows(across)]
-    return f"{in_markdown(caption(across, metric))}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{in_markdown(caption(across, comparison))}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def latex(across: Across, metric: str) -> str:
+def latex(across: Across, comparison: Comparison) -> str:
     """A tabular for booktabs."""
     head, *body = (" & ".join(map(in_latex, line)) + r" \\" for line in (heads(across), *rows(across)))
-    lines = [f"% {in_latex(caption(across, metric))}", rf"\begin{{tabular}}{{l{'r' * len(across.data)}}}"]
+    lines = [f"% {in_latex(caption(across, comparison))}", rf"\begin{{tabular}}{{l{'r' * len(across.data)}}}"]
     return "\n".join([*lines, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])

@@ -57,10 +57,9 @@ def write(made: Contents, folder: Path, as_pdf: bool = False) -> None:
 def _of_data_sets(made: Contents) -> dict[str, str]:
     if made.across is None:
         return {}
-    metric = made.comparison.metric
     return {
-        "data_sets.md": data_sets.markdown(made.across, metric),
-        "data_sets.tex": data_sets.latex(made.across, metric),
+        "data_sets.md": data_sets.markdown(made.across, made.comparison),
+        "data_sets.tex": data_sets.latex(made.across, made.comparison),
     }
 
 

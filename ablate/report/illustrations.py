@@ -23,6 +23,7 @@ from ablate.report.numbers import Unit, numbered, p_value, unit
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate
+from ablate.statistics.unpaired import Welch
 from ablate.training.gradients.reading import Gradients, mean, profiles
 
 EFFECTS = 30
@@ -103,7 +104,7 @@ def _row(label: str, difference: Difference, test: Test, p: float | None, certai
     """Without an interval where Student's means nothing."""
     if not test.has_interval:
         said = f"{of.change(difference.mean)} ({test.outcome}) p {p_value(p)}"
-        return Row(label, Estimate((float(np.mean(difference.values)),)), said, certain)
+        return Row(label, Estimate((difference.mean or 0.0,)), said, certain)
     if difference.interval is None:
         return Row(label, difference, f"{of.change(difference.mean)} (n = {difference.n})", certain)
     low, high = (of.change(end) for end in difference.interval)
@@ -158,6 +159,9 @@ def _marginal(comparison: Comparison, fixed: dict[str, Any]) -> Estimate | None:
     ]
     if not inside:
         return None
+    if not comparison.is_paired:
+        weights = (1 / len(inside),) * len(inside)
+        return Welch(groups=tuple(tuple(variant.values.values()) for variant in inside), weights=weights)
     seeds = sorted(set.intersection(*(set(variant.values) for variant in inside)))
     means = tuple(float(np.mean([variant.values[seed] for variant in inside])) for seed in seeds)
     return Estimate(means) if means else None
@@ -219,12 +223,12 @@ def _profile(read: Read) -> Profile | None:
 
 def _outcomes(variant: Variant, read: Read) -> list[tuple[str, Read]]:
     """The runs by what they came to, each group with words for it and its verdicts: one group, unless seeds split."""
-    seed_of = {entry.result.directory: entry.seed for entry in variant.entries if entry.result}
+    seed_of = {id(entry.result): entry.seed for entry in variant.entries if entry.result}
     lost = set(variant.seeds("diverged"))
     low = variant.low - lost if variant.is_split else set()
     groups: dict[str, list[tuple[Result, Gradients]]] = {}
     for result, own in read:
-        seed = seed_of.get(result.directory)
+        seed = seed_of.get(id(result))
         outcome = "diverged" if seed in lost else "ended low" if seed in low else "ended high" if low else "finished"
         groups.setdefault(outcome, []).append((result, own))
     said = {}

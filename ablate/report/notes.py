@@ -57,6 +57,8 @@ def circumstances(comparison: Comparison) -> str:
     seconds = [result.record.cost["seconds"] for result in results if "seconds" in result.record.cost]
     if not seconds:
         return ""
+    if any(result.overrides is None for result in results):  # of another program's nothing else is known
+        return f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all"
     changes = Counter(str(_changes(result.config)) for result in results).most_common()
     seed = f"; a seed changes {changes[0][0]}" if len(changes) == 1 else ""
     facts = (Counter(fact(r.record.provenance) for r in results).most_common(1)[0][0] for fact in (_machine, code))
@@ -132,7 +134,7 @@ def _unfinished(comparison: Comparison) -> list[str]:
 def _seeds(comparison: Comparison) -> list[str]:
     said = []
     compared = [variant for variant in comparison.variants if variant.difference]
-    sizes = sorted({len(variant.paired_seeds) for variant in compared})
+    sizes = sorted({variant.difference.n for variant in compared if variant.difference})
     if not sizes:
         return []
     if sizes[0] == 1:
@@ -151,8 +153,17 @@ def _seeds(comparison: Comparison) -> list[str]:
             f"A failure that strikes up to {1 - LEVEL ** (1 / n):.0%} of seeds can be missed by {numbered(n, 'seed')}: "
             "verdicts and intervals count only what these seeds show."
         )
+    if not comparison.is_paired:
+        said.append(
+            "Seeds are not paired here: each variant's mean is compared with the baseline's by Welch's t-test, which "
+            "assumes normally distributed results. Runs of one seed that share initialisation and batches could be "
+            "paired, which is sharper: --paired."
+        )
     unequal = [
-        v for v in compared if set(v.values) != set(v.paired_seeds) or set(comparison.baseline.values) - set(v.values)
+        v
+        for v in compared
+        if comparison.is_paired
+        and (set(v.values) != set(v.paired_seeds) or set(comparison.baseline.values) - set(v.values))
     ]
     if unequal:
         said.append(f"Unequal seeds: {_named(unequal)} paired with the baseline on the seeds that both have.")

@@ -22,7 +22,7 @@ from ablate.report.numbers import unit
 
 HERE = Path(__file__).parent
 MORE = (
-    ("p", "of the paired t-test or the test below it, corrected by Holm"),
+    ("p", "of the test below it, corrected by Holm"),
     ("sign flips", "p of the exact sign-flip test, not corrected"),
     ("better on a fresh seed", "the share of seeds in which it did better than the baseline; a diverged run did worse"),
     ("detectable", "the true difference that these seeds would find with 80% probability"),
@@ -44,6 +44,7 @@ def render(made: Contents) -> str:
     question, background = _question(comparison.question or f"Comparison of {comparison.source}")
     beside, further = _interactions(made)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    paired = ", paired by seed" if comparison.is_paired else ""
     template = _environment().get_template("page.html")
     return template.render(
         title=f"{comparison.metric}: {made.answer[0]}"[:120],
@@ -68,6 +69,7 @@ def render(made: Contents) -> str:
         any_lost=comparison.count("diverged", "stopped") > 0,
         beside=beside,
         further=further,
+        paired=paired,
         total_runs=sum(len(variant.entries) for variant in comparison.variants),
         baseline_choices=next(row["choices"] for row in made.rows if row["is_baseline"]),
         tests=comparison.family,
@@ -179,7 +181,7 @@ def _across(made: Contents) -> dict[str, Any] | None:
     """The table of designs by data sets."""
     if made.across is None:
         return None
-    caption = data_sets.caption(made.across, made.comparison.metric)
+    caption = data_sets.caption(made.across, made.comparison)
     return {"caption": caption, "heads": data_sets.heads(made.across), "rows": data_sets.rows(made.across)}
 
 

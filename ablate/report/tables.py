@@ -10,11 +10,11 @@ from ablate.comparison.across import Across
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import without_nan
-from ablate.paths import relative
 from ablate.report.contents import Contents
 from ablate.report.in_rounds import decision
+from ablate.report.numbers import DASH
 from ablate.report.terminal.markup import plain
-from ablate.report.terminal.narrow import fitted
+from ablate.report.terminal.narrow import fitted, without
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate
@@ -53,6 +53,7 @@ def as_json(made: Contents) -> dict[str, Any]:
             "chance": comparison.chance,
             "margin": comparison.margin,
             "tests": comparison.family,
+            "paired": comparison.is_paired,
             "factors": comparison.factors,
             "baseline": comparison.baseline.assignment,
             "why_baseline": comparison.why_baseline,
@@ -93,9 +94,9 @@ def _variant(variant: Variant, comparison: Comparison) -> dict[str, Any]:
                 "value": variant.values.get(entry.seed),
                 "reason": entry.reason,
                 "fingerprint": entry.result.fingerprint if entry.result else None,
-                "directory": str(relative(entry.result.directory)) if entry.result else None,
+                "directory": entry.result.place if entry.result else None,
                 "gradient_flow": entry.result.record.gradient_flow if entry.result else None,
-                "superseded": [str(relative(result.directory)) for result in entry.superseded],
+                "superseded": [result.place for result in entry.superseded],
             }
             for entry in variant.entries
         ],
@@ -215,7 +216,9 @@ def show(made: Contents, page: str) -> None:
             *(str(row[word] or "") for word in lost),
         )
     console.print()
-    console.print(fitted(table, console, ("gradient flow", "time", "parameters", "p", "n", *lost)))
+    unknown = {"parameters": "params", "time": "seconds", "gradient flow": "flow"}
+    empty = [head for head, name in unknown.items() if all(DASH in (row[name], row[name][-1]) for row in made.rows)]
+    console.print(fitted(without(table, empty), console, ("gradient flow", "time", "parameters", "p", "n", *lost)))
     left = len(made.comparison.variants) - min(most, len(made.rows))
     if left > 0:
         console.print(f"[dim]and {left} more variants: see the report[/dim]")

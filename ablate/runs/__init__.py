@@ -1,4 +1,4 @@
-"""One run's life: checked, claimed, trained, recorded, and found whole or damaged later.
+"""One run: checked, claimed, trained and recorded, and later found whole or damaged.
 
-May import `ablate.training` and what that may import. Knows of no other run but the one it is about.
+May import `ablate.training` and what that may import. Everything here is about a single run, never about several.
 """

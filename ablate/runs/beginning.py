@@ -1,4 +1,4 @@
-"""Where a claimed run begins: at a checkpoint, or anew where what was there is damaged."""
+"""Where a claimed run starts: at its newest checkpoint, or from the beginning if its files are damaged."""
 
 import logging
 
@@ -11,11 +11,12 @@ log = logging.getLogger(__name__)
 
 
 def beginning(claim: Claim, known: RunRecord | None, checksum: str, keeps_best: bool) -> tuple[RunRecord | None, Start]:
-    """The record that the run resumes with, and where it begins. What is damaged is said; where nothing of it can be
-    used, it is set aside, and the run begins anew.
+    """The record that the run resumes with, and where it starts.
+
+    Damage is logged. If no checkpoint can be used, the files are moved away and the run starts from the beginning.
 
     checksum    of the data
-    keeps_best  the result is that of the best epoch's weights
+    keeps_best  whether the run's result needs the weights of the best epoch
     """
     directory = claim.directory
     found = start(directory, None if known else checksum, keeps_best)
@@ -30,5 +31,5 @@ def beginning(claim: Claim, known: RunRecord | None, checksum: str, keeps_best: 
     if found.checkpoint is not None:
         log.warning("%s It resumes from %s.", what, found.checkpoint.name)
         return known, found
-    log.warning("%s Trained anew; what was there lies in %s.", what, intact.set_aside(claim, known, DAMAGED))
+    log.warning("%s It starts again; its files were moved to %s.", what, intact.set_aside(claim, known, DAMAGED))
     return None, Start()

@@ -1,4 +1,4 @@
-"""One cell of a study: a composed configuration, checked, and run at most once."""
+"""A cell: a checked configuration, ready to be trained. A cell that has a result is not trained again."""
 
 import logging
 import time
@@ -24,6 +24,7 @@ from ablate.runs.lease import REPLACED, TakenError, claimed, holder
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.record import RunRecord
 from ablate.runs.recording import recorded, write_configs
+from ablate.runs.tracked.labels import labels
 from ablate.training import build, tracking
 from ablate.training.data import ImageFolder
 from ablate.training.images import memory
@@ -36,15 +37,15 @@ from ablate.training.settings import check_values, resolve_auto, resolve_in_swee
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN = 2.0  # seconds from one look at a cell that another process trains to the next
+ASK_AGAIN = 2.0  # seconds between two checks whether another process still trains a cell
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A configuration ready to be trained: `auto` resolved, values checked, the network known to fit together.
+    """A configuration ready to be trained: `auto` is resolved, the values are checked, the network can be built.
 
-    cfg          resolved
-    composition  how the user asked for it
+    cfg          the resolved configuration
+    composition  what the user typed
     fingerprint  names the result and its directory
     cost         of the network
     """
@@ -71,7 +72,8 @@ class Cell:
 
 
 def prepare(composition: Composition) -> Cell:
-    """Check what the user composed. Raises InputError, before anything is written, for what cannot be trained."""
+    """Check a composition and make a cell of it. Raises InputError, before anything is written, if it cannot be
+    trained."""
     values = composition.checked()
     check_values(values)
     if not agent.present():
@@ -81,30 +83,30 @@ def prepare(composition: Composition) -> Cell:
     place.results_in(values["runs_dir"])
     cost = _checks(values, lambda: composition.cfg)
     cell = Cell(OmegaConf.create(values), composition, fingerprint(values), cost)
-    _ = cell.tracking_mode  # refused where WANDB_MODE is misspelt
+    _ = cell.tracking_mode  # raises if WANDB_MODE is misspelt
     return cell
 
 
-# What cells that follow each other in one process share is checked once.
+# Shared by all cells of this process, so that what they have in common is checked once.
 _checks = Checks()
 
 
 def run(
     cell: Cell, stop: StopRequest | None = None, progress: Callable[[bool], Callback] = progress
 ) -> tuple[RunRecord, bool]:
-    """The cell's record, and whether it was trained just now.
+    """Train the cell unless it has a result. Returns its record, and whether it was trained just now.
 
-    A cell that has a result is not trained again, unless `rerun`: then its directory is set aside under
-    <runs_dir>/.replaced. One that was interrupted, or failed, resumes from its newest checkpoint.
+    With `rerun`, a cell with a result is trained again, and the old files are moved to <runs_dir>/.replaced. A cell
+    that was interrupted, or failed, resumes from its newest checkpoint.
 
-    The fingerprint says nothing of the user's own code and of the data. So what would be returned or resumed must be of
-    those that are here. A result whose data are not here is returned.
+    Your own code and the data are not part of the fingerprint. So before a result is returned or a run is resumed,
+    both are compared with those on record. A result whose data are not on this machine is returned.
 
-    stop      asked by signals; without one, the run listens itself
-    progress  makes the callback that shows the run's progress, told whether a bar is wanted
+    stop      records a signal that asks to stop; without one, the run listens for signals itself
+    progress  (whether a bar is wanted) -> callback that shows the run's progress
 
-    Raises InputError for a record of other code or data, or without the login that tracking=online needs; TakenError
-    where another process trains it; and what the training raises, after recording it.
+    Raises InputError if code or data differ from those on record, or if tracking=online has no login; TakenError if
+    another process trains the cell; and whatever the training raises, after recording it.
     """
     directory, cfg = cell.directory, cell.cfg
     data = build.images(cfg)
@@ -120,7 +122,7 @@ def run(
     if cfg.rerun:
         memory.forget()
     data.prepare_data()
-    data.setup("fit")  # what is wrong with the data is said before anything is written
+    data.setup("fit")  # raises for unusable data before anything is written
     build.check_validations(cfg, data)
     here = origin(values, data)
     if cell.tracking_mode == "online":
@@ -130,7 +132,7 @@ def run(
         intact.sweep_up(claim, known)
         done = known is not None and known.is_result
         if known and cfg.rerun and done and record.training(known) != record.training(seen):
-            return known, False  # another process has been asked the same, and was faster
+            return known, False  # another process was asked for the same rerun and has finished it
         changed = difference(known.provenance, here) if known else None
         whole = known is not None and done and not intact.faults(directory, known)
         if known and cfg.rerun and (done or changed):
@@ -140,18 +142,19 @@ def run(
             _check_unchanged(directory, known, changed)
             if whole:
                 if intact.damage(directory, known):
-                    log.warning("%s: config.yaml is damaged or missing, and written anew.", directory)
+                    log.warning("%s: config.yaml was damaged or missing and is written again.", directory)
                     write_configs(cell, directory, claim.staging)
                 return known, False
         known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known.provenance)):
-            here = {key: here[key] for key in ("data_checksum", "data_root")}  # with what code it began nobody knows
-        watch = Watch(stop, claim.staging, here["data_checksum"], progress, cell.composition.name)
+            here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
+        name = labels(cell).name or cell.composition.name
+        watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
         return recorded(cell, claim, known, data, here, begin, watch), True
 
 
 def run_when_free(cell: Cell) -> tuple[RunRecord, bool]:
-    """As `run`, but where another process trains the cell, wait for it and take its result, or its place."""
+    """Like `run`, but if another process trains the cell, wait for it; return its result, or train if it has none."""
     while True:
         try:
             return run(cell)
@@ -162,27 +165,28 @@ def run_when_free(cell: Cell) -> tuple[RunRecord, bool]:
 
 
 def run_overrides(overrides: list[str]) -> int:
-    """Train the cell that these ask for, unless it has a result, as a job of any engine does. Returns the exit code."""
+    """Train the cell of these overrides unless it has a result. This is the job of every engine. Returns the exit
+    code."""
     refusals.register_resolvers()
     return refusals.guarded(lambda: run(prepare(Composition.of(overrides))))
 
 
 def _changed(then: dict[str, Any], values: dict[str, Any], data: Data) -> str | None:
-    """What has changed since a finished run with the provenance `then`, in words."""
+    """What has changed since a finished run with the provenance `then`, in words; None if nothing has."""
     if not is_silent(then):
         return Here().difference(then, values, data.root)
     if isinstance(data, ImageFolder) and data.root and listing(data.root, ["train"]):
-        data.setup()  # cheap, and the checksum is on record in older versions too
+        data.setup()  # cheap, and earlier versions recorded the checksum too
         return difference(then, {"data_checksum": data.checksum(), "data_root": absolute(data.root)})
     return None
 
 
 def _check_unchanged(directory: Path, known: RunRecord, changed: str | None) -> None:
-    """Raise InputError where code or data have changed since the run on record."""
+    """Raise InputError if code or data have changed since the run on record. `changed` says what has."""
     if changed:
         done = known.is_result
         instead = "trains again" if done else "starts from the beginning"
         raise InputError(
             f"{directory} is outdated: since its run {'was trained' if done else 'began'}, {changed}. rerun=true"
-            f" {instead} and keeps that run in .replaced; another runs_dir keeps both apart."
+            f" {instead} and keeps that run in .replaced; to keep both, set another runs_dir."
         )

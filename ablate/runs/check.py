@@ -1,5 +1,7 @@
-"""Whether a design keeps what this harness promises of every run: each promise tried on a few steps, in a folder of its
-own."""
+"""Checks that a design keeps the promises of this harness, such as the same numbers for the same seed.
+
+Each promise is tried with a few training steps, in a temporary folder.
+"""
 
 import random
 from collections.abc import Callable, Iterator
@@ -29,15 +31,15 @@ from ablate.training.saving.resume import Start, start
 from ablate.training.saving.staging import Staging
 from ablate.training.settings import check_values, resolve_auto
 
-EPOCHS, BATCHES = 2, 3  # of the trainings
-INTERRUPTED_AT = 1  # the batch of the first epoch after which one of them is interrupted
-LISTED = 5  # parameters that are named; of more it is said how many
-ON_GPU = 1e-3  # relative: sums there need not be taken in the same order twice
+EPOCHS, BATCHES = 2, 3  # of each training
+INTERRUPTED_AT = 1  # the batch of the first epoch in which one training is interrupted
+LISTED = 5  # parameters named in an answer; the others are only counted
+ON_GPU = 1e-3  # relative tolerance: a GPU need not add numbers in the same order twice
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one promise: whether it is kept, and what was seen."""
+    """A promise, whether the design keeps it, and if not, what was seen instead."""
 
     promise: str
     kept: bool
@@ -45,9 +47,9 @@ class Answer:
 
 
 def answers(composition: Composition) -> Iterator[Answer]:
-    """One answer after the other.
+    """Try one promise after the other.
 
-    Raises InputError for what cannot be composed, built or read.
+    Raises InputError if the design or its data cannot be composed, built or read.
     """
     composition.check_types()
     values = composition.values()
@@ -61,7 +63,7 @@ def answers(composition: Composition) -> Iterator[Answer]:
     data.setup("fit")
     set_numerics(cfg)
     on_gpu = cfg.trainer.accelerator == "gpu"
-    build.lay_out(data, build.initialised_network(cfg), cfg)  # what is wrong with it is said at once
+    build.lay_out(data, build.initialised_network(cfg), cfg)  # raises if the network cannot be built
     for promise, seen in _PROMISES.items():
         yield _answered(promise, lambda seen=seen: seen(cfg, data))  # type: ignore[misc]
     with TemporaryDirectory(prefix="ablate-check-") as folder:
@@ -77,24 +79,24 @@ def answers(composition: Composition) -> Iterator[Answer]:
 
 
 def _answered(promise: str, seen: Callable[[], str]) -> Answer:
-    """Kept where nothing was seen that speaks against it, and nothing was raised."""
+    """The promise is kept if `seen` returns an empty text and raises nothing."""
     try:
         against = seen()
-    except Exception as error:  # of the user's code, whatever it is
+    except Exception as error:  # the user's code may raise anything
         against = str(error) if isinstance(error, InputError) else reason(error)
     return Answer(promise, not against, against)
 
 
 def _shortened(values: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a training of a few steps that nobody looks at."""
+    """The configuration of a training of a few steps, without pictures and a progress bar."""
     limits = {"limit_train_batches": BATCHES, "limit_val_batches": 1, "limit_test_batches": 1}
     trainer = values["trainer"] | {"max_epochs": EPOCHS, "enable_progress_bar": False, **limits}
-    norms = {"every_n_steps": 1, "weights_every_n_steps": 0, "pictures": False}
+    norms = {"every_n_steps": 1, "weights_every_n_steps": 0, "series": "few", "pictures": False}
     return values | {"trainer": trainer, "gradient_norms": norms}
 
 
 def _scores(cfg: DictConfig, data: Data) -> str:
-    """In training and evaluation: one number for each image and class."""
+    """In training and evaluation, the network must give a finite number for each image and class."""
     net = build.initialised_network(cfg)
     images, _ = _batch(data)
     wanted = (len(images), int(cfg.data.num_classes))
@@ -104,14 +106,17 @@ def _scores(cfg: DictConfig, data: Data) -> str:
         if not isinstance(scores, Tensor):
             return f"in {mode} it returns {type(scores).__name__}, not a tensor"
         if tuple(scores.shape) != wanted:
-            return f"in {mode} {tuple(scores.shape)} for {len(images)} images and {wanted[1]} classes, not {wanted}"
+            return (
+                f"in {mode} the shape is {tuple(scores.shape)} for {len(images)} images and {wanted[1]} classes,"
+                f" not {wanted}"
+            )
         if not scores.isfinite().all():
-            return f"in {mode} some are not finite"
+            return f"in {mode} some scores are not finite"
     return ""
 
 
 def _one_image(cfg: DictConfig, data: Data) -> str:
-    """As the last batch of a validation may be."""
+    """The last batch of a validation may have a single image."""
     net = build.initialised_network(cfg).eval()
     images, _ = _batch(data)
     with torch.no_grad():
@@ -120,30 +125,31 @@ def _one_image(cfg: DictConfig, data: Data) -> str:
 
 
 def _gradients(cfg: DictConfig, data: Data) -> str:
-    """Within a few steps: where a branch starts at zero, what stands before it has its first gradient a step later."""
+    """Every parameter must get a gradient within a few steps. One step is not enough: if a branch's last layer starts
+    at zero, the layers before it get their first gradient a step later."""
     net = build.initialised_network(cfg).train()
     parameters = {name: p for name, p in net.named_parameters() if p.requires_grad}
     optimizer = torch.optim.SGD(parameters.values(), lr=0.01)
-    left = set(parameters)
+    without = set(parameters)
     for batch in _batches(data, BATCHES):
         optimizer.zero_grad()
         _loss(net(batch[0])).backward()
-        left -= {name for name, p in parameters.items() if p.grad is not None and p.grad.any()}
+        without -= {name for name, p in parameters.items() if p.grad is not None and p.grad.any()}
         optimizer.step()
-    dead = [name for name in parameters if name in left]
+    dead = [name for name in parameters if name in without]
     more = f" and {len(dead) - LISTED} more" if len(dead) > LISTED else ""
     return f"none reaches {', '.join(dead[:LISTED])}{more}" if dead else ""
 
 
 def _loss(scores: Tensor) -> Tensor:
-    """One that every score has a part in, whatever the scores are of."""
+    """A loss to which every score contributes, whatever the scores mean."""
     wanted = torch.randn(scores.shape, generator=torch.Generator().manual_seed(0)).to(scores.device)
     return (scores.float() - wanted).square().mean()
 
 
 def _draws(cfg: DictConfig, data: Data) -> str:
-    """From generators that are everybody's: Python's and NumPy's never, torch's in training alone, as dropout does:
-    that one the run seeds, and its checkpoints keep it."""
+    """A network must not draw from Python's or NumPy's global generator. It may draw from torch's in training only, as
+    dropout does: the run seeds that one, and checkpoints store its state."""
     others = {"Python's": random.getstate, "NumPy's": lambda: str(np.random.get_state())}
     images, _ = _batch(data)
 
@@ -164,7 +170,7 @@ def _draws(cfg: DictConfig, data: Data) -> str:
 
 
 def _same_batches(cfg: DictConfig, data: Data) -> str:
-    """Whatever a network has drawn elsewhere."""
+    """The batches must not depend on what a network has drawn from global generators."""
     batches = []
     for seed in (1, 2):
         fresh = build.images(cfg)
@@ -177,7 +183,7 @@ def _same_batches(cfg: DictConfig, data: Data) -> str:
             batches.append(list(_batches(fresh, BATCHES)))
     for number, (one, other) in enumerate(zip(*batches, strict=True), start=1):
         if not all(torch.equal(a, b) for a, b in zip(one, other, strict=True)):
-            return f"batch {number} is another where other numbers have been drawn before, from a global generator"
+            return f"batch {number} depends on numbers that were drawn from a global generator before"
     return ""
 
 
@@ -203,7 +209,7 @@ _PROMISES: dict[str, Callable[[DictConfig, Data], str]] = {
 
 
 class _InterruptedAt(Callback):
-    """Asks for a stop at a batch of the first epoch."""
+    """Asks the run to stop in the first epoch, as Ctrl-C would."""
 
     def __init__(self, stop: StopRequest) -> None:
         self.stop = stop
@@ -220,7 +226,7 @@ class _Silent(Callback):
 
 
 def _trained(cfg: DictConfig, folder: Path) -> dict[tuple[Any, ...], float]:
-    """A training's numbers: losses and gradient norms of every step, metrics of every epoch."""
+    """The numbers of a training: losses and gradient norms of every step, metrics of every epoch."""
     (folder / "checkpoints").mkdir(parents=True)
     with stop_request() as stop:
         train(cfg, build.images(cfg), folder, None, Start(), Watch(stop, Staging(folder), progress=lambda _: _Silent()))
@@ -228,21 +234,21 @@ def _trained(cfg: DictConfig, folder: Path) -> dict[tuple[Any, ...], float]:
 
 
 def _interrupted(cfg: DictConfig, folder: Path) -> dict[tuple[Any, ...], float]:
-    """The same, interrupted and resumed."""
+    """The numbers of a training that is interrupted and resumed."""
     (folder / "checkpoints").mkdir(parents=True)
     with suppress(Interrupted), stop_request() as stop:
         watch = Watch(stop, Staging(folder), progress=lambda _: _InterruptedAt(stop))
         train(cfg, build.images(cfg), folder, None, Start(), watch)
     begin = start(folder, None, cfg.result == "best")
     if begin.checkpoint is None:
-        raise InputError("it left no checkpoint from which it could go on")
+        raise InputError("it left no checkpoint to resume from")
     with stop_request() as stop:
         train(cfg, build.images(cfg), folder, None, begin, Watch(stop, Staging(folder), progress=lambda _: _Silent()))
     return _read(folder)
 
 
 def _read(folder: Path) -> dict[tuple[Any, ...], float]:
-    """Every recorded number by what it is of. Raises InputError where there is none."""
+    """Every recorded number, by (name, step, epoch). Raises InputError if nothing was recorded."""
     if not (folder / "metrics.parquet").exists():
         raise InputError("there is no training to compare with")
     metrics, norms = (read(folder / f"{kind}.parquet").to_pylist() for kind in ("metrics", "gradient_norms"))
@@ -251,9 +257,9 @@ def _read(folder: Path) -> dict[tuple[Any, ...], float]:
 
 
 def _difference(one: dict[tuple[Any, ...], float], other: dict[tuple[Any, ...], float], on_gpu: bool) -> str:
-    """The first number that is another, in words."""
+    """The first number that differs, in words; empty if none does."""
     if one.keys() != other.keys():
-        return "not the same numbers are recorded"
+        return "the two recorded different metrics or steps"
     relative = ON_GPU if on_gpu else 0.0
     for (name, step, _), value in sorted(
         one.items(), key=lambda item: (item[0][1], not item[0][0].startswith("train/"), item[0][0])

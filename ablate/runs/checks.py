@@ -1,4 +1,4 @@
-"""What is found out of a cell before it is run: whether it can be, and what its network costs."""
+"""Checks before a cell is trained: whether it can be, and what its network costs."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from ablate.training.objective import named
 from ablate.training.saving import trackers
 from ablate.training.trainer import check_trainer
 
-# Devices that every machine has: Lightning's Trainer refuses those of another one.
+# For a run on another machine the Trainer is checked with these, because it refuses devices that this one lacks.
 _ANYWHERE = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32-true"}
 
 _FLOAT = 4  # bytes
 
-# What is checked together, without a network.
+# The keys that are checked together, without building the network.
 RECIPE = (
     *("init", "optimizer", "schedule", "loss", "metrics"),
     *("label_smoothing", "monitor", "monitor_goal", "result"),
@@ -33,10 +33,10 @@ RECIPE = (
 
 
 class Checks:
-    """Found out once for all cells that share it: whether trainer, recipe and data fit, what the network costs.
+    """Checks trainer, recipe, data and network of cells. What several cells share is checked once.
 
-    check_data  also read the data, downloading it where it can be
-    elsewhere   the cells are for other machines: GPUs that they ask for need not be here
+    check_data  also read the data, and download it if needed
+    elsewhere   the cells are for other machines: this one need not have the GPUs that they ask for
     """
 
     def __init__(self, check_data: bool = False, elsewhere: bool = False) -> None:
@@ -46,8 +46,8 @@ class Checks:
     def __call__(self, values: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
         """The cost of the network of `values`. Raises InputError for what cannot be trained.
 
-        asked  returns the cell's configuration unresolved: where the images are too small, a refusal can then name a
-               size that fits, which `stem=auto` may depend on
+        asked  returns the cell's unresolved configuration. If the images are too small, it is tried with larger ones,
+               so that the message can name a size that fits; `stem=auto` depends on the size
         """
         trainer = values["trainer"] | (_ANYWHERE if self.elsewhere else {})
         watched = {"trainer": trainer, "watchers": values["watchers"]}
@@ -64,7 +64,7 @@ class Checks:
             check_epoch(values, batches, by_validation)
         parts = network_parts(values)
         cost = self._once("network", parts, lambda: _cost(parts, asked))
-        if values["module"] == ADDED["module"]:  # another's loss may be of anything
+        if values["module"] == ADDED["module"]:  # another module may use outputs of any shape
             _check_scores(cost, values)
         if data.get("batch_size", 1) // trainer["devices"] == 1:
             self._once("one image", parts, lambda: _check_one_image(parts))
@@ -73,7 +73,7 @@ class Checks:
         return cost
 
     def _once(self, what: str, parts: Any, find: Any) -> Any:
-        """What `find()` returned, or raised as InputError, the first time that these parts came by."""
+        """`find()`, called once for the same `parts`. Later calls return its value, or raise its InputError, again."""
         key = what + json.dumps(parts)
         if key not in self._known:
             try:
@@ -86,17 +86,17 @@ class Checks:
 
 
 def _check_scores(cost: Cost, values: dict[str, Any]) -> None:
-    """Raise InputError for a network that does not give each class a score."""
+    """Raise InputError unless the network gives each class a score."""
     classes = values["data"]["num_classes"]
     if len(cost.shape) != 1 or cost.shape[0] < classes:
         raise InputError(
-            f"model: of each image the network makes numbers of shape {cost.shape}; {classes} are expected, a score for"
-            " each of data.num_classes."
+            f"model: for each image the network returns numbers of shape {cost.shape}; {classes} are expected, one"
+            " score for each of data.num_classes."
         )
 
 
 def _batches(values: dict[str, Any]) -> int:
-    """How many batches an epoch has. Raises InputError for data that do not fit what is said of them."""
+    """How many batches an epoch has. Raises InputError for data that do not fit the configuration."""
     images = build.images(OmegaConf.create(values))
     images.prepare_data()
     images.setup("fit")
@@ -107,7 +107,7 @@ def _batches(values: dict[str, Any]) -> int:
 def _check_one_image(parts: dict[str, Any]) -> None:
     """Raise InputError for a network with a norm that cannot be trained on batches of one image.
 
-    Over a batch, norms average what is 1x1 in a picture: one image leaves one number, which is its own mean.
+    Batch norm over a 1x1 map of one image would have a single number for each channel, which is its own mean.
     """
     cfg = OmegaConf.create(parts)
     net = network_on_meta(cfg).train()
@@ -132,14 +132,14 @@ def _cost(parts: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
 
 
 def _shortened(parts: dict[str, Any]) -> DictConfig:
-    """The configuration of a network whose stages have no more blocks than tell what the others are."""
+    """The configuration with at most `ALIKE` blocks in each stage: further blocks would only repeat the last one."""
     cfg = OmegaConf.create(parts)
     cfg.model.stages = [min(blocks, ALIKE) if isinstance(blocks, int) else blocks for blocks in cfg.model.stages]
     return cfg
 
 
 def _check_memory(cost: Cost, values: dict[str, Any]) -> None:
-    """Raise InputError for a network, or a batch, that this machine cannot even hold."""
+    """Raise InputError for a network, or a batch, that is larger than this machine's memory."""
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     data, devices = values["data"], values["trainer"]["devices"]
     batch = data.get("batch_size", 1) / devices * data["channels"] * data["image_size"] ** 2 * _FLOAT

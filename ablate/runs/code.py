@@ -1,4 +1,4 @@
-"""The user's own code that a configuration names: its source files, by hash. Nothing is imported for it."""
+"""The hashes of your own source files that a configuration uses. Nothing is imported to find them."""
 
 import ast
 import hashlib
@@ -17,8 +17,8 @@ from typing import Any
 
 from ablate.configuration.fingerprint import NOT_HASHED
 
-# Not the user's: this package, and those whose versions are on record beside the code.
-_NOT_THEIRS = sys.stdlib_module_names | {
+# Not the user's code: this package, and libraries whose versions are recorded separately.
+_KNOWN = sys.stdlib_module_names | {
     "ablate",
     "hydra",
     "lightning_fabric",
@@ -36,23 +36,24 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 @dataclass(frozen=True)
 class _Source:
-    """A module's file: hash, and the dotted names that it imports."""
+    """A module's source file: its hash, and the dotted names that it imports."""
 
     digest: str
     imports: tuple[str, ...]
 
 
 def targets(values: dict[str, Any]) -> list[str]:
-    """What `values` call that is not of this package or a known library, by dotted name, where the fingerprint counts
-    it."""
-    return sorted({name for name in _targets(values) if name.partition(".")[0] not in _NOT_THEIRS})
+    """The dotted names of each `_target_` in `values` that is neither in this package nor in a known library. Keys that
+    are not part of the fingerprint are left out."""
+    return sorted({name for name in _targets(values) if name.partition(".")[0] not in _KNOWN})
 
 
 def code(targets: Sequence[str]) -> dict[str, str] | None:
-    """The hash of each of the user's files that decide what `targets` do, by its name in its package.
+    """The hash of each of your files that `targets` depend on, by the file's name in its package.
 
-    These are the targets' modules and the user's modules that those import, directly or not. A target in an installed
-    distribution adds its version, by its name. None where a target is of a module that is not here.
+    These are the modules of the targets, and your modules that those import, directly or not. For a target in an
+    installed distribution, there is the distribution's version by its name. None if a target's module is not installed
+    here.
     """
     found: dict[str, str] = {}
     for name in targets:
@@ -67,7 +68,7 @@ def code(targets: Sequence[str]) -> dict[str, str] | None:
                 seen.add(spec.name)
                 source = _source(spec)
                 found[_shown(spec)] = source.digest
-                left += [name for name in source.imports if name.partition(".")[0] not in _NOT_THEIRS]
+                left += [name for name in source.imports if name.partition(".")[0] not in _KNOWN]
     return found
 
 
@@ -88,11 +89,11 @@ def _targets(values: Any, path: str = "") -> Iterator[str]:
 
 
 def _modules(name: str) -> list[ModuleSpec]:
-    """The modules on the way to what `name` stands for, the outermost first. Empty where there is none."""
+    """The package of `name` and the modules inside it that lead to `name`, outermost first; empty if there are none."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)
-    except ValueError:  # a module without a file, such as a program's own
+    except ValueError:  # a module without a file, such as __main__
         spec = None
     found = []
     while spec is not None:
@@ -102,24 +103,24 @@ def _modules(name: str) -> list[ModuleSpec]:
 
 
 def _inside(package: ModuleSpec, name: str) -> ModuleSpec | None:
-    """The module `name` in the package's own folders: to import the package, as importlib would, may take torch."""
+    """The module `name`, looked up in the package's folders. importlib would import the package, and with it torch."""
     finders = [pkgutil.get_importer(folder) for folder in package.submodule_search_locations or ()]
     specs = [spec for finder in finders if finder is not None and (spec := finder.find_spec(name)) is not None]
     return next((spec for spec in specs if spec.loader is not None), specs[0] if specs else None)
 
 
 def _shown(spec: ModuleSpec) -> str:
-    """The file as its package has it: my_lab/layers.py."""
+    """The file's name in its package, such as my_lab/layers.py."""
     folders = spec.name.split(".")[: None if spec.submodule_search_locations is not None else -1]
     return "/".join([*folders, Path(str(spec.origin)).name])
 
 
-# What the modules in this process's memory were read from: a later edit does not reach them.
+# The source of each imported module at the time of its import: a later edit of the file does not change the module.
 _imported: dict[str, tuple[ModuleSpec, _Source]] = {}
 
 
 def _source(spec: ModuleSpec) -> _Source:
-    """The module's source: as it was when this process imported or reloaded it, or as it is."""
+    """The module's source: as it was when this process imported or reloaded it; as it is now if it was not imported."""
     loaded = getattr(sys.modules.get(spec.name), "__spec__", None)
     if loaded is None:
         return _read(spec)
@@ -132,14 +133,14 @@ def _read(spec: ModuleSpec) -> _Source:
     content = Path(str(spec.origin)).read_bytes()
     try:
         tree, content = ast.parse(content), _without_comments(content)
-    except (SyntaxError, ValueError, tokenize.TokenError):  # compiled; or wrong, which whoever imports it says
+    except (SyntaxError, ValueError, tokenize.TokenError):  # a compiled module, or one whose import will fail
         return _Source(_digest(content), ())
     package = spec.name if spec.submodule_search_locations is not None else spec.name.rpartition(".")[0]
     return _Source(_digest(content), tuple(_imports(tree, package)))
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """The dotted names that a module of `package` imports, wherever in it. Of `from a import b`: a.b, which may be a
+    """The dotted names that a module of `package` imports anywhere in it. `from a import b` gives a.b, which may be a
     module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -152,7 +153,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def _without_comments(content: bytes) -> bytes:
-    """The source without what changes no result: comments, empty lines, and how lines end."""
+    """The source without comments and empty lines, with Unix line ends: those cannot change a result."""
     tokens = list(tokenize.tokenize(io.BytesIO(content).readline))
     lines = content.decode(tokens[0].string).replace("\r\n", "\n").split("\n")
     for token in tokens:
@@ -164,7 +165,7 @@ def _without_comments(content: bytes) -> bytes:
 
 
 def _distribution(spec: ModuleSpec) -> str | None:
-    """The installed distribution that the module belongs to. What is installed for editing lies elsewhere."""
+    """The installed distribution that the module belongs to; None for your own files, editable installs included."""
     folders = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
     if not any(_INSTALLED & set(Path(folder).parts) for folder in folders):
         return None
@@ -178,7 +179,7 @@ def _distributions() -> dict[str, list[str]]:
 
 @cache
 def _version(distribution: str) -> str:
-    """The version, and a hash of the installed Python files' own: a version may be built twice."""
+    """The version, and a hash of the hashes of the installed Python files: two builds may have the same version."""
     files = (metadata.distribution(distribution).read_text("RECORD") or "").splitlines()
     return f"{metadata.version(distribution)} {_digest(chr(10).join(sorted(f for f in files if '.py,' in f)).encode())}"
 

@@ -1,4 +1,4 @@
-"""What a design's network costs and how its choices change that, found without training or allocating it."""
+"""What a design's network costs, and how each choice changes the cost. Nothing is trained or allocated."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +22,8 @@ from ablate.errors import InputError, reason
 from ablate.training.assembly import network, network_on_meta
 from ablate.training.settings import check_values
 
-# What a network is built from; every other axis leaves it as it is, and of the data only these values count.
-_VALUES = ("conv_bias", "padding")  # no axes
+# The values that a network is built from. No other axis changes it, and of the data only _NETWORK_DATA matter.
+_VALUES = ("conv_bias", "padding")  # plain values, not axes
 NETWORK_AXES = (
     *("data", "model", "block", "shortcut", "norm", "placement", "activation", "stem", "transition", "head"),
     *_VALUES,
@@ -32,27 +32,27 @@ _NETWORK_DATA = ("channels", "image_size", "num_classes")
 
 
 def network_parts(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the values those that a network is built from."""
+    """Those of the values that a network is built from."""
     own = {axis: values[axis] for axis in NETWORK_AXES if axis in values}
     return own | {"data": {key: values["data"][key] for key in _NETWORK_DATA}}
 
 
 def description(composition: Composition) -> dict[str, Any]:
-    """What the network of `composition` costs in all and stage by stage, and what its choices change.
+    """What the network of `composition` costs, in total and for each stage, and what each choice changes.
 
-    params            trainable
+    params            trainable parameters
     buffers           norm statistics
     macs              multiply-adds of one forward of one image of the data's size
     activation_bytes  what that forward keeps for the backward, in float32
-    stages            the same for stem, stage1, …, head, with each one's output shape
+    stages            the same for stem, stage1, …, head, with the output shape of each
     overrides         as typed
     choices           {axis: option}
-    differences       one for each axis whose option or its values are not the default ones: `choice`,
-                      `default`, `chosen`, the `values` that are not the chosen option's own, and the change
-                      in `params` and `macs` that the choice makes, all else kept; null, with the reason as
-                      `clash`, where the default option does not go with the rest
+    differences       one entry for each axis that differs from the default: `choice`, `default`, `chosen`; the
+                      `values` that differ from those of the chosen option; and by how much the choice changes
+                      `params` and `macs`, compared with the default and all else the same. These are null if the
+                      default clashes with the other choices; `clash` then says why
 
-    Raises InputError for what cannot be trained, the machine and the data aside.
+    Raises InputError for a design that cannot be trained. Machine and data are not checked.
     """
     composition.check_types()
     cfg = _resolved(composition.cfg)
@@ -70,9 +70,8 @@ def description(composition: Composition) -> dict[str, Any]:
 
 
 def experiments(composition: Composition) -> list[dict[str, Any]]:
-    """Name, source, image shape, classes, parameters and multiply-adds of every file in conf/experiment, by source.
-
-    Raises InputError where what was typed besides clashes with one of them.
+    """Name, source, image shape, classes, parameters and multiply-adds of every file in conf/experiment, sorted by
+    source. Raises InputError if the typed overrides clash with one of them.
     """
     rows = []
     for file in (CONF / "experiment").glob("*.yaml"):
@@ -87,7 +86,7 @@ def experiments(composition: Composition) -> list[dict[str, Any]]:
 
 
 def _naturally(text: str) -> list[str | int]:
-    """A sort key by which ResNet-20 stands before ResNet-110."""
+    """A sort key that puts ResNet-20 before ResNet-110."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
@@ -117,8 +116,8 @@ def _differences(composition: Composition, cfg: DictConfig, total: Cost) -> Iter
 
 
 def _choices_apart(composition: Composition, defaults: dict[str, str | None]) -> Iterator[dict[str, Any]]:
-    """Where the composition leaves the defaults: axis, default and chosen option, values changed there."""
-    # An experiment is a set of choices, each of which is told; so the experiment itself is not one.
+    """Each axis where the composition differs from the defaults: default and chosen option, and changed values."""
+    # An experiment is left out: each of the choices that it makes is listed.
     chosen = {a: option for a, option in composition.choices.items() if a in defaults and a != "experiment"}
     own = _network_values(composed(_typed(chosen, defaults)))
     changed = {key: value for key, value in _network_values(composition.cfg).items() if own.get(key) != value}
@@ -132,29 +131,29 @@ def _choices_apart(composition: Composition, defaults: dict[str, str | None]) ->
 
 
 def _set_back(composition: Composition, choice: str, default: Any, defaults: DictConfig) -> DictConfig:
-    """The same configuration with one axis, or one of _VALUES, as it is by default, and all others kept."""
+    """The same configuration with one axis, or one of _VALUES, set to its default."""
     default_choices = axes(defaults)
     if choice not in default_choices:
         return OmegaConf.create(_values(composition.cfg) | {choice: default})
     typed = composition.overridden
     kept = [text for key, text in typed.items() if key != choice and not key.startswith(f"{choice}.")]
-    # An option may choose on other axes too (a model its block): typed, the choices stay.
+    # An option may choose options of other axes (a model its block). Typing those keeps them.
     pinned = {a: option for a, option in composition.choices.items() if a in default_choices and a not in typed}
     kept += _typed(pinned | {choice: default}, default_choices)
     values = _values(composed(kept))
-    # What an experiment says about the option that it chooses was merged into the default one as well.
+    # An experiment's values for the option that it chose were merged into the default option too: drop them.
     values.pop(choice, None)
     return OmegaConf.create(values | {k: v for k, v in _values(defaults).items() if k == choice})
 
 
 def _typed(choices: dict[str, str | None], defaults: dict[str, str | None]) -> list[str]:
-    """The choices as overrides; Hydra deletes where it cannot set null."""
+    """The choices as overrides. Hydra cannot set an axis to null, so such an axis is deleted."""
     typed = [f"{axis}={option}" for axis, option in choices.items() if option is not None]
     return typed + [f"~{a}" for a, option in choices.items() if option is None and defaults[a] is not None]
 
 
 def _network_values(cfg: DictConfig) -> dict[str, Any]:
-    """What a network is built from, by path; interpolations as they stand in `cfg`."""
+    """The values that a network is built from, by path, resolved only if `cfg` is."""
 
     def leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
@@ -178,7 +177,7 @@ def _place(axis: str) -> int:
 
 
 def _values(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, not resolved, without Hydra's part."""
+    """The configuration as plain values, not resolved, without the key `hydra`."""
     values = OmegaConf.to_container(cfg)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "hydra"}
@@ -195,18 +194,18 @@ def _cost(cfg: DictConfig) -> tuple[Cost, dict[str, Cost]]:
 
 
 def network_cost(net: nn.Module, cfg: DictConfig, stages: Sequence[int] | None = None) -> tuple[Cost, dict[str, Cost]]:
-    """The cost of `net`, which is on the meta device, and of its stages or parts by name.
+    """The cost of `net`, which is on the meta device, and of its stages or child modules by name.
 
-    cfg     what it was made from
+    cfg     the configuration that `net` was built from
     stages  see `design.cost`
 
-    Raises InputError where images of the data's size do not go through it.
+    Raises InputError if its forward fails for images of the data's size.
     """
     channels, size = cfg.data.channels, cfg.data.image_size
     if isinstance(net, Network):
         return cost(net, channels, size, stages)
     try:
-        with suppress(Exception):  # what meta tensors cannot do, as to tell their numbers
+        with suppress(Exception):  # some networks need the values of tensors, which meta tensors do not have
             return whole_cost(net, channels, size)
         with torch.random.fork_rng(devices=[]):
             return whole_cost(network(cfg), channels, size)
@@ -214,5 +213,5 @@ def network_cost(net: nn.Module, cfg: DictConfig, stages: Sequence[int] | None =
         raise
     except Exception as error:
         raise InputError(
-            f"model: images of {channels}x{size}x{size} do not go through the network: {reason(error)}"
+            f"model: the network cannot process images of {channels}x{size}x{size}: {reason(error)}"
         ) from error

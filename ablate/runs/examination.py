@@ -1,4 +1,4 @@
-"""What is left of the runs in a folder: which are whole, which can resume, which are unusable, and why."""
+"""Examines the runs in a folder: which are whole, which can be resumed, which are unusable, and why."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -15,12 +15,12 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 
 @dataclass
 class Finding:
-    """One run's directory.
+    """The state of a run's directory.
 
-    state     whole: it has its result. running: a process is at it. resumable: the same command finishes it.
-              unusable: the same command begins it anew
+    state     whole: it has its result. running: a process is training it. resumable: the same command finishes it.
+              unusable: the same command starts it from the beginning
     reasons   what is wrong, and where it resumes
-    repaired  what has been done about it
+    repaired  what has been repaired
     """
 
     directory: Path
@@ -30,40 +30,44 @@ class Finding:
 
 
 def examined(paths: Iterable[Path], repair: bool = False) -> list[Finding]:
-    """What is found at `paths`, each a run's directory or a folder of them.
+    """Examine the runs at `paths`, each a run's directory or a folder of such directories.
 
-    repair  remove what killed processes have left, and move what is damaged and cannot be resumed to
-            <runs_dir>/.damaged, so that the same command trains it
+    repair  remove files that killed processes left behind, and move runs that are damaged and cannot be resumed to
+            <runs_dir>/.damaged, so that the same command trains them
 
-    Raises InputError where a path does not exist.
+    Raises InputError if a path does not exist.
     """
     directories = [directory for path in paths for directory in _runs(path)]
     return [_repaired(directory) if repair else examine(directory) for directory in directories]
 
 
 def examine(directory: Path) -> Finding:
-    """Look at one run. Nothing is changed."""
+    """Examine one run, and change nothing."""
     if not directory.is_dir():
-        return Finding(directory, UNUSABLE, ["a file lies where the folder is expected"])
+        return Finding(directory, UNUSABLE, ["it is a file, but a folder is expected"])
     if holder(directory) is not None:
         return Finding(directory, RUNNING)
     known = record.read(directory)
-    wrong = [f"{path.name} is in the place of another kind of file" for path in intact.misplaced(directory)]
+    wrong = [
+        f"{path.name} is a {'folder' if path.is_dir() else 'file'} and should be a"
+        f" {'file' if path.is_dir() else 'folder'}"
+        for path in intact.misplaced(directory)
+    ]
     notes = [f"{path.relative_to(directory)} was left behind" for path in intact.leftovers(directory, known)]
     if known is None:
         wrong.append("run.json is damaged" if (directory / "run.json").exists() else "run.json is missing")
     elif known.is_result:
         wrong += intact.faults(directory, known)
         if not wrong and intact.damage(directory, known):
-            return Finding(directory, RESUMABLE, ["config.yaml is damaged or missing: it is written anew", *notes])
+            return Finding(directory, RESUMABLE, ["config.yaml is damaged or missing: it is written again", *notes])
         if not wrong:
-            gone = ["its checkpoints have been deleted"] if intact.is_without_weights(directory) else []
+            gone = ["its checkpoints have been deleted"] if intact.is_without_checkpoints(directory) else []
             return Finding(directory, WHOLE, [*gone, *notes])
     return _unfinished(directory, known, wrong, notes)
 
 
 def _unfinished(directory: Path, known: record.RunRecord | None, wrong: list[str], notes: list[str]) -> Finding:
-    from ablate.training.saving.resume import start  # torch: not where all is whole
+    from ablate.training.saving.resume import start  # imports torch, which is not needed for whole runs
 
     try:
         found = start(directory, None, (config_file.read(directory) or {}).get("result") == "best")
@@ -71,7 +75,7 @@ def _unfinished(directory: Path, known: record.RunRecord | None, wrong: list[str
         return Finding(directory, UNUSABLE, [*wrong, str(error), *notes])
     wrong += found.damage
     if found.checkpoint is not None:
-        unsure = [] if known else ["if the data are those of the checkpoint"]
+        unsure = [] if known else ["if the data are the same"]
         return Finding(directory, RESUMABLE, [*wrong, f"resumes from {found.checkpoint.name}", *unsure, *notes])
     if wrong:
         return Finding(directory, UNUSABLE, [*wrong, *notes])
@@ -107,7 +111,7 @@ def _runs(path: Path) -> Iterator[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    """A folder in which a run was begun, or a file in the place of one."""
+    """Whether `path` is a folder in which a run was begun, or a file with the name of such a folder."""
     if not path.is_dir():
         return _FINGERPRINT.fullmatch(path.name) is not None
     return any((path / name).exists() for name in ("run.json", "checkpoints", *intact.HISTORY))

@@ -1,4 +1,4 @@
-"""Whether a run's files are as they were written: what a record says of them, and what is there."""
+"""Whether a run's files are as they were written: compares them with what the record says of them."""
 
 import hashlib
 import stat
@@ -11,7 +11,7 @@ from ablate.runs import config_file
 from ablate.runs.lease import DAMAGED, Claim
 from ablate.runs.record import RunRecord, now
 
-# In a run's directory: what is a file, and what a folder.
+# The files and folders in a run's directory.
 FILES = ("run.json", "config.yaml", "metrics.parquet", "gradient_norms.parquet", "run.log")
 FOLDERS = ("checkpoints", "parts", "gradient_flow", "wandb", ".hydra")
 FLAT = ("checkpoints", "parts", "gradient_flow", ".hydra")  # folders of files only
@@ -20,29 +20,30 @@ RESUMED_FROM, BEST = "checkpoints/step-", "checkpoints/best.pt"
 
 
 def described(directory: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of the files that a result consists of, by their names in the run's directory."""
+    """Size and SHA-256 of each file that the result consists of, by its path in the run's directory."""
     newest = sorted((directory / "checkpoints").glob("step-*.ckpt"))[-1:]
     paths = [*(directory / name for name in HISTORY), *newest, directory / BEST]
     return {path.relative_to(directory).as_posix(): _of(path) for path in paths if path.exists()}
 
 
 def faults(directory: Path, known: RunRecord, thorough: bool = True) -> list[str]:
-    """What is missing or damaged of the result that the record `known` speaks of; nothing where it is whole.
+    """Which files of the result with the record `known` are missing or damaged; empty if it is whole.
 
-    Checkpoints that only serve to resume are not needed any more, and people delete them to make room: those that are
-    there are whole, and with any of them the weights of the best epoch.
+    A missing checkpoint is not a fault, because people delete them to make room: a finished run does not need one to
+    resume. The weights of the best epoch may be missing only if all checkpoints are. A checkpoint that is there must
+    be whole.
 
-    thorough  read every file, not only look at its size
+    thorough  read every file instead of comparing sizes only
     """
     found = [f"run.json lacks {', '.join(known.lacking)}"] if known.lacking else []
-    if known.files is None:  # an older version's: Parquet files end with what they must contain
+    if known.files is None:  # from an older version. A Parquet file that was cut off cannot be read
         unread = [name for name in HISTORY if thorough and not _is_parquet(directory / name)]
         return found + [f"{name} is damaged or missing" for name in unread]
     for name, was in known.files.items():
         path = directory / name
         size = _size(path)
         if size is None:
-            if not (name.startswith(RESUMED_FROM) or (name == BEST and is_without_weights(directory))):
+            if not (name.startswith(RESUMED_FROM) or (name == BEST and is_without_checkpoints(directory))):
                 found.append(f"{name} is missing")
         elif size != was["bytes"]:
             found.append(f"{name} has {size:,} bytes, not {was['bytes']:,}")
@@ -52,12 +53,12 @@ def faults(directory: Path, known: RunRecord, thorough: bool = True) -> list[str
 
 
 def damage(directory: Path, known: RunRecord) -> list[str]:
-    """As `faults`, and what the same command writes anew without training."""
+    """Like `faults`, and also config.yaml, which the same command writes again without training."""
     found = faults(directory, known)
     return found if config_file.read(directory) is not None else [*found, "config.yaml is damaged or missing"]
 
 
-def is_without_weights(directory: Path) -> bool:
+def is_without_checkpoints(directory: Path) -> bool:
     """Whether all checkpoints have been deleted."""
     return not any((directory / "checkpoints").glob("*"))
 
@@ -78,14 +79,14 @@ def misplaced(directory: Path) -> list[Path]:
 
 
 def leftovers(directory: Path, known: RunRecord | None) -> list[Path]:
-    """What processes that were killed have left: unfinished files, and the parts of a run that has its result."""
+    """What killed processes left behind: unfinished files, and the folder `parts` of a run that has its result."""
     unfinished = [path for folder in ("", "checkpoints", "parts", "gradient_flow") for path in _tmp(directory / folder)]
-    over = known is not None and known.is_result
-    return [*unfinished, *([directory / "parts"] if over and (directory / "parts").is_dir() else [])]
+    done = known is not None and known.is_result
+    return [*unfinished, *([directory / "parts"] if done and (directory / "parts").is_dir() else [])]
 
 
 def sweep_up(claim: Claim, known: RunRecord | None) -> None:
-    """Remove leftovers, and move what is in a file's or a folder's place to <runs_dir>/.damaged."""
+    """Remove `leftovers`, and move what is `misplaced` to <runs_dir>/.damaged."""
     for path in leftovers(claim.directory, known):
         claim.staging.remove(path)
     if wrong := misplaced(claim.directory):
@@ -93,10 +94,10 @@ def sweep_up(claim: Claim, known: RunRecord | None) -> None:
 
 
 def set_aside(claim: Claim, known: RunRecord | None, place: str) -> Path:
-    """Move a run's files to <runs_dir>/<place>/<fingerprint>-<start>; the claimed directory stays, empty."""
+    """Move a run's files to <runs_dir>/<place>/<fingerprint>-<start>. The claimed directory itself stays."""
     started = known.started if known and known.started else now()
     stamp = "".join(c for c in started if c.isdigit())[:14]
-    # The record last: until then the same command finds the run as it was, and goes on moving it.
+    # The record last: if this is interrupted, the same command still finds the run and continues to move it.
     entries = sorted(claim.directory.iterdir(), key=lambda entry: entry.name == "run.json")
     return claim.set_aside([entry for entry in entries if entry.name != "claims"], stamp, place)
 
@@ -106,7 +107,7 @@ def _tmp(folder: Path) -> Iterator[Path]:
 
 
 def _size(path: Path) -> int | None:
-    """In bytes, or None where there is no such file."""
+    """The file's size in bytes, or None if there is no such file."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -121,13 +122,13 @@ def _of(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=2**16)
 def _sha256(path: Path, *version: int) -> str:
-    """Of a file's content; once per command, as long as the file is the same by number, size and time."""
+    """The hash of a file's content. It is computed once per command while the file's `version` stays the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_parquet(path: Path) -> bool:
-    import pyarrow as pa  # not where a plan asks
+    import pyarrow as pa  # not at the top: a plan needs this module without pyarrow
     import pyarrow.parquet as pq
 
     try:

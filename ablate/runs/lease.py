@@ -1,19 +1,21 @@
-"""Who trains a cell: a claim on its directory that every process on every host can see and, once dead, take over.
+"""Which process trains a cell: a claim on its directory, seen by all processes on all hosts that share the folder.
 
-A claim is a folder `claims/<number>` in the run's directory; the highest number is the one in force. In it are
+A claim is a folder `claims/<number>` in the run's directory. The claim with the highest number is in force. It holds
 
-    holder              host and process, as JSON; touched every few seconds; `released` once it is given back
-    staging-<drawn>/    through which everything goes that the holder changes (`ablate.training.saving.staging`)
+    holder              host and process as JSON. The holder touches it every few seconds, and renames it to `released`
+                        when it gives the claim back
+    staging-<random>/   all changes of the directory go through this folder (`ablate.training.saving.staging`)
 
-It is made elsewhere and then renamed to its number, which one process alone can win, on shared file systems too, and
-which a full disk cannot leave half done. It ends when the holder gives it back, when the holder's process is gone
-(seen at once on the same machine), or when it has not been touched for `STALE_AFTER` seconds. Whoever takes over makes
-the next number and then removes all lower claims with their staging folders: a holder that was only asleep cannot
-change anything any more, and stops.
+A claim is prepared under another name and then renamed to its number. A rename succeeds for one process only, also on
+shared file systems, and a full disk cannot leave it half done. A claim ends when its holder gives it back, when the
+holder's process has ended (seen at once on the same machine), or when it has not been touched for `STALE_AFTER`
+seconds. The process that takes over makes the next number, then removes all lower claims with their staging folders.
+After that a holder that was only suspended cannot change anything any more, and stops.
 
-Why one alone holds a claim. Let B make a higher number than A's. If A's folder was there before, B's removal, which
-comes after, finds it. If it came later, A was slow; then A, which looks after making its own, sees B's number or a
-higher one, and gives up. The highest claim is never removed, so numbers are used once.
+Why there is only one holder: let B make a higher number than A. If A's folder was there first, B finds and removes it,
+because B removes lower claims after making its own. If A's folder came later, A finds B's number or a higher one,
+because A looks for them after making its own, and gives up. The highest claim is never removed, so no number is used
+twice.
 """
 
 import errno
@@ -30,6 +32,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ablate.configuration.place import not_writable
 from ablate.errors import InputError
 from ablate.process import alive
 from ablate.process.interrupt import LostError
@@ -38,13 +41,13 @@ from ablate.training.saving.staging import ASIDE, Staging, put
 log = logging.getLogger(__name__)
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
-_USED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT)  # the number, or the place where it was made
+# Errors of the rename if another process has made the number first, or has removed the prepared folder.
+_USED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT)
 
-HEARTBEAT = 5.0  # seconds from one touch to the next
-STALE_AFTER = 60.0  # seconds without a touch; a machine that sleeps longer loses its claims
-# Heartbeats for which a claim of another clock is watched before it is taken over.
-WATCHED = 3
-REPLACED, DAMAGED = ".replaced", ".damaged"  # in runs_dir: results that were replaced on request; what was damaged
+HEARTBEAT = 5.0  # seconds between two touches
+STALE_AFTER = 60.0  # seconds without a touch; a machine that is suspended for longer loses its claims
+WATCHED = 3  # heartbeats: how long a stale claim is watched before it is taken over, since hosts' clocks may differ
+REPLACED, DAMAGED = ".replaced", ".damaged"  # folders in runs_dir: results replaced on request, damaged files
 
 
 class TakenError(InputError):
@@ -52,9 +55,10 @@ class TakenError(InputError):
 
 
 class Claim:
-    """A claim that this process holds. `number` is its place in the order of claims on the directory.
+    """A claim that this process holds.
 
-    staging  through which the holder changes the directory: its methods raise LostError once another has taken over
+    number   its number among the claims on the directory
+    staging  changes the directory for the holder. Its methods raise LostError once another process has taken over
     """
 
     def __init__(self, directory: Path, number: int, staging: Staging) -> None:
@@ -72,19 +76,17 @@ class Claim:
 
 @contextmanager
 def claimed(directory: Path, on_lost: Callable[[], None]) -> Iterator[Claim]:
-    """Make the run's directory and hold the claim on it for the block. `on_lost` is called, from a thread, when
-    another process has taken over.
+    """Make the run's directory and hold the claim on it while the block runs. `on_lost` is called, from a thread, if
+    another process takes over.
 
-    Raises TakenError where another process holds it, InputError where the directory cannot be written.
+    Raises TakenError if another process holds the claim, InputError if the directory cannot be written.
     """
     try:
         claim = _take(directory)
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
-        raise InputError(
-            f"runs_dir={directory.parent} cannot be written ({error.strerror}): set runs_dir to a folder of yours."
-        ) from error
+        raise not_writable(directory.parent, error) from error
     done = threading.Event()
     heart = threading.Thread(target=_beat, args=(claim, done, on_lost), daemon=True, name="claim")
     heart.start()
@@ -97,9 +99,9 @@ def claimed(directory: Path, on_lost: Callable[[], None]) -> Iterator[Claim]:
 
 
 def holder(directory: Path) -> dict[str, Any] | None:
-    """What is known of the process that holds the claim on `directory` (host, pid), or None where none does.
+    """The process that holds the claim on `directory` (host, pid, …), or None if none does.
 
-    A claim whose last touch lies further away than STALE_AFTER, in the past or the future, counts as nobody's.
+    A claim does not count if its last touch is more than STALE_AFTER in the past, or in the future.
     """
     folder = _folder(directory)
     while (number := _newest(folder)) is not None:
@@ -110,20 +112,20 @@ def holder(directory: Path) -> dict[str, Any] | None:
                 return None
             return known if abs(alive.age(path)) < STALE_AFTER else None
         except FileNotFoundError:
-            continue  # superseded this moment
+            continue  # removed just now by a process that took over
     return None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a claim says: {"released": true} once it has been given back, nothing where it cannot be understood (then
-    only its age counts). Claims of older versions are files."""
+    """The content of a claim: {"released": true} once it is given back; empty if it cannot be read, so that only its
+    age counts. Older versions wrote a file instead of a folder."""
     try:
         if path.is_dir() and (path / "released").exists():
             return {"released": True}
         known = json.loads((path / "holder" if path.is_dir() else path).read_text(encoding="utf-8"))
         return known if isinstance(known, dict) else {}
     except FileNotFoundError:
-        if path.is_dir():  # one without a holder is being removed, or was damaged
+        if path.is_dir():  # a claim without `holder` is being removed, or is damaged
             return {}
         raise
     except (ValueError, IsADirectoryError):
@@ -162,7 +164,7 @@ def _take(directory: Path) -> Claim:
         if error.errno in _USED:
             raise TakenError(f"{directory} has just been claimed by another process: wait for it.") from error
         raise
-    if _newest(folder) != number:  # we were slow, and this number has been used and gone by
+    if _newest(folder) != number:  # this process was slow, and another one has taken a higher number
         _end(path, directory)
         raise TakenError(f"{directory} has just been claimed by another process: wait for it.")
     claim = Claim(directory, number, Staging(path / f"staging-{drawn}"))
@@ -177,9 +179,10 @@ def _take(directory: Path) -> Claim:
 
 
 def _end(path: Path, directory: Path) -> None:
-    """Remove a lower claim with its staging, or what is left of one; what its holder was setting aside is kept.
+    """Remove a lower claim, or what is left of one, with its staging folder. Files that its holder was moving to
+    `.replaced` are moved there.
 
-    Raises TakenError where the holder's files cannot be removed.
+    Raises TakenError if the folder cannot be removed.
     """
     for _ in range(100):
         _rescue(path, directory)
@@ -192,48 +195,52 @@ def _end(path: Path, directory: Path) -> None:
         except FileNotFoundError:
             if not os.path.lexists(path):
                 return
-        except OSError as error:  # its holder, awake, has just written another file
+        except OSError as error:  # its holder is still running and has just written another file
             problem = error
         time.sleep(0.02)
     raise TakenError(f"{path} cannot be removed ({problem}): end the process that holds its files open.")
 
 
 def _rescue(path: Path, directory: Path) -> None:
-    """Keep what the holder of a claim was setting aside when it ended."""
+    """Finish moving the files that the holder of a claim was moving to `.replaced` when it ended."""
     try:
-        # `desk-…` is what older versions called it.
+        # Older versions called the staging folder `desk-…`.
         found = list(path.glob(f"*-*/{ASIDE}/*")) if path.is_dir() else []
-    except FileNotFoundError:  # somebody else has removed it this moment
+    except FileNotFoundError:  # another process has just removed it
         return
     for leaving in found:
         (directory.parent / REPLACED).mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):  # its holder, awake, was faster
+        with suppress(FileNotFoundError):  # its holder is still running and has moved it
             put(leaving, directory.parent / REPLACED / leaving.name)
 
 
 def _make_way(path: Path, directory: Path) -> None:
-    """Where a folder is expected and something else lies, move that to <runs_dir>/.damaged."""
+    """If `path` should be a folder but is a file, move the file to <runs_dir>/.damaged."""
     if not os.path.lexists(path) or path.is_dir():
         return
     aside = directory.parent / DAMAGED / f"{directory.name}-{path.name}-{secrets.token_hex(2)}"
     aside.parent.mkdir(parents=True, exist_ok=True)
-    # Neither of the two does anything to the folder that another process may have put there by now.
+    # Another process may have put a folder there by now: both calls fail for a folder.
     with suppress(OSError):
         os.link(path, aside, follow_symlinks=False)
         path.unlink()
-        log.warning("%s was no folder: it lies in %s now.", path, aside)
+        log.warning("%s was not a folder: moved to %s.", path, aside)
 
 
 def _watched(path: Path) -> dict[str, Any] | None:
-    """What a claim says that counts as nobody's by the clock, if it is touched within a few heartbeats; else None.
+    """Watch a stale claim for a few heartbeats. Returns its content if it is touched meanwhile, else None.
 
-    A file system whose times are those of its clients may show a live one in the past, and a dead one in the future.
+    Some file systems take times from their clients' clocks. Then a claim in use may seem stale, or an old one new.
     """
     try:
         known, touched = _read(path), alive.touched(path)
         if known.get("released") or alive.is_gone(known):
             return None
-        log.warning("%s: not touched for a while by %s; watching it.", path, known.get("host", "its holder"))
+        log.warning(
+            "%s: %s has not touched it for a while. Watching it before taking over.",
+            path,
+            known.get("host", "its holder"),
+        )
         deadline = time.monotonic() + WATCHED * HEARTBEAT
         while time.monotonic() < deadline:
             time.sleep(HEARTBEAT / 10)
@@ -246,13 +253,13 @@ def _watched(path: Path) -> dict[str, Any] | None:
 
 
 def _release(claim: Claim) -> None:
-    """Give the claim back. Its folder stays: numbers are used once, lest two takers of different ages meet."""
+    """Give the claim back. Its folder stays, so that its number is not used again."""
     path = _path(_folder(claim.directory), claim.number)
     try:
         claim.staging.check()
         _rescue(path, claim.directory)
         shutil.rmtree(claim.staging.folder)
-        (path / "holder").rename(path / "released")  # which takes no room on the disk
+        (path / "holder").rename(path / "released")  # a rename works on a full disk too
     except (OSError, LostError) as error:
         if path.exists():
             log.warning("%s could not be given back: %s", path, error)
@@ -267,7 +274,7 @@ def _beat(claim: Claim, done: threading.Event, on_lost: Callable[[], None]) -> N
                 continue
         except FileNotFoundError:
             pass
-        except OSError as error:  # a file system that stumbles is asked again
+        except OSError as error:  # a temporary error of the file system: try again at the next heartbeat
             log.warning("%s: %s", folder, error)
             continue
         on_lost()

@@ -1,4 +1,4 @@
-"""Whether a stored run is of the code and the data that are here now, for which its fingerprint doesn't answer."""
+"""Whether your code and data have changed since a run was stored. They are not part of its fingerprint."""
 
 import json
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from ablate.errors import InputError
 from ablate.runs.code import code, targets
 from ablate.training.images.files import listing
 
-if TYPE_CHECKING:  # takes torch, which to compare code and untouched files does not
+if TYPE_CHECKING:  # imports torch, which comparing code and unchanged files does not need
     from ablate.training.images.own import Data
 
-LISTED = 5  # files that are named; of more it is said how many
+LISTED = 5  # files named in a message; the others are only counted
 
 
 def origin(values: dict[str, Any], data: "Data") -> dict[str, Any]:
-    """What goes on record of the user's code in the configuration `values`, and of `data`, which have been set up."""
+    """What is recorded of your code in the configuration `values`, and of `data`, which must have been set up."""
     return {
         "code": code(targets(values)),
         "data_checksum": data.checksum(),
@@ -30,23 +30,23 @@ def absolute(root: str | None) -> str | None:
 
 
 def difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """What has changed from one provenance to the other, in words; None where nothing has, as far as both say.
+    """What has changed from one provenance to the other, in words; None if nothing has.
 
-    What a record of an older version, or a run that died before it began, says nothing of has not changed.
+    Only what both have is compared. Records of older versions, and of runs that failed before they began, have less.
     """
     return "; ".join([*_code_changes(then, now), *_data_changes(then, now)]) or None
 
 
 def is_silent(provenance: dict[str, Any]) -> bool:
-    """Whether the record is of a version that noted neither code nor files."""
+    """Whether an older version wrote the provenance, which recorded neither code nor files."""
     return "data_files" not in provenance
 
 
 class Here:
-    """The code and the data of this moment, each looked at once for all runs that share them.
+    """The code and the data on this machine now. What several runs share is examined once.
 
-    may_read  read data where it takes that to know whether they have changed: where their files have other names, sizes
-              or times than on record, or are not known, as those of a function of the user's
+    may_read  whether data may be read to find out if they have changed. That is needed if their files have other
+              names, sizes or times than on record, or if the files are not known, as for a function of yours
     """
 
     def __init__(self, may_read: bool = True) -> None:
@@ -54,13 +54,13 @@ class Here:
         self._known: dict[str, Any] = {}
 
     def difference(self, then: dict[str, Any], values: dict[str, Any], root: str | None) -> str | None:
-        """What has changed since a run with the provenance `then`, in words; None where nothing has.
+        """What has changed since a run with the provenance `then`, in words; None if nothing has.
 
         values  the run's configuration
-        root    where its data lie here. Data that are not here have not changed.
+        root    the folder of its data on this machine. Data that are not here count as unchanged.
         """
         now: dict[str, Any] = {"data_root": absolute(root)}
-        if then.get("code"):  # without any the configuration, which is the same, names none
+        if then.get("code"):  # if there was none, the same configuration names none now
             names = targets(values)
             now["code"] = self._once(["code", names], lambda: code(names))
         if is_silent(then):
@@ -80,7 +80,7 @@ class Here:
         return difference(then, now)
 
     def _read(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The data's provenance now, empty where they are not here; `unreadable`: why they cannot be used."""
+        """The provenance of the data now; empty if they are not here; `unreadable` says why they cannot be used."""
         from omegaconf import OmegaConf
 
         from ablate.training import build
@@ -94,7 +94,7 @@ class Here:
             return {"data_checksum": data.checksum(), "data_files": data.files()}
         except OSError:
             return {}
-        except Exception as error:  # whatever it is, a function of the user's may raise it
+        except Exception as error:  # a user's function may raise anything
             return {"unreadable": str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"}
 
     def _once(self, key: Any, find: Any) -> Any:
@@ -121,12 +121,12 @@ def _data_changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     before, after = then.get("data_checksum"), now.get("data_checksum")
     contents, found = ((p.get("data_files") or {}).get("contents") for p in (then, now))
     roots = (then.get("data_root"), now.get("data_root"))
-    # A function of the user's need not read from the root.
+    # A user's function need not read from the root.
     where = f" in {roots[1]}" if roots[1] and then.get("data_files", {}) is not None else ""
     if now.get("touched"):
         yield f"the data's files{where} have other names, sizes or times"
     elif now.get("unreadable"):
-        yield f"the data{where} cannot be read as they were: {now['unreadable']}"
+        yield f"the data{where} can no longer be read: {now['unreadable']}"
     elif before and after and before != after:
         was = f"{before} in {roots[0]}" if roots[0] and roots[0] != roots[1] else before
         yield f"the data{where} changed (checksum {was} then, {after} now)"

@@ -1,4 +1,5 @@
-"""Under what a result came about: recorded beside it, so that a comparison that mixes it can say so."""
+"""The software and hardware that produced a result. It is recorded, so that a comparison of results from different
+software or hardware can warn."""
 
 import os
 import platform
@@ -20,7 +21,8 @@ PACKAGES = (
 
 
 def provenance(data_checksum: str | None) -> dict[str, Any]:
-    import torch  # where a run is put on record it is there; to plan one takes none
+    """This machine and its software now: Python, packages, git commit, hardware; with the checksum of the data."""
+    import torch  # not at the top: a plan needs this module without torch
 
     return {
         "python": platform.python_version(),
@@ -38,11 +40,11 @@ def provenance(data_checksum: str | None) -> dict[str, Any]:
 
 
 def git_state(package: Path) -> dict[str, Any] | None:
-    """The commit that the code in `package` is at, and whether it or the conf/ beside it has been changed since; None
-    outside a repository."""
+    """The git commit of the code in `package`, and whether the code or the conf/ beside it has uncommitted changes
+    (`dirty`). None outside a repository."""
     try:
         commit = _git(package, "rev-parse", "HEAD")
-        # An installed package can lie inside somebody else's repository, which does not track it.
+        # An installed package can be inside another repository that does not track it: this raises then.
         _git(package, "ls-files", "--error-unmatch", "__init__.py")
         return {"commit": commit, "dirty": bool(_git(package, "status", "--porcelain", "--", ".", "../conf"))}
     except (OSError, subprocess.CalledProcessError):

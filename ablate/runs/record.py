@@ -1,4 +1,4 @@
-"""run.json: what is known of a run, at any moment of it. Everything that reads or writes the file does so here."""
+"""run.json, the record of a run from its start to its end. Only this module reads and writes the file."""
 
 import json
 from collections.abc import Mapping
@@ -16,25 +16,25 @@ from ablate.training.saving.staging import Staging
 if TYPE_CHECKING:
     from ablate.configuration.composition import Composition
 
-# A run that was lost is a result too: its loss stopped being finite, or it was ended as hopeless.
+# These are results too: the loss stopped being finite, or the run was ended early as hopeless.
 LOST = ("diverged", "stopped")
 RESULTS = ("finished", *LOST)
 
-# Of the file's format. Files without a number are older than the first, 1.
+# The version of the file's format. Files from before version 1 have no number.
 VERSION = 1
 
-# What every record has had from the first version on. Without one of them it is no whole record.
+# The fields that records of every version have. A record that lacks one is damaged.
 ALWAYS = ("fingerprint", "choices", "overrides", "seed", "summary", "cost", "provenance", "started")
-# Left out of the file where there is nothing to say.
+# Fields that are left out of the file if they are None.
 _IF_ANY = ("files", "diverged_at", "stopped", "reason", "error")
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """A mapping in run.json. Its keys are the fields of a subclass.
+    """A mapping in run.json. The fields of a subclass are its keys.
 
-    unknown  keys that this version has no field for, as a newer version wrote them: they are written back
-    lacking  those of ALWAYS that were missing, or of another type than their field; they stay so
+    unknown  keys without a field, written by a newer version. They are kept when the file is written
+    lacking  those of ALWAYS that were missing, or had a wrong type. They are not written either
     """
 
     unknown: dict[str, Any] = field(default_factory=dict, kw_only=True)
@@ -43,14 +43,14 @@ class _Stored:
     @classmethod
     @cache
     def kinds(cls) -> dict[str, tuple[type, ...]]:
-        """The types that the value of each key may have."""
+        """The types that each key's value may have."""
         own = {field.name for field in fields(cls)} - {field.name for field in fields(_Stored)}
         hints = {name: hint for name, hint in get_type_hints(cls).items() if name in own}
         return {name: tuple(get_origin(part) or part for part in _alternatives(hint)) for name, hint in hints.items()}
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Self:
-        """What is missing in `found`, or of another type than its field, has the field's default."""
+        """Read the mapping `found`. A key that is missing, or has a wrong type, gets its field's default."""
         kinds = cls.kinds()
         known = {key: value for key, value in found.items() if key in kinds and isinstance(value, kinds[key])}
         unknown = {key: value for key, value in found.items() if key not in kinds}
@@ -64,35 +64,39 @@ class _Stored:
 
 @dataclass(frozen=True)
 class WandbRun(_Stored):
-    """The W&B run of a run: id, mode (offline, online or disabled), address and sweep, as far as it has them."""
+    """The W&B run of a run: its id, mode (offline, online or disabled), address, sweep, name and group; None where
+    unknown."""
 
     id: str | None = None
     mode: str | None = None
     url: str | None = None
     sweep: str | None = None
+    name: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
 class RunRecord(_Stored):
-    """What is known of a run. Every field has a default, since files of older versions lack what was added later.
+    """The record of a run. Every field has a default, because files of older versions lack the newer fields.
 
-    version         of the file's format; 0 for a file without a number
+    version         the version of the file's format; 0 for a file without a number
     name            the overrides that differ from the defaults
     status          running, interrupted, failed, finished, diverged or stopped
     choices         {axis: option}
     overrides       as typed
-    search_path     the arguments that name folders of the user's own options
+    search_path     the arguments that add folders of your own options
     summary         the last value of every metric
     cost            params, macs and, once trained, seconds
     provenance      code, data, libraries and machine: see `provenance` and `origin`
     started, ended  UTC, in ISO 8601; `ended` is None while the run is under way
+    resumed         whether it was resumed from a checkpoint
     gradient_norms  the last norm of the first and of the last layer, by layer
-    gradient_flow   the verdict; None where too little was recorded
-    files           size and checksum of each file that the result consists of; None: none were noted
+    gradient_flow   the verdict: vanishing, even or exploding; None if too little was recorded
+    files           size and checksum of each file that the result consists of; None if they were not recorded
     diverged_at     the optimizer step whose loss was not finite
-    stopped         of a run that was hopeless, where and why it was ended: step, of (how many steps), reason
-    reason          of an interruption that was no signal
-    error           of a failed run: the traceback
+    stopped         where and why a hopeless run was ended: `step`, `of` (how many steps), `reason`
+    reason          why the run was interrupted, if not by a signal
+    error           the traceback of a failed run
     """
 
     version: int = VERSION
@@ -120,7 +124,7 @@ class RunRecord(_Stored):
 
     @classmethod
     def begun(cls, asked: "Composition", fingerprint: str, seed: int, params: int | None, macs: int | None) -> Self:
-        """Of a run that begins now."""
+        """The record of a run that begins now."""
         return cls(
             fingerprint=fingerprint,
             name=asked.name,
@@ -134,7 +138,7 @@ class RunRecord(_Stored):
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Self:
-        """From a file of any version."""
+        """Read the content of a file of any version."""
         wandb = found.get("wandb")
         flow = found.get("gradient_flow")
         return super().of(
@@ -142,7 +146,7 @@ class RunRecord(_Stored):
                 "version": 0,
                 **found,
                 "wandb": WandbRun.of(wandb if isinstance(wandb, dict) else {}),
-                "gradient_flow": "even" if flow == "healthy" else flow,  # what older versions called it
+                "gradient_flow": "even" if flow == "healthy" else flow,  # older versions wrote `healthy`
             }
         )
 
@@ -155,14 +159,14 @@ class RunRecord(_Stored):
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The summary, and what the run cost as cost/params, cost/macs and cost/seconds."""
+        """The summary, with the run's cost as cost/params, cost/macs and cost/seconds."""
         return self.summary | {f"cost/{name}": number for name, number in self.cost.items()}
 
     @property
     def failure(self) -> str:
-        """What a failed run's error says in one line."""
+        """A failed run's error in one line."""
         lines = (self.error or "").strip().splitlines()
-        return lines[-1] if lines else "no reason is on record"
+        return lines[-1] if lines else "no reason was recorded"
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -170,21 +174,20 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def read(directory: Path) -> RunRecord | None:
-    """The record in a run's directory, or None where there is none that can be understood: a disk may have lost what
-    was written."""
+    """The record in a run's directory, or None if there is none or it cannot be read."""
     try:
         found = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
     if not isinstance(found, dict) or not isinstance(found.get("status"), str):
         return None
-    return _unless_cut_short(directory, RunRecord.of(found))
+    return _corrected(directory, RunRecord.of(found))
 
 
 def write(directory: Path, record: RunRecord, staging: Staging | None = None) -> None:
-    """Replace the record: readers see the old one or the new one, whole. Numbers that JSON lacks become null.
+    """Replace the record atomically: readers see the whole old or the whole new one. NaN and infinity become null.
 
-    staging  of the holder of the claim; None where nobody else can be at the run
+    staging  the claim's; None if no other process can be training the run
     """
     text = json.dumps(without_nan(record.as_json()), indent=2, allow_nan=False)
     (staging or Staging(directory)).replace(
@@ -193,18 +196,20 @@ def write(directory: Path, record: RunRecord, staging: Staging | None = None) ->
 
 
 def training(record: RunRecord | None) -> tuple[str, str | None] | None:
-    """What tells one training of a cell from another: when it started and ended. None where there was none."""
+    """When the training started and ended, which tells it from another training of the same cell; None without one."""
     return (record.started, record.ended) if record else None
 
 
 def now() -> str:
+    """The time now: UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _unless_cut_short(directory: Path, record: RunRecord) -> RunRecord:
-    """The record, but `interrupted` where an older version called a run finished that trainer.max_time had ended.
+def _corrected(directory: Path, record: RunRecord) -> RunRecord:
+    """The record, with the status `interrupted` if trainer.max_time had ended the training.
 
-    Such a version noted no files. Callbacks of the user's may have ended the training too, and then it was over.
+    Older versions, which recorded no files, called such a run finished. If the user has added callbacks, one of them
+    may have ended the training, and the status stays.
     """
     is_old = record.status == "finished" and record.files is None
     if not is_old or not config_file.mentions(directory, "max_time"):
@@ -217,14 +222,14 @@ def _unless_cut_short(directory: Path, record: RunRecord) -> RunRecord:
 
 
 def _is_trained(directory: Path, trainer: Mapping[str, Any]) -> bool:
-    """Whether the history reaches to the last epoch or the last step, as far as it can be read."""
-    import pyarrow as pa  # not where records are younger
+    """Whether the history reaches the last epoch or the last step. True if it cannot be read."""
+    import pyarrow as pa  # not at the top: only records of older versions need it
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(directory / "metrics.parquet") as file:
             table = file.read(columns=["step", "epoch"]).to_pydict()
     except (pa.ArrowException, OSError):
-        return True  # it is damaged, which is another fault
+        return True  # `intact.faults` reports the damage
     is_last_epoch = max(table["epoch"], default=-1) + 1 >= trainer.get("max_epochs", 0)
     return is_last_epoch or max(table["step"], default=-1) + 1 == trainer.get("max_steps", -1)

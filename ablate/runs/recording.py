@@ -1,4 +1,4 @@
-"""A run that is trained and put on record, from its first moment to its end, whichever that is."""
+"""Trains a run and keeps its record up to date, from its start to its end, however it ends."""
 
 import logging
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from ablate.runs import intact, record
 from ablate.runs.lease import Claim, claimed
 from ablate.runs.provenance import provenance
 from ablate.runs.record import RunRecord, WandbRun
+from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.images.own import Data
 from ablate.training.run import Outcome, Watch, train
@@ -43,10 +44,10 @@ def recorded(
     begin: Start,
     watch: Watch,
 ) -> RunRecord:
-    """Train the cell from `begin`, and return its record, which is in its directory too.
+    """Train the cell from `begin`. Returns its record, which is also written to its directory.
 
-    known  the record of the run that is resumed
-    here   what goes on record of code and data
+    known  the record of the run that is resumed, or None
+    here   the provenance of code and data
 
     Raises what the training raises, after recording it.
     """
@@ -62,7 +63,7 @@ def recorded(
     )
     if known:
         run = replace(run, started=known.started)
-    record.write(directory, run, staging)  # the W&B run's id with it, lest the next try make another
+    record.write(directory, run, staging)  # with the W&B run's id, so that the next attempt uses the same W&B run
     try:
         with (
             _log_file(directory),
@@ -70,7 +71,8 @@ def recorded(
         ):
             if wandb_run is not None:
                 url = wandb_run.url if mode == "online" else None
-                run = replace(run, wandb=WandbRun(wandb_run.id, mode, url, wandb_run.sweep_id))
+                seen = WandbRun(wandb_run.id, mode, url, wandb_run.sweep_id, wandb_run.name, wandb_run.group)
+                run = replace(run, wandb=seen)
             record.write(directory, run, staging)
             outcome = train(cell.cfg, data, directory, wandb_run, begin, watch)
             run = _with_outcome(run, outcome, directory)
@@ -81,22 +83,24 @@ def recorded(
     except BaseException as error:
         try:
             record.write(directory, _with_error(run, error), staging)
-        except OSError as unwritten:  # a full disk: the run may be taken up where its last checkpoint is
+        except OSError as unwritten:  # a full disk: the run can still be resumed from its last checkpoint
             log.warning("%s: the record could not be written: %s", directory, unwritten)
         raise
     run = replace(run, ended=record.now())
     record.write(directory, run, staging)
-    # Not earlier: until the record says that the run is over, it may go on.
+    # Not earlier: until the record says that the run is over, it may be resumed.
     RunHistory(directory, staging).discard_parts()
     return run
 
 
 def record_death(asked: Composition, values: dict[str, Any], fingerprint: str, cost: dict[str, Any], why: str) -> None:
-    """Put on record that the run has failed, where its own process could not say so.
+    """Record that the run has failed, if its own process died before it could.
 
-    cost  params and macs
+    asked  what the user typed
+    cost   params and macs
+    why    the error to record
 
-    Raises TakenError where another process is at it.
+    Raises TakenError if another process is training the run.
     """
     directory = place.of_run(values["runs_dir"], fingerprint)
     with claimed(directory, lambda: None) as claim:
@@ -108,7 +112,7 @@ def record_death(asked: Composition, values: dict[str, Any], fingerprint: str, c
 
 
 def write_configs(cell: "Cell", directory: Path, staging: Staging) -> None:
-    """config.yaml, resolved, and what Hydra was given, as Hydra itself writes it below .hydra."""
+    """Write config.yaml, which is resolved, and the files that Hydra itself would write below .hydra."""
     hydra = directory / ".hydra"
     staging.make(hydra)
     for path, values in {
@@ -122,13 +126,13 @@ def write_configs(cell: "Cell", directory: Path, staging: Staging) -> None:
 
 @contextmanager
 def _wandb_run(cell: "Cell", run: RunRecord, begin: Start, staging: Staging) -> Iterator[Any]:
-    """The W&B run, which has all that was logged before `begin`; None where tracking is disabled."""
+    """The W&B run, with everything that was logged before `begin`; None if tracking is disabled."""
     directory = cell.directory
     step = missing = step_of(begin.checkpoint) if begin.checkpoint else 0
     if run.resumed and run.wandb.id:
         missing = offline.cut(directory, run.wandb.id, step, staging)
     with tracking.wandb_run(
-        cell.cfg, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, name=run.name
+        cell.cfg.tracking, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, **vars(labels(cell))
     ) as wandb_run:
         if wandb_run is not None:
             every = cell.cfg.trainer.log_every_n_steps
@@ -152,10 +156,11 @@ def _with_outcome(run: RunRecord, outcome: Outcome, directory: Path) -> RunRecor
 
 
 def _with_error(run: RunRecord, error: BaseException) -> RunRecord:
-    """An interrupted run goes on by the same command; a failed one only when it is asked for."""
+    """The record of a run that ended with `error`. A sweep resumes an interrupted run by itself, but a failed one only
+    with --retry-failed."""
     if isinstance(error, Interrupted | KeyboardInterrupt) or is_full(error):
         ended = replace(run, status="interrupted")
-    elif isinstance(error, OutOfTimeError | InputError):  # once the latter is put right, the same command goes on
+    elif isinstance(error, OutOfTimeError | InputError):  # once you correct the input, the same command resumes
         ended = replace(run, status="interrupted", reason=str(error))
     else:
         ended = replace(run, status="failed", error=described(error))
@@ -164,7 +169,7 @@ def _with_error(run: RunRecord, error: BaseException) -> RunRecord:
 
 @contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
-    """Everything that is logged during the block goes to run.log as well."""
+    """While the block runs, everything that is logged is also written to run.log."""
     handler = LastingLog(directory / "run.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()

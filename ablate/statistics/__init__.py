@@ -1,4 +1,4 @@
-"""What a few seeds can say: differences, tests, corrections, effects. Numbers in, numbers out.
+"""Statistics of a few seeds: differences, tests, corrections, effects. Functions take numbers and return numbers.
 
-May import `ablate.errors` only: no run, no file.
+May import `ablate.errors` only: nothing here knows runs or files.
 """

@@ -1,6 +1,6 @@
-"""What each choice does on average over the others, and how two choices act together.
+"""Main effects and interactions: what each choice changes on average, and how two choices act together.
 
-The contrasts are formed within each seed, so that they are paired as the variants are.
+A contrast is computed for each seed separately, so effects are paired by seed, as variants are.
 """
 
 import math
@@ -15,18 +15,19 @@ from ablate.statistics.judgement import Test, assessed, paired
 from ablate.statistics.paired import LEVEL, Difference
 from ablate.statistics.screens import aliases, contrasts, is_screen
 
-Cells = Mapping[
-    Levels, Mapping[int, float]
-]  # results by seed; of each factor the position of its value, 0 the baseline
+# Levels are, for each factor, the position of its value; 0 is the baseline's.
+Cells = Mapping[Levels, Mapping[int, float]]  # results by seed
 Seeds = Mapping[Levels, Set[int]]
-Signs = Mapping[Levels, int]  # the cells of a contrast
+Signs = Mapping[Levels, int]  # the cells of a contrast, each with its sign
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A combination of the other choices that an average lacks, because runs diverged or have no result.
+    """A combination of the other choices that is missing in an average, because runs diverged or have no result.
 
-    diverged, ended  how many did, with the changed value and with the baseline's
+    where     the values of the other choices
+    diverged  how many runs diverged, with the changed value and with the baseline's
+    ended     how many runs ended, likewise
     """
 
     where: dict[str, Any]
@@ -36,18 +37,21 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Effect:
-    """What `values` of `factors` do compared with the baseline's, averaged over the other factors.
+    """The effect of `values` of `factors`, compared with the baseline's values, averaged over the other factors.
 
-    Of one factor a main effect: the mean change. Of two an interaction: how much one choice's effect changes when the
-    other is made too, (a, b) - (a, b0) - (a0, b) + (a0, b0).
+    With one factor it is a main effect: the mean change. With two it is an interaction: how much one choice's effect
+    changes when the other is made too, (a, b) - (a, b0) - (a0, b) + (a0, b0).
 
-    difference  over the combinations of the other factors that can be averaged
-    contexts    how many these are
-    left_out    the others
-    missing     runs that those of the average lack: then it is by least squares with seeds as blocks
-    test        over all combinations that have runs, diverged ones included
-    p_equivalent  of a main effect, that of the two one-sided tests of a margin, corrected
-    aliases     of a screen: the pairs of choices whose interactions are mixed in, and how much of each; else None
+    difference    averaged over the combinations of the other factors (contexts) that can be used
+    seeds         the seeds of the values in `difference`
+    contexts      how many combinations are averaged
+    left_out      the combinations that cannot be used
+    missing       how many runs are missing in the average. If any, it is a least-squares estimate with seeds as blocks
+    test          over all combinations that have runs, diverged runs included
+    p_holm        the test's p, corrected
+    p_equivalent  of a main effect: the corrected p of two one-sided tests against a margin
+    aliases       of a screen: the pairs of choices whose interactions are mixed into the effect, with their weights;
+                  else None
     """
 
     factors: tuple[str, ...]
@@ -73,7 +77,7 @@ class Effect:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the verdict is certain; of an interaction, whose sign is no verdict: whether there is one."""
+        """Whether the verdict is better or worse. For an interaction: whether it is significant, with either sign."""
         if len(self.factors) > 1:
             return self.p_holm is not None and self.p_holm < LEVEL
         return self.verdict in ("better", "worse")
@@ -81,12 +85,13 @@ class Effect:
 
 @dataclass(frozen=True)
 class Design:
-    """Crossed choices and what their runs came to.
+    """Crossed choices and the outcomes of their runs.
 
-    cells  by their levels, results of finished runs by seed
-    lost   the seeds that diverged
-    low    those that ended in the lower of two groups
-    sign   -1 where less is better
+    factors  each choice's values, the baseline's first
+    cells    for each combination, the results of finished runs by seed
+    lost     for each combination, the seeds that diverged
+    low      for each combination, the seeds that ended in the lower of two groups
+    sign     -1 if less is better, else 1
     """
 
     factors: Mapping[str, Sequence[Any]]
@@ -97,12 +102,12 @@ class Design:
 
     @cached_property
     def fitted(self) -> CellMeans:
-        """Of the cells of which no run diverged: what is missing there is missing by chance."""
+        """The least-squares fit of the cells in which no run diverged, where missing runs are missing by chance."""
         return CellMeans({levels: found for levels, found in self.cells.items() if found and not self.lost.get(levels)})
 
 
 def effects(design: Design) -> list[Effect]:
-    """Main effects, then interactions; empty where no two factors are crossed. Of a screen main effects alone."""
+    """Main effects, then interactions; for a screen, main effects only. Empty if no two factors are crossed."""
     if is_screen(design.cells):
         return _screened(design)
     sizes = [len(values) for values in design.factors.values()]
@@ -113,14 +118,14 @@ def effects(design: Design) -> list[Effect]:
         for b in range(1, sizes[j])
     ]
     interactions = [effect for changed in pairs if (effect := _effect(design, changed))]
-    if not interactions and not any(_has_run(design, changed) for changed in pairs):
+    if not interactions and not any(has_run(design, changed) for changed in pairs):
         return []
     main = [effect for i, n in enumerate(sizes) for a in range(1, n) if (effect := _effect(design, {i: a}))]
     return [*main, *interactions]
 
 
 def _screened(design: Design) -> list[Effect]:
-    """Of the seeds in which every combination finished; empty where there is none."""
+    """The main effects of a screen, from the seeds that every combination has finished; empty if there are none."""
     seeds = sorted(set.intersection(*(set(results) for results in design.cells.values())))
     if not seeds:
         return []
@@ -142,16 +147,16 @@ def _screened(design: Design) -> list[Effect]:
     ]
 
 
-def _has_run(design: Design, changed: Mapping[int, int]) -> bool:
-    """Whether the four cells of an interaction have all been run, if only to diverge."""
+def has_run(design: Design, changed: Mapping[int, int]) -> bool:
+    """Whether all four cells of an interaction have a run, which may have diverged."""
     return any(
         all(design.cells.get(cell) or design.lost.get(cell) for cell in signs)
-        for signs in _contexts(design.cells, changed)
+        for signs in contexts_of(design.cells, changed)
     )
 
 
 def shows_interactions(design: Collection[Levels]) -> bool:
-    """Whether some two factors are changed both alone and together, all others alike."""
+    """Whether two of the factors are changed both alone and together, with all other factors the same."""
     rows = set(design)
     return any(
         {_with(row, i, 0), _with(row, j, 0), _with(_with(row, i, 0), j, 0)} <= rows
@@ -162,7 +167,7 @@ def shows_interactions(design: Collection[Levels]) -> bool:
 
 
 def crossed(cells: Cells, factors: Mapping[str, Sequence[Any]]) -> list[int]:
-    """The seeds that every combination of all factors has; empty where the design is not complete."""
+    """The seeds that every combination of all factors has; empty if a combination is missing."""
     size = 1
     for values in factors.values():
         size *= len(values)
@@ -173,7 +178,7 @@ def crossed(cells: Cells, factors: Mapping[str, Sequence[Any]]) -> list[int]:
 
 def _effect(design: Design, changed: Mapping[int, int]) -> Effect | None:
     cells = design.cells
-    contexts = [signs for signs in _contexts(cells, changed) if all(cell in cells for cell in signs)]
+    contexts = [signs for signs in contexts_of(cells, changed) if all(cell in cells for cell in signs)]
     usable = [signs for signs in contexts if not any(design.lost.get(c) or not cells[c] for c in signs)]
     kinds = {frozenset(cells[cell]) for signs in usable for cell in signs}
     if len(kinds) > 1:
@@ -194,14 +199,15 @@ def _effect(design: Design, changed: Mapping[int, int]) -> Effect | None:
         difference=difference,
         seeds=tuple(seeds),
         contexts=len(usable),
-        left_out=tuple(_left_out(design, signs, changed) for signs in contexts if signs not in usable),
+        left_out=tuple(left_out(design, signs, changed) for signs in contexts if signs not in usable),
         missing=sum(seed not in cells[cell] for signs in usable for cell in signs for seed in seeds),
         test=_test(design, contexts, difference),
     )
 
 
 def _test(design: Design, contexts: Sequence[Signs], difference: Difference) -> Test:
-    """By ranks where a seed of any of these cells diverged or ended low, over the seeds that have all of them."""
+    """The paired test, or a rank test if a seed of these cells diverged or ended in the lower group. The rank test uses
+    the seeds that all of these cells have."""
     cells = [cell for signs in contexts for cell in signs]
     if not any(design.lost.get(cell) or design.low.get(cell) for cell in cells):
         return paired(difference, design.sign)
@@ -218,14 +224,14 @@ def _test(design: Design, contexts: Sequence[Signs], difference: Difference) -> 
 
 
 def _outcome(design: Design, side: Sequence[Levels], seed: int) -> float | None:
-    """The mean of one side's cells, larger is better; -inf where one diverged, None where one has no result."""
+    """The mean of one side's cells, larger is better; -inf if a cell diverged, None if a cell has no result."""
     if any(seed in design.lost.get(cell, ()) for cell in side):
         return -math.inf
     found = [design.cells[cell][seed] for cell in side if seed in design.cells[cell]]
     return design.sign * sum(found) / len(found) if len(found) == len(side) else None
 
 
-def _left_out(design: Design, signs: Signs, changed: Mapping[int, int]) -> LeftOut:
+def left_out(design: Design, signs: Signs, changed: Mapping[int, int]) -> LeftOut:
     levels = next(iter(signs))
     where = {name: values[levels[i]] for i, (name, values) in enumerate(design.factors.items()) if i not in changed}
     sides = [[cell for cell, sign in signs.items() if sign == side] for side in (1, -1)]
@@ -234,8 +240,8 @@ def _left_out(design: Design, signs: Signs, changed: Mapping[int, int]) -> LeftO
     return LeftOut(where, (lost[0], lost[1]), (lost[0] + finished[0], lost[1] + finished[1]))
 
 
-def _contexts(cells: Cells, changed: Mapping[int, int]) -> Iterator[dict[Levels, int]]:
-    """For each combination of the other factors: the cells of the contrast and their signs."""
+def contexts_of(cells: Cells, changed: Mapping[int, int]) -> Iterator[dict[Levels, int]]:
+    """For each combination of the other factors, the cells of the contrast and their signs."""
     for levels in cells:
         if any(levels[i] != level for i, level in changed.items()):
             continue

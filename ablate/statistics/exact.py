@@ -1,4 +1,4 @@
-"""Tests that count arrangements and assume no distribution: for seeds that are lost, or that fall into two groups."""
+"""Exact tests that assume no distribution: for seeds that diverged, or that fall into two groups."""
 
 import math
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-COUNTED = 50  # up to so many seeds on each side every arrangement is counted; beyond, the normal approximation
+COUNTED = 50  # with at most this many seeds on each side the distribution is exact; beyond, a normal approximation
 
 
 def rank_sum_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Two-sided p of Wilcoxon's rank sum (Mann and Whitney's U), by its exact distribution.
+    """Two-sided p of Wilcoxon's rank sum test (Mann and Whitney's U), by its exact distribution.
 
-    Larger is better, -inf is a lost run, below every number; what is equal shares the mean of its ranks, and the
-    arrangements are counted with these ties (Lehmann 1975, "Nonparametrics", section 1.4). It holds where both groups
-    are drawn from one distribution, whatever that is. Runs that share a seed are alike, if anything, and then it errs
-    towards finding nothing.
+    Larger is better. -inf is a diverged run, below every number. Equal values share their mean rank, and the
+    distribution takes these ties into account (Lehmann 1975, "Nonparametrics", section 1.4). The null hypothesis is
+    that both groups have the same distribution, of any shape. Runs with the same seed may be positively correlated,
+    which makes the test conservative.
     """
     n, m = len(ours), len(theirs)
     ranks = stats.rankdata([*ours, *theirs])
-    # Twice the ranks are whole numbers.
+    # Mean ranks are multiples of 1/2.
     doubled = [int(rank) for rank in 2 * ranks]
     centre = n * (n + m + 1)
     distance = abs(sum(doubled[:n]) - centre)
@@ -34,18 +34,22 @@ def rank_sum_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def least_p_rank_sum(n: int, m: int) -> float:
-    """The smallest p that rank_sum_p can give with n and m seeds: 0.1 of 3 and 3, 0.00016 of 8 and 8."""
+    """The smallest p that rank_sum_p can give with n and m seeds: 0.1 for 3 and 3, 0.00016 for 8 and 8."""
     return min(1.0, 2 / math.comb(n + m, n))
 
 
 def fisher_p(lost: tuple[int, int], of: tuple[int, int]) -> float:
-    """Two-sided p of Fisher's exact test of whether both sides lose the same share of their seeds."""
+    """Two-sided p of Fisher's exact test that both sides lose the same share of their seeds.
+
+    lost  of each side, how many seeds were lost
+    of    of each side, how many seeds there are
+    """
     return float(stats.fisher_exact([[part, whole - part] for part, whole in zip(lost, of, strict=True)]).pvalue)
 
 
 @lru_cache(maxsize=256)
 def _distribution(doubled: tuple[int, ...], n: int) -> NDArray[np.float64]:
-    """The probability of each value, from 0 up, of twice the rank sum of n of these."""
+    """The distribution of the sum of n of the doubled ranks: the probability of each value from 0 up."""
     most = sum(sorted(doubled)[-n:])
     ways = np.zeros((n + 1, most + 1))
     ways[0, 0] = 1

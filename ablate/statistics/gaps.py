@@ -1,7 +1,7 @@
-"""Crossed choices with missing runs, by least squares on those that are there.
+"""Contrasts of crossed choices with missing runs, by least squares.
 
-Each result is its combination's mean plus its seed's part plus noise. For runs that are missing by chance only: one
-that diverged is no such gap.
+The model: a result is the mean of its combination, plus an effect of its seed, plus noise. It is valid only for runs
+that are missing by chance, so not for runs that diverged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CellMeans:
-    """The means of combinations by least squares with seeds as blocks, from all runs and from those without one seed.
+    """Least-squares means of combinations with seeds as blocks, from all seeds, and leaving out each seed in turn.
 
-    cells  results by seed; seeds that less than half of the cells have are left out
+    cells  results by seed. Seeds that less than half of the cells have are not used
     """
 
     cells: Mapping[Levels, Mapping[int, float]]
@@ -32,7 +32,7 @@ class CellMeans:
 
     @cached_property
     def _fits(self) -> list[tuple[Floats, NDArray[np.int64]]]:
-        """Of all seeds, then without each: the cells' means, and which of them can be compared."""
+        """The fit of all seeds, then the fits without each: the cells' means, and which of them can be compared."""
         nothing = float("nan")
         table = np.array([[cell.get(seed, nothing) for seed in self.seeds] for cell in self.cells.values()])
         return [_fit(table), *(_fit(np.delete(table, i, axis=1)) for i in range(len(self.seeds)))]
@@ -42,17 +42,18 @@ class CellMeans:
         return {levels: i for i, levels in enumerate(self.cells)}
 
     def can(self, signs: Mapping[Levels, int]) -> bool:
-        """Whether the contrast can still be formed after any one seed is left out."""
+        """Whether the contrast can be estimated, also if any one seed is left out."""
         if len(self.seeds) < 2 or any(levels not in self._rows for levels in signs):
             return False
         rows = [self._rows[levels] for levels in signs]
         return all(-1 < group[rows].min() == group[rows].max() for _, group in self._fits)
 
     def contrast(self, contexts: Sequence[Mapping[Levels, int]]) -> tuple[float, ...]:
-        """One value per seed, whose mean is the contrast's least-squares estimate, averaged over the contexts.
+        """One value per seed. Their mean is the contrast's least-squares estimate, averaged over the contexts.
 
-        They are the jackknife's pseudo-values over seeds (Miller 1974, Biometrika 61, 1-15), about that estimate:
-        without gaps the contrast of each seed, and with gaps their deviation is that of an estimate of fewer runs.
+        These are jackknife pseudo-values over seeds (Miller 1974, Biometrika 61, 1-15), centred at that estimate.
+        Without gaps they equal the contrast of each seed. With gaps, their deviation reflects that there are fewer
+        runs.
         """
         rows = [self._rows[levels] for signs in contexts for levels in signs]
         weights = np.array([sign for signs in contexts for sign in signs.values()]) / len(contexts)
@@ -62,13 +63,14 @@ class CellMeans:
 
 
 def _fit(table: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """The means of the rows, seeds removed, and the groups of rows that share seeds, one by one; -1 is an empty row."""
+    """The means of the rows without the seeds' effects, and each row's group. Rows can be compared within a group: they
+    are connected by common seeds. -1 is an empty row."""
     there = ~np.isnan(table)
     count = there.sum(axis=1)
     share = there / np.maximum(count, 1)[:, None]
     filled = np.where(there, table, 0.0)
     means = (filled * share).sum(axis=1)
-    # The normal equations, the rows' means put in.
+    # The normal equations for the seeds' effects, with the rows' means eliminated.
     normal = np.diag(there.sum(axis=0)) - there.T.astype(float) @ share
     seeds = np.linalg.lstsq(normal, (np.where(there, table - means[:, None], 0.0)).sum(axis=0), rcond=None)[0]
     _, group = connected_components(there.T.astype(int) @ there.astype(int), directed=False)

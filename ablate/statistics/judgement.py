@@ -1,9 +1,10 @@
-"""Which test carries a verdict, and what the verdict is.
+"""Chooses the test for a verdict, and states the verdict.
 
-One rule. The paired t-test, while every seed ended and none fell away from the others. Where seeds diverged, or a
-variant's seeds fall into two groups, means and Student's t are meaningless: Wilcoxon's exact rank sum decides, with the
-diverged below every number, and whoever lost more seeds is never called better. Where all seeds differ by exactly the
-same, there is no spread for t, and the exact sign flips decide.
+- Usually: the paired t-test.
+- If seeds diverged, or a variant's seeds fall into two groups, means and Student's t are meaningless. Then Wilcoxon's
+  exact rank sum test decides, with diverged seeds below every number. A side that lost more seeds is never called
+  better.
+- If all seeds differ by exactly the same, a t-test has no spread. Then the exact sign-flip test decides.
 """
 
 import math
@@ -15,12 +16,12 @@ from functools import cached_property
 from ablate.statistics.exact import fisher_p, least_p_rank_sum, rank_sum_p
 from ablate.statistics.paired import LEVEL, Difference, least_p_sign_flip
 
-# What a verdict is where it is neither better nor worse.
+# Verdicts other than better and worse.
 EQUIVALENT, UNDECIDED, TOO_FEW = "equivalent", "undecided", "too few seeds"
 
 
 class Outcome(StrEnum):
-    """What the seeds of two sides are like."""
+    """What the seeds of two sides look like, which decides the test."""
 
     NORMAL = "normal enough"
     LOST = "seeds lost"
@@ -36,16 +37,20 @@ TESTS = {
     Outcome.ALIKE: "exact sign flips",
     Outcome.FEW: "no test",
 }
+# Where seeds do not pair.
+UNPAIRED_TESTS = TESTS | {Outcome.NORMAL: "Welch's t-test", Outcome.ALIKE: "exact rank test"}
 
 
 @dataclass(frozen=True)
 class Test:
-    """The test of one side against the baseline's.
+    """The test of a variant against the baseline. Pairs of numbers are (variant, baseline).
 
-    p              two-sided, not corrected; None without a test
-    direction      1 where it is better, -1 where it is worse, as the test sees it
-    n              of both sides, how many seeds are compared: the pairs, or by ranks all that have ended
-    lost, low      of both sides, how many of these diverged, and how many ended in the lower of two groups
+    p          two-sided, not corrected; None without a test
+    direction  1 if the variant is better by this test, -1 if it is worse, 0 if equal
+    n          how many seeds are compared: pairs, or for a rank test all seeds that have ended
+    lost       how many of these diverged
+    low        how many of these ended in the lower of two groups
+    is_paired  whether the seeds of both sides pair
     """
 
     outcome: Outcome
@@ -54,38 +59,39 @@ class Test:
     n: tuple[int, int]
     lost: tuple[int, int] = (0, 0)
     low: tuple[int, int] = (0, 0)
+    is_paired: bool = True
 
     @property
     def name(self) -> str:
-        return TESTS[self.outcome]
+        return (TESTS if self.is_paired else UNPAIRED_TESTS)[self.outcome]
 
     @property
     def has_interval(self) -> bool:
-        """Whether Student's interval of the mean difference means something."""
+        """Whether Student's confidence interval of the mean difference is meaningful."""
         return self.outcome in (Outcome.NORMAL, Outcome.ALIKE, Outcome.FEW)
 
     @property
     def least_p(self) -> float:
-        """The smallest p that so many seeds can give, whatever the data."""
-        if self.outcome in (Outcome.LOST, Outcome.SPLIT):
+        """The smallest p that the test can give with this many seeds."""
+        if self.outcome in (Outcome.LOST, Outcome.SPLIT) or (self.outcome is Outcome.ALIKE and not self.is_paired):
             return least_p_rank_sum(*self.n)
         return least_p_sign_flip(self.n[0]) if self.outcome is Outcome.ALIKE else 0.0
 
     @property
     def fallen(self) -> tuple[int, int]:
-        """Of both sides, the seeds that diverged or ended low."""
+        """How many seeds diverged or ended in the lower group, on both sides."""
         return self.lost[0] + self.low[0], self.lost[1] + self.low[1]
 
     @cached_property
     def p_fallen(self) -> float | None:
-        """Of Fisher's exact test that both lose, or have low, one share of their seeds; None where neither does."""
+        """p of Fisher's exact test that the same share of seeds has `fallen` on both sides; None if none has."""
         return fisher_p(self.fallen, self.n) if any(self.fallen) else None
 
     def verdict(self, p_holm: float | None, p_equivalent: float | None = None) -> str:
-        """better or worse, or why that cannot be said.
+        """better or worse, or why it is neither.
 
-        p_holm        p after correction
-        p_equivalent  that of the two one-sided tests of a margin, after correction
+        p_holm        `p`, corrected
+        p_equivalent  the corrected p of two one-sided tests against a margin; None without a margin
         """
         (n, m), (lost, lost_by_baseline) = self.n, self.lost
         if n and lost == n and lost_by_baseline < max(1, m):
@@ -93,7 +99,7 @@ class Test:
         if p_holm is None:
             return TOO_FEW if n and m else "no pair yet"
         ours, theirs = (fallen * others for fallen, others in zip(self.fallen, (m, n), strict=True))
-        # Ranks may favour who loses more seeds, if the others are good enough: nobody would call that better.
+        # Ranks may favour the side that lost more seeds, if its other seeds are good enough. That is not called better.
         if p_holm >= LEVEL or not self.direction or (ours - theirs) * self.direction > 0:
             if self.least_p >= LEVEL:
                 return TOO_FEW
@@ -109,11 +115,12 @@ def assessed(
     sign: int = 1,
     low: tuple[int, int] = (0, 0),
 ) -> Test:
-    """Which test decides, and its result.
+    """Choose the test and run it.
 
-    difference    over the seeds that both have finished, in the metric's own units; sign is -1 where less is better
-    ours, theirs  of all seeds that have ended: larger is better, -inf is a run that diverged
-    low           of both sides, how many of these seeds ended in the lower of two groups; 0 where all runs of both did
+    difference    over the seeds that both sides have finished, in the metric's own units
+    ours, theirs  the results of all seeds that have ended: larger is better, -inf is a diverged run
+    sign          -1 if less of the metric is better, else 1
+    low           on both sides, how many seeds ended in the lower of two groups; (0, 0) if all runs of both sides did
     """
     n = (len(ours), len(theirs))
     lost = (ours.count(-math.inf), theirs.count(-math.inf))
@@ -125,7 +132,7 @@ def assessed(
 
 
 def paired(difference: Difference | None, sign: int = 1) -> Test:
-    """The test of differences whose seeds have all ended and are of one kind."""
+    """The test for seeds that have all finished and do not fall into two groups."""
     n = (difference.n, difference.n) if difference else (0, 0)
     if difference is None or difference.n < 2:
         return Test(Outcome.FEW, None, 0, n)

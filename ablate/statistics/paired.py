@@ -1,8 +1,8 @@
-"""What a few seeds can say: paired differences, their intervals, and how sure one may be.
+"""Paired differences of a few seeds: their intervals, tests and power.
 
-Two variants that share a seed share initialisation and batches, so they are compared by their differences seed by
-seed. Bouthillier et al. 2021 (arXiv 2103.03098) tell where a result's variance comes from and why pairing removes much
-of it; Agarwal et al. 2021 (arXiv 2108.13264) why few runs call for interval estimates rather than points.
+Two variants with the same seed share initialisation and batches, so they are compared seed by seed. Bouthillier et al.
+2021 (arXiv 2103.03098) explain where a result's variance comes from, and why pairing removes much of it. Agarwal et al.
+2021 (arXiv 2108.13264) explain why a few runs need interval estimates instead of points.
 """
 
 import math
@@ -16,12 +16,12 @@ from scipy import optimize, stats
 
 LEVEL = 0.05
 POWER = 0.8
-EXACT = 2**16  # up to 16 seeds every sign flip is counted; beyond, that many are drawn
+EXACT = 2**16  # with at most 16 seeds all sign flips are counted; beyond, this many are drawn at random
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean of n values with its 95% interval by Student's t, which one value alone does not have."""
+    """The mean of n values, with its 95% confidence interval by Student's t if there is more than one."""
 
     values: tuple[float, ...]
 
@@ -35,10 +35,10 @@ class Estimate:
 
     @cached_property
     def deviation(self) -> float | None:
-        """The sample's standard deviation."""
+        """The sample standard deviation; None for fewer than two values."""
         if self.n < 2:
             return None
-        # What rounding leaves of equal values is no spread.
+        # Rounding errors of equal values are not spread.
         spread = max(self.values) - min(self.values)
         return float(np.std(self.values, ddof=1)) if spread > 1e-12 * max(map(abs, self.values)) else 0.0
 
@@ -52,21 +52,21 @@ class Estimate:
         return self.interval_at(LEVEL)
 
     def interval_at(self, level: float) -> tuple[float, float] | None:
-        """The interval that misses the true mean with this probability."""
+        """The 1 - `level` confidence interval; None without spread."""
         if self.mean is None or not self.deviation:
             return None
-        # By hand, as p below: scipy.stats.ttest_1samp takes 0.56 ms for both instead of 0.25 ms, and `simulate`
-        # twice as long.
+        # Computed here, like p below: scipy.stats.ttest_1samp takes 0.56 ms for both instead of 0.25 ms, and `simulate`
+        # would take twice as long.
         half = float(stats.t.ppf(1 - level / 2, self.df)) * self.deviation / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
 
 class Difference(Estimate):
-    """The mean of differences, one per seed, and what tests say of it."""
+    """The mean of paired differences, one per seed, and its tests."""
 
     @cached_property
     def p(self) -> float | None:
-        """p of the two-sided paired t-test; None with one seed, or seeds that all agree, which show no spread."""
+        """p of the two-sided paired t-test; None for one seed, or if all seeds differ by the same (no spread)."""
         if self.mean is None or self.n < 2:
             return None
         if not self.deviation:
@@ -75,7 +75,7 @@ class Difference(Estimate):
 
     @cached_property
     def p_sign_flip(self) -> float | None:
-        """Two-sided p, by flipping the signs of the differences. It assumes nothing but their symmetry."""
+        """Two-sided p of the sign-flip (permutation) test, which only assumes symmetric differences."""
         if self.n < 2:
             return 1.0 if self.n else None
         test = stats.permutation_test(
@@ -91,24 +91,28 @@ class Difference(Estimate):
 
     @property
     def least_p_sign_flip(self) -> float:
-        """The smallest p_sign_flip that so many seeds can give, whatever the data."""
+        """The smallest p_sign_flip that this many seeds can give."""
         return least_p_sign_flip(self.n)
 
     def detectable(self, level: float = LEVEL) -> float | None:
-        """The true difference that so many seeds of this spread find with 80% probability, testing at `level`."""
+        """The true difference that a test at `level` finds with 80% probability, with this many seeds and this
+        spread."""
         return detectable_effect(self.n, level) * self.deviation if self.deviation else None
 
 
 def power(effect: float, n: int, level: float) -> float:
-    """The probability that a two-sided paired t-test of n seeds finds an effect of so many deviations, and its sign."""
+    """The probability that a two-sided paired t-test with n seeds finds an effect, with the right sign.
+
+    effect  the true mean difference, in standard deviations of the differences
+    """
     return float(stats.nct.sf(stats.t.isf(level / 2, n - 1), n - 1, effect * math.sqrt(n)))
 
 
 @cache
 def detectable_effect(n: int, level: float) -> float:
-    """The difference, in deviations, that n seeds find with 80% probability."""
-    # Not by statsmodels' TTestPower.solve_power: for few seeds and a corrected level it returns wrong numbers without a
-    # warning, such as 4.29 for n = 3 at 0.05/3, whose power is 0.61; 5.67 is right.
+    """The difference, in standard deviations, that n seeds find with 80% probability."""
+    # Not statsmodels' TTestPower.solve_power: for few seeds and a corrected level it returns wrong numbers without a
+    # warning, such as 4.29 (whose power is 0.61) for n = 3 at 0.05/3, where 5.67 is right.
     high = 1.0
     while power(high, n, level) < POWER:
         high *= 2
@@ -116,7 +120,7 @@ def detectable_effect(n: int, level: float) -> float:
 
 
 def least_p_sign_flip(n: int) -> float:
-    """2/2^n where every flip is counted; of EXACT that are drawn, the observed signs make one more."""
+    """The smallest p of the sign-flip test with n seeds: 2/2^n if all flips are counted, else 2/(EXACT + 1)."""
     return min(1.0, 2 / 2**n if 2**n <= EXACT else 2 / (EXACT + 1))
 
 
@@ -126,8 +130,8 @@ def seeds_for_sign_flip(level: float = LEVEL) -> int:
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction for all of these tests. None stands for no test: it stays None and does not count."""
-    # By hand, since statsmodels' multipletests collects garbage at each call, a fifth of a second.
+    """p-values after Holm's correction for all of them. None means no test: it stays None and does not count."""
+    # Computed here: statsmodels' multipletests runs the garbage collector at each call, which takes 0.2 s.
     values = np.array([value for value in p if value is not None])
     order = np.argsort(values)
     corrected = np.empty(len(values))
@@ -140,8 +144,8 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 class Outperforming:
     """How often one variant beat the other on the same seed: estimates the probability of winning on a new seed.
 
-    Bouthillier et al. 2021's P(A > B), who call a difference meaningful above 0.75. Ties count half. The 95% interval
-    is Wilson's: their bootstrap has no width where one variant always won.
+    This is P(A > B) of Bouthillier et al. 2021, who call a difference meaningful above 0.75. Ties count half. The 95%
+    interval is Wilson's, because their bootstrap interval has no width if one variant always wins.
     """
 
     wins: float
@@ -160,7 +164,8 @@ class Outperforming:
 
 
 def outperforming(better: Sequence[float], other: Sequence[float]) -> Outperforming | None:
-    """Pair by pair, larger is better. A run that diverged is -inf: it loses to every number and ties with its like."""
+    """Compare pair by pair; larger is better. A diverged run is -inf: it loses to every number, and ties with another
+    diverged run. None without pairs."""
     pairs = list(zip(better, other, strict=True))
     wins = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs)
     return Outperforming(wins, len(pairs)) if pairs else None
@@ -171,8 +176,9 @@ def variance_shares(
 ) -> list[dict[str, Any]]:
     """How much of the results' variance each factor, each pair of factors and the seed explain.
 
-    An analysis of variance of runs that cross all factors, seeds as blocks, interactions of three and more left in the
-    residual: rows of source, df, sum_sq, share, F, p; the last is the residual, without F and p.
+    An analysis of variance with seeds as blocks, for runs that cross all factors. Interactions of three or more factors
+    are part of the residual. Returns rows with source, df, sum_sq, share, F and p. The last row is the residual,
+    without F and p.
     """
     import pandas as pd
     from statsmodels.formula.api import ols

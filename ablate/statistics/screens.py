@@ -1,8 +1,8 @@
-"""Screens: designs of two levels in which all choices change together, balanced, in few runs.
+"""Screens: balanced two-level designs that change many choices together, in few runs.
 
-Each effect is a contrast of all runs. Interactions of two choices are mixed into it, its aliases. Plackett and Burman
-1946, "The design of optimum multifactorial experiments", Biometrika 33, 305-325; Box, Hunter and Hunter 2005,
-"Statistics for experimenters", chapters 6 and 7.
+Each effect is a contrast of all runs. Interactions of two choices are mixed into it: these are its aliases. Sources:
+Plackett and Burman 1946, "The design of optimum multifactorial experiments", Biometrika 33, 305-325; Box, Hunter and
+Hunter 2005, "Statistics for experimenters", chapters 6 and 7.
 """
 
 import math
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from ablate.statistics.gaps import Levels
 from ablate.statistics.paired import Difference
 
-LEAST = 3  # choices of a screen
+LEAST = 3  # a screen has at least this many choices
 
 
 @dataclass(frozen=True)
 class Alias:
-    """Two choices whose interaction is mixed into an effect, and with what weight: 1 or -1 wholly, 1/3 a third of it.
+    """Two choices whose interaction is mixed into an effect, and its weight: 1 or -1 is all of it, 1/3 a third.
 
-    The interaction counts as half the change that one choice's effect makes where the other is changed too.
+    Here the interaction is half of the amount by which one choice's effect changes when the other is made too.
     """
 
     pair: tuple[int, int]
@@ -33,13 +33,13 @@ class Alias:
 
 @dataclass(frozen=True)
 class Pooled(Difference):
-    """A contrast, one value per seed, judged by the spread of all combinations together.
+    """A contrast, one value per seed, whose standard error is pooled over all combinations.
 
-    error    the standard deviation of one seed's contrast, by the residuals of combinations and seeds
+    error    the standard deviation of one seed's contrast, from the residuals of combinations and seeds
     freedom  its degrees of freedom: (combinations - 1) * (seeds - 1)
 
-    All weights of the contrast are of one size, so that the pooled variance is right on average where the combinations'
-    own are not the same.
+    All weights of the contrast have the same size. So the pooled variance is right on average, even if the variances
+    of the combinations differ.
     """
 
     error: float = 0.0
@@ -55,8 +55,8 @@ class Pooled(Difference):
 
 
 def is_screen(design: Collection[Levels]) -> bool:
-    """Whether the combinations are a screen: three choices or more of two values, balanced pair by pair, not all there
-    are."""
+    """Whether the combinations are a screen: at least three choices with two values each, balanced for each pair of
+    choices, and fewer than the full grid."""
     rows = sorted(design)
     if not rows or len(rows[0]) < LEAST or {level for row in rows for level in row} != {0, 1}:
         return False
@@ -66,7 +66,7 @@ def is_screen(design: Collection[Levels]) -> bool:
 
 
 def aliases(design: Collection[Levels]) -> list[list[Alias]]:
-    """Of each choice, in order, the interactions of two that its effect is mixed with; the largest weights first."""
+    """For each choice, in order, the two-choice interactions that are mixed into its effect, largest weights first."""
     rows = sorted(design)
     coded = _coded(rows)
     found = []
@@ -80,9 +80,9 @@ def aliases(design: Collection[Levels]) -> list[list[Alias]]:
 
 
 def contrasts(cells: Mapping[Levels, Mapping[int, float]], seeds: Sequence[int]) -> list[Pooled]:
-    """Of each choice the mean with its second value less the mean with its first, seed by seed.
+    """For each choice and seed, the mean with the choice's second value minus the mean with its first.
 
-    seeds  those that all combinations have
+    seeds  the seeds that all combinations have
     """
     rows = sorted(cells)
     table = np.array([[cells[row][seed] for seed in seeds] for row in rows])
@@ -95,5 +95,5 @@ def contrasts(cells: Mapping[Levels, Mapping[int, float]], seeds: Sequence[int])
 
 
 def _coded(rows: Sequence[Levels]) -> NDArray[np.float64]:
-    """The second value as 1, the first as -1: a row for each choice."""
+    """The design with a row for each choice: 1 for its second value, -1 for its first."""
     return 2.0 * np.array(rows, dtype=float).T - 1

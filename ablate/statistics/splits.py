@@ -1,6 +1,6 @@
-"""Seeds of one variant that fall into two groups, such as those that learn and those that stay at chance.
+"""Finds variants whose seeds fall into two groups, such as seeds that learn and seeds that stay at chance.
 
-Neither the mean nor Student's interval says anything about such a variant: the mean is a value that no seed has.
+For such a variant the mean and Student's interval are meaningless: no seed is near the mean.
 """
 
 import math
@@ -9,19 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A gap between two neighbouring seeds so many times the spread within the groups that it leaves. Of normal noise 5% of
-# sweeps of three seeds have one, 1% of those of four, 0.1% or less from eight on.
+# Seeds form two groups if the largest gap between sorted results is this many times the spread within the groups.
+# Normal noise has such a gap in 5% of sweeps with three seeds, 1% with four, 0.1% or less with eight or more.
 GAP_OF_FEW, GAP = 20.0, 10.0
-FEW = 5  # seeds, below which the spread within is known so badly that GAP_OF_FEW is asked
+FEW = 5  # with fewer seeds the spread is poorly known, so GAP_OF_FEW is required
 REACH = 0.25  # of the gap: how far from the lower group a seed of another variant still belongs to it
-RESOLUTION = 1e-3  # of the values: less counts as so much spread, so that seeds which agree exactly are no proof
+RESOLUTION = 1e-3  # of the values: the smallest spread to assume, so that exactly equal seeds prove nothing
 
 
 @dataclass(frozen=True)
 class _Gap:
-    """The largest gap between sorted values: those below it, its width, the deviation within the two groups beside it.
+    """The largest gap between sorted values.
 
-    The deviation is None of two values.
+    bottom, top  the smallest and the largest value below the gap
+    width        of the gap
+    deviation    the standard deviation within the two groups; None for two values
     """
 
     bottom: float
@@ -34,20 +36,21 @@ class _Gap:
 
 
 def is_at_chance(accuracy: float, chance: float) -> bool:
-    """Whether an accuracy is that of guessing: within half of chance, and within a twentieth of what is above it."""
+    """Whether an accuracy is that of guessing: above `chance` by at most half of it, and by at most 5% of 1 -
+    chance."""
     return accuracy <= chance + min(0.5 * chance, 0.05 * (1 - chance))
 
 
 def low_seeds(variants: Sequence[Mapping[int, float]], chance: float | None = None) -> list[set[int]]:
-    """Of each variant the seeds that ended in the lower of two groups; empty sets where no variant falls into two.
+    """For each variant, the seeds that ended in the lower of two groups; empty sets if no variant has two groups.
 
     variants  results by seed, larger is better
-    chance    the accuracy of guessing, where the results are accuracies
+    chance    the accuracy of guessing; None if the results are not accuracies
 
-    A variant falls into two groups where some of its seeds are at chance and some are not, or where the largest gap
-    between its sorted results is GAP times the spread within the two groups that the gap leaves: the variant's own
-    spread, or the median of all variants' where that is larger. Where the lower groups of two variants lie in one
-    place, or one is at chance, the seeds of the others that ended there belong to them too.
+    A variant has two groups if some of its seeds are at chance and others are not, or if the largest gap between its
+    sorted results is GAP times the spread within the groups. The spread is the variant's own, or the median of all
+    variants' if that is larger. If a lower group is at chance, or two variants have lower groups at the same place,
+    then seeds of other variants that ended there count as low too.
     """
     gaps = [_largest_gap(list(values.values())) for values in variants]
     spreads = [gap.deviation for gap in gaps if gap and gap.deviation is not None]
@@ -61,7 +64,7 @@ def low_seeds(variants: Sequence[Mapping[int, float]], chance: float | None = No
     ]
     if not found and not any(0 < len(seeds) < len(values) for seeds, values in zip(guessed, variants, strict=True)):
         return [set() for _ in variants]
-    # One variant's outlier says nothing of the others.
+    # A single variant's outlier says nothing about the others.
     places = [gap for gap in found if _is_at(gap, chance) or any(gap.reaches(g.top) for g in found if g is not gap)]
     return [
         seeds | {seed for seed, value in values.items() if any(g.reaches(value) for g in places) or _below(own, value)}

@@ -9,7 +9,7 @@ from typing import Any as _Any
 
 
 class _Room(_ModuleType):
-    """This room, which has the name of what Python calls to run a sweep."""
+    """This package as a function: `ablate.sweep(…)` runs a sweep, although `ablate.sweep` is a package."""
 
     def __call__(self, *arguments: _Any, **named: _Any) -> _Any:
         from importlib import import_module

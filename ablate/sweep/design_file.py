@@ -1,4 +1,5 @@
-"""A design written as a sweep file: the file that it comes from, with its choices in one parameter `variant`."""
+"""Writes a design as a sweep file: a copy of the original file, with its choices combined in one parameter
+`variant`."""
 
 import textwrap
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ from ablate.sweep.file import SweepFile, mapping
 class DesignFile:
     """A new sweep file.
 
-    changes  of each variant, the choices that are not at their first option
-    seeds    of each variant
-    grid     how many runs all combinations would take
+    changes  for each variant, the choices that are not at their first option
+    seeds    the number of seeds of each variant
+    grid     the number of runs of the full grid
     """
 
     text: str
@@ -37,16 +38,16 @@ class DesignFile:
 
 
 def made(path: Path, design: str, *, fold_over: bool = False, folder: Sequence[str] = ()) -> DesignFile:
-    """The sweep file of a design of the choices in the file at `path`, whatever its method.
+    """The sweep file of a design for the choices in the file at `path`. The method in that file does not matter.
 
-    folder  the override that names a folder of the user's own options
+    folder  the override that adds a folder of your own options
 
     Raises InputError for a file without choices, and what the design itself raises.
     """
     content = {key: value for key, value in mapping(path).items() if key not in ("run_cap", "early_terminate")}
     file = SweepFile.of(path, content | {"method": "grid"})
     if variant.NAME in file.parameters:
-        raise InputError(f"{path} has a parameter {variant.NAME} already; a design is made of parameters with options.")
+        raise InputError(f"{path} already has a parameter {variant.NAME}; a design needs parameters with options.")
     given = {name: values for name, values in file.parameters.items() if isinstance(values, list)}
     choices = {name: values for name, values in given.items() if len(values) > 1 and name != "seed"}
     if not choices:
@@ -64,7 +65,7 @@ def made(path: Path, design: str, *, fold_over: bool = False, folder: Sequence[s
 
 
 def _variants(choices: dict[str, list[Any]], changes: Sequence[Change], fixed: Sequence[str]) -> list[str]:
-    """Each variant as a string: what it changes, and the first options that would not come of themselves."""
+    """Each variant as a string: its changes, and those first options that are not the default beside them."""
     composer = Composer()
     written = []
     for change in changes:
@@ -81,7 +82,7 @@ def _variants(choices: dict[str, list[Any]], changes: Sequence[Change], fixed: S
 
 
 def _composed(composer: Composer, overrides: Sequence[str]) -> Any:
-    """What the overrides come to; for those that fit nothing, themselves."""
+    """The composed values; the overrides themselves if they cannot be composed."""
     try:
         return composer(overrides)
     except (InputError, HydraException, OmegaConfBaseException):
@@ -93,7 +94,7 @@ def _overrides(parameters: dict[str, Any]) -> list[str]:
 
 
 def _text(head: dict[str, Any], variants: Sequence[str], fixed: dict[str, list[Any]]) -> str:
-    """As YAML, a line for each variant."""
+    """The file as YAML, with one line for each variant."""
     others = {name: {"values": values} if len(values) > 1 else {"value": values[0]} for name, values in fixed.items()}
 
     def dumped(values: dict[str, Any]) -> str:
@@ -106,5 +107,5 @@ def _text(head: dict[str, Any], variants: Sequence[str], fixed: dict[str, list[A
 
 
 def _dumped(key: str, value: Any, flow: bool | None) -> str:
-    """flow: whether collections stand in one line; None for those that hold no others."""
+    """flow: whether collections are written in one line; None: only those that contain no other collection."""
     return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=flow)

@@ -93,16 +93,16 @@ _KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((kind for kind in _DISTRIBUTIONS if "normal" in kind), _NORMAL),
     **dict.fromkeys((kind for kind in _DISTRIBUTIONS if "beta" in kind), _BETA),
 }
-# What a learning rate, a width or a batch can be; beyond it, values were taken for their logarithms.
+# No learning rate, width or batch size is outside of this range. If one is, min and max were not meant as logarithms.
 _SMALLEST, _GREATEST = 1e-30, 1e15
 _TEN = math.log(10)
 
 
 def check_parameter(name: str, spec: Spec) -> str:
-    """The kind of the parameter: `parameters`, `constant` or a distribution.
+    """Check a parameter. Returns its kind: `parameters`, `constant` or a distribution.
 
-    Raises InputError, beginning with `name`, for keys that W&B's schema does not have for it or that contradict each
-    other, and for numbers of which no value can be drawn.
+    Raises InputError, whose message starts with `name`, for keys that W&B's schema does not have for this kind, for
+    keys that contradict each other, and for numbers from which no value can be drawn.
     """
     kind = spec.get("distribution") or _implied(name, spec)
     if kind not in _DISTRIBUTIONS and kind != "parameters":
@@ -122,7 +122,7 @@ def check_parameter(name: str, spec: Spec) -> str:
     if "values" in spec and not (isinstance(spec["values"], list) and spec["values"]):
         raise InputError(f"{name}: `values` is a list with at least one value.")
     if "parameters" in spec and not (isinstance(spec["parameters"], Mapping) and spec["parameters"]):
-        raise InputError(f"{name}: `parameters` has parameters of its own, such as lr: {{values: [0.1, 0.01]}}.")
+        raise InputError(f"{name}: `parameters` must contain parameters, such as lr: {{values: [0.1, 0.01]}}.")
     numbers = {key: spec[key] for key in (*_BOUNDS, *_NORMAL, *_BETA, "q") if key in spec}
     for key, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
@@ -134,10 +134,10 @@ def check_parameter(name: str, spec: Spec) -> str:
 
 
 def _check_range(name: str, kind: str, numbers: Mapping[str, float]) -> None:
-    """Raise InputError for numbers that give no value, or values that nobody means."""
+    """Raise InputError for numbers that give no value, or values that cannot be meant."""
     low, high, q = numbers.get("min"), numbers.get("max"), numbers.get("q", 1)
     if q <= 0:
-        raise InputError(f"{name}: q: {q}: values are rounded to multiples of it; it must be above 0.")
+        raise InputError(f"{name}: q: {q}: values are rounded to multiples of q, so it must be above 0.")
     if kind == "q_beta" and "q" not in numbers:
         raise InputError(f"{name}: {kind} needs q: without it every value, between 0 and 1, is rounded to 0 or 1.")
     if low is None or high is None:
@@ -145,22 +145,22 @@ def _check_range(name: str, kind: str, numbers: Mapping[str, float]) -> None:
     if low > high:
         raise InputError(f"{name}: min: {low} is above max: {high}.")
     if kind.endswith("log_uniform_values") and low <= 0:
-        raise InputError(f"{name}: min: {low}: {kind} takes numbers above 0, of which there are logarithms.")
+        raise InputError(f"{name}: min: {low}: {kind} takes the logarithm, so it must be above 0.")
     if kind.endswith("log_uniform"):
         if not math.log(_SMALLEST) <= low <= high <= math.log(_GREATEST):
             raise InputError(
-                f"{name}: min: {low} and max: {high} of {kind} are natural logarithms: values from 1e{low / _TEN:.0f}"
-                f" to 1e{high / _TEN:.0f} come of them. {kind}_values takes the values themselves."
+                f"{name}: min: {low} and max: {high} of {kind} are natural logarithms, so values would be from"
+                f" 1e{low / _TEN:.0f} to 1e{high / _TEN:.0f}. To give the values themselves, use {kind}_values."
             )
         low = math.exp(low)
     if kind.startswith("q_") and low > 0 and round(low / q) == 0:
-        raise InputError(f"{name}: min: {low:.3g} is rounded to 0 by q: {q}. Give a smaller q, or leave out the `q_`.")
+        raise InputError(f"{name}: min: {low:.3g} is rounded to 0 by q: {q}. Use a smaller q, or leave out the `q_`.")
 
 
 def draw(values: list[Any] | Spec, name: str, number: int) -> Any:
-    """The value of parameter `name` in random cell `number`: one of a list, each as likely, or from a distribution.
+    """The value of parameter `name` in random cell `number`, drawn from a list with equal chances or a distribution.
 
-    Raises InputError for numbers of which the distribution cannot make a value.
+    Raises InputError if the distribution cannot be drawn from.
     """
     spec: Spec = {"values": values} if isinstance(values, list) else values
     kind = spec.get("distribution") or _implied(name, spec)
@@ -168,11 +168,11 @@ def draw(values: list[Any] | Spec, name: str, number: int) -> Any:
     try:
         return _DISTRIBUTIONS[kind](np.random.default_rng(int.from_bytes(digest[:8], "big")), spec)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name}: {dict(spec)} is no {kind} distribution ({error!r}).") from error
+        raise InputError(f"{name}: {dict(spec)} is not a {kind} distribution ({error!r}).") from error
 
 
 def _implied(name: str, spec: Spec) -> str:
-    """W&B's rules for a parameter that names no distribution."""
+    """The kind of a parameter without `distribution`, by W&B's rules."""
     for key, kind in (("parameters", "parameters"), ("value", "constant"), ("values", "categorical")):
         if key in spec:
             return kind

@@ -1,4 +1,4 @@
-"""How long the cells of a plan will train: from those that have a result, else from a few timed steps."""
+"""Estimates how long the cells of a plan will train: from cells that have a result, or from a few timed steps."""
 
 import json
 import logging
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
     """Set `seconds` of the cells that have no result.
 
-    Training time is taken to be proportional to multiply-adds times epochs among cells with the same data, threads,
-    hardware and limits to an epoch's batches. Where none of those has a result, one of them is timed for a few steps on
-    random images (`measure`), unless it is for another machine, its data are not here, or it fails: then the estimate
-    is None.
+    Cells with the same data, threads, hardware and limits to an epoch's batches are compared: their training time is
+    assumed to be proportional to multiply-adds times epochs. If none of them has a result, one of them is timed for a
+    few steps on random images (`measure`). If that is not possible (the cell is for another machine, its data are not
+    here, or it fails), `seconds` is None.
     """
     groups: dict[str, list[PlannedCell]] = defaultdict(list)
     for cell in cells:
@@ -33,12 +33,12 @@ def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
         left = [cell for cell in group if cell.status not in (OUTDATED, *RESULTS)]
         rates = [cell.seconds / _work(cell) for cell in group if cell.status == "finished" and cell.seconds]
         if left and not rates and measure:
-            from ablate.sweep.timing import timed  # which takes what training takes
+            from ablate.sweep.timing import timed  # imports torch and Lightning
 
             typical = sorted(left, key=_work)[len(left) // 2]
             try:
                 seconds = timed(typical.values or {})
-            except Exception:  # whatever it is, the run will say it, and no estimate is all that a plan lacks
+            except Exception:  # the run will report the error; the plan only lacks an estimate
                 log.info("%s cannot be timed", typical.name, exc_info=True)
                 seconds = None
             rates = [] if seconds is None else [seconds / _work(typical)]

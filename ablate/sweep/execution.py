@@ -1,4 +1,4 @@
-"""A sweep without a server: what its plan leaves to do, run by an engine."""
+"""Runs a sweep without a server: the cells of its plan that have no result yet, by an engine."""
 
 import os
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 @dataclass(frozen=True)
 class Request:
-    """What was typed: overrides of every cell, and those of Hydra's own, which choose and set the engine."""
+    """The typed overrides: those of every cell (`typed`), and those that choose and configure the engine (`engine`)."""
 
     typed: list[str]
     engine: list[str]
@@ -41,7 +41,7 @@ class Request:
 
     @cached_property
     def launcher(self) -> DictConfig:
-        """Hydra's configuration of the engine. Raises InputError for one that is not installed."""
+        """Hydra's configuration of the engine (`hydra.launcher`). Raises InputError if it is not installed."""
         folders = [text for text in self.typed if text.startswith("hydra.searchpath=")]
         return launchers.composed_with([*folders, *self.engine]).hydra.launcher
 
@@ -56,12 +56,13 @@ class Request:
 
 
 def planned(file: SweepFile, request: Request, check_data: bool, here: Here | None = None) -> list[PlannedCell]:
+    """The plan of the file with the overrides of `request`: see `plan`."""
     return plan(file, request.typed, check_data=check_data, elsewhere=request.elsewhere, here=here)
 
 
 def to_run(cells: Sequence[PlannedCell], retry_failed: bool, rerun_outdated: bool = False) -> list[PlannedCell]:
-    """What there is to do: cells without a result, those that others are at included; or only the failed, or only the
-    outdated ones, which then say so in their overrides."""
+    """The cells to run: those without a result, also if another process trains them now. With `retry_failed` or
+    `rerun_outdated`, only the failed or outdated ones; the latter get `rerun=true`."""
     only = [FAILED] * retry_failed + [OUTDATED] * rerun_outdated
     wanted = only or (TO_DO, INTERRUPTED, DAMAGED, RUNNING)
     for cell in cells:
@@ -72,10 +73,10 @@ def to_run(cells: Sequence[PlannedCell], retry_failed: bool, rerun_outdated: boo
 
 
 def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
-    """Run the cells and look again at what came of each.
+    """Run the cells, then update the status of each.
 
-    Raises Stopped, all state saved, when a signal stops it, and InputError, before the first cell, where W&B is to hear
-    of the runs and nobody is logged in.
+    Raises Stopped if a signal stops it, after all runs have saved their state; InputError, before the first cell, if
+    runs are to be logged to W&B's server and you are not logged in.
     """
     if not cells:
         return
@@ -85,16 +86,16 @@ def sweep(cells: Sequence[PlannedCell], request: Request, view: View) -> None:
         if request.in_pool:
             _in_pool(cells, request.launcher, view)
         else:
-            launchers.launch([_pinned(cell) if request.elsewhere else cell.overrides for cell in cells], request.engine)
+            launchers.launch([_pinned(cell) if request.elsewhere else cell.told for cell in cells], request.engine)
     finally:
         for cell in cells:
-            # What the pool has heard a directory may not tell.
+            # A cell's directory need not show why the pool's worker failed: keep what the pool has reported.
             if not request.in_pool or cell.status not in (FAILED, INVALID):
                 cell.look()
 
 
 def _check_login(cells: Sequence[PlannedCell]) -> None:
-    """Once for all cells: W&B's refusal would be theirs, one after the other."""
+    """Check the login to W&B once. Otherwise every cell would fail, one after the other."""
     may_be = [c for c in cells if c.values and "online" in (c.values["tracking"]["mode"], agent.wandb_mode())]
     if not may_be:
         return
@@ -116,7 +117,7 @@ def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> 
 
 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:
-    """The GPUs of each worker, as CUDA_VISIBLE_DEVICES has them, and how many workers there are."""
+    """The GPUs of each worker, in the form of CUDA_VISIBLE_DEVICES, and the number of workers."""
     trainers = [cell.values["trainer"] for cell in cells if cell.values]
     on_gpu = [trainer for trainer in trainers if trainer["accelerator"] == "gpu"]
     devices = max(trainer["devices"] for trainer in on_gpu or trainers)
@@ -137,7 +138,7 @@ def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> t
 
 
 def _pinned(cell: PlannedCell) -> list[str]:
-    """The overrides, with what `auto` stands for here, so that the job has the fingerprint of the plan."""
+    """The overrides, with `auto` resolved as on this machine, so that the job has the fingerprint of the plan."""
     values = pinned(cell.values or {})
-    kept = [text for text in cell.overrides if text.split("=", 1)[0] not in values]
+    kept = [text for text in cell.told if text.split("=", 1)[0] not in values]
     return kept + [override(path, value) for path, value in values.items()]

@@ -1,4 +1,4 @@
-"""A sweep file: one question, declared in W&B's own format (docs.wandb.ai, "Sweep configuration")."""
+"""A sweep file, in W&B's format (docs.wandb.ai, "Sweep configuration")."""
 
 import math
 from collections import Counter
@@ -35,13 +35,13 @@ _MOST_CELLS = 100_000
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file as it was read and found sound.
+    """The content of a valid sweep file.
 
-    description  the question, and what its sources found
-    metric       {name, goal}, or None; without a goal W&B minimises, and `goal` here is that of the metric
+    description  the question, and what earlier work found
+    metric       {name, goal}, or None. Without a goal W&B would minimise; here the metric's usual goal is taken
     method       grid or random
-    parameters   dotted name -> its values in order, the baseline first; a distribution as W&B writes it
-    run_cap      the most cells, or None
+    parameters   dotted name -> its values in order, the baseline first; or a distribution, as W&B writes it
+    run_cap      the maximal number of cells, or None
     """
 
     path: Path
@@ -54,14 +54,14 @@ class SweepFile:
 
     @classmethod
     def read(cls, path: Path) -> "SweepFile":
-        """Raises InputError for a file that is not there or not a sweep, and for what only W&B's server can do."""
+        """Read the file. Raises InputError if it cannot be read, is not a sweep, or needs W&B's server."""
         file = cls.of(path, mapping(path))
         _check_count(file)
         return file
 
     @classmethod
     def of(cls, path: Path, content: Mapping[Any, Any]) -> "SweepFile":
-        """What a file at `path` with this content would be, however many cells it has. Raises InputError."""
+        """Check the content of a file at `path`, except for the number of cells. Raises InputError."""
         for key in content:
             if key not in _KEYS:
                 raise InputError(f"{path}: a sweep file has no key {key}.{nearest(str(key), list(_KEYS))}")
@@ -76,18 +76,18 @@ class SweepFile:
             raise InputError(f"{path}: `parameters` is missing: at least one, such as seed: {{values: [0, 1]}}.")
         pairs = list(_parameters(path, content["parameters"]))
         if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
-            raise InputError(f"{path}: {twice[0]} is there twice, once below a `parameters` of its own: keep one.")
+            raise InputError(f"{path}: {twice[0]} is set twice, once in a nested `parameters`: keep one.")
         parameters = dict(pairs)
         _check_twice(path, parameters)
         run_cap = content.get("run_cap")
         if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
-            raise InputError(f"{path}: run_cap: {run_cap} is no number of runs.")
+            raise InputError(f"{path}: run_cap: {run_cap}: a whole number of runs is expected, at least 1.")
         if method == "random" and run_cap is None:
-            raise InputError(f"{path}: method: random never ends by itself; `run_cap: 20` ends it after 20 cells.")
+            raise InputError(f"{path}: method: random needs a run_cap: `run_cap: 20` makes 20 cells.")
         drawn = [name for name, values in parameters.items() if isinstance(values, Mapping)]
         if method == "grid" and drawn:
             raise InputError(
-                f"{path}: {drawn[0]} is a distribution: a grid needs `values`, or use method: random with a run_cap."
+                f"{path}: {drawn[0]} is a distribution: give a grid `values`, or use method: random with a run_cap."
             )
         return cls(
             path=path,
@@ -101,7 +101,7 @@ class SweepFile:
 
     @property
     def metric_name(self) -> str:
-        """What the sweep goes by."""
+        """The metric by which the sweep compares cells."""
         return self.metric["name"] if self.metric else "val/acc"
 
     @property
@@ -111,19 +111,20 @@ class SweepFile:
 
     @property
     def baseline(self) -> dict[str, Any]:
-        """The first value of every parameter that has values, what the first variant sets among them."""
+        """The first value of every parameter that has values. The first variant is replaced by what it sets."""
         first = {name: values[0] for name, values in self.parameters.items() if isinstance(values, list)}
         return variant.expanded(first)
 
     @property
     def grid_size(self) -> int:
-        """How many cells all combinations of the values are; a distribution counts as one."""
+        """The number of combinations of values; a distribution counts as one value."""
         return prod(len(values) for values in self.parameters.values() if isinstance(values, list))
 
     def cells(self) -> list[dict[str, Any]]:
-        """The parameters of every cell: the grid in order, the first parameter slowest; or `run_cap` draws.
+        """The parameters of every cell: the grid in order, where the first parameter varies slowest; or `run_cap`
+        draws.
 
-        A draw depends on its number and the parameter's name alone, so that a larger run_cap keeps the earlier cells.
+        A draw depends only on its number and the parameter's name. So with a larger run_cap the earlier cells stay.
         """
         names = list(self.parameters)
         if self.method == "grid":
@@ -137,58 +138,57 @@ class SweepFile:
 
 
 def mapping(path: Path) -> dict[Any, Any]:
-    """The content of a file that may be a sweep file. Raises InputError."""
+    """The content of a file that may be a sweep file. Raises InputError if it is not a mapping."""
     content = yaml_file.content(path)
     if not isinstance(content, dict) or not content:
-        raise InputError(f"{path} is no sweep file: it has no `method` and no `parameters`.")
+        raise InputError(f"{path} is not a sweep file: it has no `method` and no `parameters`.")
     return content
 
 
 def _check_method(path: Path, content: Mapping[Any, Any]) -> None:
-    """Raise InputError for a method, or a part of one, that is not there without W&B's server, or not at all."""
-    method, here = content.get("method"), "Without a server there are method: grid and method: random."
+    """Raise InputError for an unknown method, and for one that needs W&B's server."""
+    method, here = content.get("method"), "Without a server, use method: grid or method: random."
     if "method" not in content:
         raise InputError(f"{path}: `method` is missing. {here}")
     if method not in (*_LOCAL_METHODS, *_SERVER_METHODS):
         near = nearest(str(method).lower(), (*_LOCAL_METHODS, *_SERVER_METHODS))
         raise InputError(
-            f"{path}: there is no method: {method}.{near} {here} W&B's server has {', '.join(_SERVER_METHODS)} too."
-            f" Other designs are grids over variants: `ablate design {path} --one-at-a-time -o NEW.yaml` writes such a"
-            " file; --leave-one-out, --pairs and --screen too."
+            f"{path}: there is no method: {method}.{near} {here} W&B's server also has {', '.join(_SERVER_METHODS)}."
+            f" For other designs, `ablate design {path} --one-at-a-time -o NEW.yaml` writes a new sweep file; so do"
+            " --leave-one-out, --pairs and --screen."
         )
     if method in _SERVER_METHODS or "early_terminate" in content:
         asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
         raise InputError(
-            f"{path}: {asks} is decided by W&B's server during the runs: start it there with"
-            f" `wandb sweep {path}` and `wandb agent`. {here}"
+            f"{path}: {asks} needs W&B's server: start the sweep with `wandb sweep {path}` and `wandb agent`. {here}"
         )
 
 
 def _check_count(file: SweepFile) -> None:
-    """Raise InputError for more cells than anyone runs, before they are made."""
+    """Raise InputError for more than _MOST_CELLS cells, before they are made."""
     count = min(
         file.grid_size if file.method == "grid" else math.inf, math.inf if file.run_cap is None else file.run_cap
     )
     if count > _MOST_CELLS:
         raise InputError(
-            f"{file.path}: {count:,} cells; at most {_MOST_CELLS:,} are planned. Give fewer values, a smaller run_cap"
+            f"{file.path}: {count:,} cells; at most {_MOST_CELLS:,} are allowed. Use fewer values, a smaller run_cap"
             " or a design with fewer combinations (`ablate design --help`)."
         )
 
 
 def _check_twice(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Raise InputError where two parameters set one key, of which the later would win unseen."""
-    said: dict[str, str] = {}
+    """Raise InputError if two parameters set the same key: the later one would win silently."""
+    set_by: dict[str, str] = {}
     for name, values in parameters.items():
         given = values if isinstance(values, list) else values.get("values", [None])
         for key in {inner.lstrip("+") for value in given for inner in _keys(path, name, value)}:
-            if key in said:
-                raise InputError(f"{path}: {key} is set twice, by {said[key]} and by {name}: keep one.")
-            said[key] = name
+            if key in set_by:
+                raise InputError(f"{path}: {key} is set twice, by {set_by[key]} and by {name}: keep one.")
+            set_by[key] = name
 
 
 def _keys(path: Path, name: str, value: Any) -> Iterator[str]:
-    """What a parameter's value sets."""
+    """The keys that a parameter's value sets."""
     try:
         yield from variant.expanded(flattened({name: value}))
     except InputError as error:
@@ -205,7 +205,7 @@ def _check_goal(path: Path, metric: Mapping[str, Any]) -> None:
 def _parameters(
     path: Path, parameters: Mapping[Any, Any], prefix: str = ""
 ) -> Iterator[tuple[str, list[Any] | dict[str, Any]]]:
-    """Each parameter by its dotted name, those nested below `parameters` too."""
+    """Each parameter by its dotted name, also those in a nested `parameters`."""
     for key, spec in parameters.items():
         name = f"{prefix}{key}"
         if not isinstance(spec, dict):

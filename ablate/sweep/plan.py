@@ -1,4 +1,4 @@
-"""What a sweep file comes to: every cell, what is known of it, what it costs."""
+"""The plan of a sweep file: every cell, its status, and what it costs."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -30,29 +30,33 @@ if TYPE_CHECKING:
     from ablate.runs.checks import Checks
 
 TO_DO, RUNNING, INTERRUPTED, FAILED, INVALID = "to do", "running", "interrupted", "failed", "invalid"
-OUTDATED = "outdated"  # it has a result or checkpoints, of code or data that have changed since
-DAMAGED = "damaged"  # it had a result, of which a file is missing or of another size
+OUTDATED = "outdated"  # code or data have changed since its result, or its checkpoints, were made
+DAMAGED = "damaged"  # a file of its result is missing or has another size
 
 
 @dataclass
 class PlannedCell:
     """One cell of a sweep.
 
-    assignment   the file's parameters, by dotted name; of a variant those that it sets
-    overrides    what `python -m ablate` takes for this cell
-    status       to do, running, interrupted, failed, finished, diverged, outdated, damaged, or invalid
-    reason       of an invalid, failed, outdated or damaged cell; who runs a running one; what interrupted one, where it
-                 was no signal
-    params macs  of the network: parameters, multiply-adds
-    same         the parameters of later cells that come out identical, and are this one
-    seconds      of training: measured where the cell has a result, else estimated, else None
-    one_thread   whether it computes with one thread because nobody said how many
+    assignment   the file's parameters, by dotted name; a variant is replaced by what it sets
+    overrides    the overrides with which `python -m ablate` trains this cell
+    sweep        the file's name
+    values       its resolved configuration
+    status       to do, running, interrupted, failed, finished, diverged, stopped, outdated, damaged, or invalid
+    reason       why it is invalid, failed, outdated, damaged, or interrupted other than by a signal; or which process
+                 trains it
+    params macs  the network's parameters and multiply-adds
+    record       the record in its directory
+    same         the parameters of later cells that are identical to this one
+    seconds      training time: measured if the cell has a result, else estimated, else None
+    one_thread   whether it has one thread because `threads` is not set
 
-    What an invalid cell does not have is None.
+    An invalid cell has None for what is not known.
     """
 
     assignment: dict[str, Any]
     overrides: list[str]
+    sweep: str = ""
     values: dict[str, Any] | None = None
     fingerprint: str | None = None
     params: int | None = None
@@ -73,41 +77,49 @@ class PlannedCell:
         assert self.values is not None and self.fingerprint is not None
         return place.of_run(self.values["runs_dir"], self.fingerprint)
 
+    @property
+    def told(self) -> list[str]:
+        """The overrides with which it is run: they say which sweep it is of, where its tracking takes that."""
+        own = (self.values or {}).get("tracking") or {}
+        return [*self.overrides, *([override("tracking.sweep", self.sweep)] if own.get("sweep", "") is None else [])]
+
     def asked(self) -> DictConfig:
         """The configuration, unresolved."""
         return Composition.of(self.overrides).cfg
 
     def heard(self, status: str, reason: str | None) -> None:
-        """What an engine says of the cell and its directory may not: that it was refused, or its worker died.
+        """Update the cell when an engine has reported its outcome. Some outcomes are not in its directory: that the
+        cell was refused, or that its worker died.
 
-        A death goes on record, so that the cell is not tried again unasked.
+        A worker's death is recorded there, so that the cell is not tried again unless you ask for it.
         """
         before = record.training(self.record)
         self.look()
         if status == FAILED and self.status in (OUTDATED, *record.RESULTS) and record.training(self.record) == before:
-            self.status, self.reason = status, reason  # the result is that of the training before this one
+            self.status, self.reason = status, reason  # the directory still has the previous result
         elif status == FAILED and self.status not in (FAILED, RUNNING, *record.RESULTS):
-            with suppress(OSError, InputError):  # of a full disk, say: then the cell goes on once there is room
+            with suppress(OSError, InputError):  # for example a full disk: the cell resumes once there is room
                 self._record_death(str(reason))
             self.look()
         elif status == INVALID:
             self.status, self.reason = status, reason
 
     def _record_death(self, reason: str) -> None:
-        from ablate.runs.recording import record_death  # which takes what training takes
+        from ablate.runs.recording import record_death  # imports torch and Lightning
 
         assert self.values is not None and self.fingerprint is not None
         cost = {"params": self.params, "macs": self.macs}
         record_death(Composition.of(self.overrides), self.values, self.fingerprint, cost, reason)
 
     def ended_elsewhere(self) -> str | None:
-        """The status of a result that another process has made since the plan, as two sweeps with rerun=true do."""
+        """The status of a result that another process has made since the plan; None if there is none. This happens if
+        two sweeps with rerun=true run at once."""
         known = record.read(self.directory)
         is_new = known is not None and known.is_result and record.training(known) != record.training(self.record)
         return known.status if known and is_new else None
 
     def compare(self, here: Here) -> None:
-        """Set `status` to outdated where code or data are not those of the result, or of the checkpoints."""
+        """Set `status` to outdated if code or data have changed since the result, or the checkpoints, were made."""
         assert self.values is not None
         done = self.status in record.RESULTS
         if self.record and (done or (self.status in (INTERRUPTED, FAILED, DAMAGED) and self._can_resume())):
@@ -124,7 +136,7 @@ class PlannedCell:
             return
         before, self.record = record.training(self.record), record.read(self.directory)
         if self.status == OUTDATED and record.training(self.record) == before:
-            return  # as it was compared
+            return  # nothing has changed since `compare`
         self.reason = None
         if self.record and self.record.is_result:
             self.status, self.seconds = self.record.status, self.record.cost.get("seconds")
@@ -137,18 +149,18 @@ class PlannedCell:
         elif self.record:
             self.status, self.reason = INTERRUPTED, self.record.reason
         elif self._can_resume():
-            self.status, self.reason = INTERRUPTED, "run.json is damaged or missing, its checkpoints are there"
+            self.status, self.reason = INTERRUPTED, "run.json is damaged or missing, but there are checkpoints"
         else:
             self.status = TO_DO
 
 
 def named(assignment: Mapping[str, Any]) -> str:
-    """The parameters as they are typed."""
+    """The parameters as you would type them."""
     return " ".join(f"{key}={word(value)}" for key, value in assignment.items())
 
 
 def _key(text: str) -> str:
-    """What an override is about."""
+    """The key of an override, without + and ~."""
     return text.split("=", 1)[0].lstrip("+~")
 
 
@@ -160,14 +172,14 @@ def plan(
     elsewhere: bool = False,
     here: Here | None = None,
 ) -> list[PlannedCell]:
-    """Every cell of the file, those that come out identical as one.
+    """Every cell of the file. Identical cells become one.
 
-    typed       overrides of all cells; one that names a parameter of the file takes its place
-    check_data  also read each data set (downloading it where it can be) and refuse what does not fit it
-    elsewhere   the cells are for other machines: GPUs that they ask for need not be here
-    here        the code and the data with which stored results are compared; None: they are not
+    typed       overrides of all cells. One that sets a parameter of the file replaces it
+    check_data  also read (and download) each data set, and check that the configuration fits it
+    elsewhere   the cells are for other machines: this one need not have the GPUs that they ask for
+    here        the code and data to compare stored results with; None: do not compare
 
-    Raises what Hydra raises where the file or `typed` name an axis, an option or a value that does not exist.
+    Raises what Hydra raises if the file or `typed` name an axis, an option or a value that does not exist.
     """
     everywhere = variant.typed(typed)
     typed_keys = {_key(text) for text in (*typed, *everywhere)}
@@ -179,7 +191,8 @@ def plan(
     for assignment in map(flattened, file.cells()):
         own = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
         chosen = {key: value for key, value in variant.expanded(own).items() if _key(key) not in typed_keys}
-        cell = PlannedCell(chosen, [*(override(key, value) for key, value in chosen.items()), *everywhere])
+        overrides = [*(override(key, value) for key, value in chosen.items()), *everywhere]
+        cell = PlannedCell(chosen, overrides, file.name)
         try:
             _keep_used(cell, composer, has_use)
             values = composer(cell.overrides)
@@ -202,24 +215,24 @@ def plan(
                 checks = checks or _checks(check_data, elsewhere)
                 cost = checks(values, cell.asked)
                 cell.params, cell.macs = cost.params, cost.macs
-        except (MissingConfigException, WrongNameError):  # a name that does not exist: a wrong file, not a wrong cell
+        except (MissingConfigException, WrongNameError):  # a name that does not exist is an error of the whole file
             raise
         except (InputError, HydraException, OmegaConfBaseException) as error:
-            cell, refusal = PlannedCell(chosen, cell.overrides, reason=explained(error)), refusal or error
+            cell, refusal = PlannedCell(chosen, cell.overrides, file.name, reason=explained(error)), refusal or error
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
         if first is not cell:
             first.same.append(chosen)
     if idle := [key for key, is_used in has_use.items() if not is_used]:
         raise WrongNameError(f"{idle[0]}: no model of this sweep uses it. Leave it out.")
     if refusal is not None and not isinstance(refusal, InputError) and not any(c.values for c in cells.values()):
-        raise refusal  # what fits no cell is a key that does not exist
+        raise refusal  # if Hydra refuses all cells, the file names a key that does not exist
     return list(cells.values())
 
 
 def _keep_used(cell: PlannedCell, composer: Composer, has_use: dict[str, bool]) -> None:
-    """Take from the cell what its network does not have: an axis of this project's networks beside one of the user's.
+    """Remove the overrides of axes that the cell's network does not have, such as `norm` for a network of the user's.
 
-    has_use  by the key of an override, whether some cell's network has it
+    has_use  key of an override -> whether the network of any cell has it; updated
     """
     kept = set(composer.used(cell.overrides))
     for text in cell.overrides:
@@ -230,11 +243,12 @@ def _keep_used(cell: PlannedCell, composer: Composer, has_use: dict[str, bool]) 
 
 
 def _names(runs_dir: str) -> set[str]:
+    """The names in the folder of results, which are fingerprints."""
     folder = place.results_in(runs_dir)
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _checks(check_data: bool, elsewhere: bool) -> "Checks":
-    from ablate.runs.checks import Checks  # torch and Lightning: not where every cell has its result
+    from ablate.runs.checks import Checks  # imports torch and Lightning, not needed if every cell has a result
 
     return Checks(check_data, elsewhere)

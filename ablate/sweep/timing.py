@@ -1,4 +1,4 @@
-"""What a training would take, from a few steps of it on random images."""
+"""Estimates how long a training takes, from a few steps on random images."""
 
 import time
 from typing import Any
@@ -12,16 +12,18 @@ from ablate.training.assembly import part
 from ablate.training.epoch import limited
 from ablate.training.images.foreign import Foreign
 from ablate.training.module import decayed_groups
+from ablate.training.sources import without_download
 
 TIMED_STEPS = 3
 
-# A forward alone, relative to forward and backward: the backward has two products where the forward has one.
+# The cost of a forward, relative to forward and backward: the backward has two matrix products for each in the forward.
 VALIDATION = 1 / 3
 
 
 def timed(values: dict[str, Any]) -> float | None:
-    """Seconds of training and validation, by the fastest of a few steps: forward, backward, optimizer. None for a GPU
-    that is not here, and for a data module of the user's, of whose batches nobody knows how large they are."""
+    """Seconds of training and validation, from the fastest of a few steps (forward, backward, optimizer). None if this
+    machine does not have the GPU, and for a user's data module, whose batch size is not known. Raises what the data
+    raise, also if they are not here: nothing is downloaded."""
     on_gpu = values["trainer"]["accelerator"] == "gpu"
     if on_gpu and not torch.cuda.is_available():
         return None
@@ -29,7 +31,8 @@ def timed(values: dict[str, Any]) -> float | None:
     images = build.images(cfg)
     if isinstance(images, Foreign):
         return None
-    images.setup("fit")
+    with without_download():
+        images.setup("fit")
     device = torch.device("cuda" if on_gpu else "cpu")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
@@ -52,7 +55,7 @@ def timed(values: dict[str, Any]) -> float | None:
 
 
 def steps(values: dict[str, Any], train_size: int, val_size: int) -> float:
-    """How many training steps a run of so many images comes to, its validations counted as what they are of one."""
+    """The cost of a run in training steps; a validation batch counts as the share of a step that it costs."""
     trainer, data = values["trainer"], values["data"]
     training = limited(train_size // data["batch_size"], trainer.get("limit_train_batches"))
     batches = -(-val_size // data["eval_batch_size"])

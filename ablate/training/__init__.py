@@ -1,1 +1,1 @@
-"""How one design is trained and watched."""
+"""How one design is trained: network, data, recipe, and what is recorded of it."""

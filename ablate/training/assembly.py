@@ -1,4 +1,4 @@
-"""From a configuration to the network that it names, without the packages that training needs."""
+"""Builds the network that a configuration describes. Imports no package that only training needs."""
 
 import inspect
 import logging
@@ -20,17 +20,17 @@ from ablate.errors import ImageSizeError, InputError, nearest, reason
 
 _HYDRAS_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
-# What `data.image_size` a refusal may name, the smallest that fits.
+# The image sizes that a message may suggest: the smallest one that fits.
 SIZES = (32, 64, 128, 256, 512, 1024)
 
 
 def part(cfg: DictConfig, lacks: Collection[str] = ()) -> Any:
-    """The object that `cfg` names by its _target_.
+    """Instantiate `cfg`, which has a _target_.
 
-    lacks  what it is given later, when it is called
+    lacks  names of arguments that are passed later, when the object is called
 
-    Raises InputError for a target that cannot be imported, an argument that it, or a target within, does not take, and
-    one that it needs and cannot get otherwise.
+    Raises InputError for a target that cannot be imported, for an argument that it (or a target inside) does not take,
+    and for a required argument that is missing.
     """
     _check_arguments(cfg, cfg._get_full_key(""), lacks)
     return instantiate(cfg, _convert_="all")
@@ -49,7 +49,7 @@ def _check_arguments(cfg: DictConfig, path: str, lacks: Collection[str] = ()) ->
             )
         if isinstance(cfg[key], DictConfig) and "_target_" in cfg[key]:
             _check_arguments(cfg[key], f"{path}.{key}")
-    # What is called later gets the others by their positions.
+    # A partial gets its other arguments by position when it is called.
     by_name = {name for name, taken in takes.items() if taken.kind == inspect.Parameter.KEYWORD_ONLY}
     for name in sorted(by_name if cfg.get("_partial_") else ()):
         if takes[name].default is inspect.Parameter.empty and name not in cfg and name not in lacks:
@@ -57,24 +57,22 @@ def _check_arguments(cfg: DictConfig, path: str, lacks: Collection[str] = ()) ->
 
 
 def called(cfg: DictConfig, path: str) -> Callable[..., Any]:
-    """What the _target_ names. Raises InputError where there is nothing of that name, or nothing to call."""
+    """The function or class that the _target_ names. Raises InputError if there is none."""
     name = cfg.get("_target_")
     if not isinstance(name, str) or not name:
-        raise InputError(f"{path}._target_={name!r}: what is called is expected, such as torch.nn.ReLU.")
-    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would say the same before
+        raise InputError(f"{path}._target_={name!r}: write the name of a class or function, such as torch.nn.ReLU.")
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would log the same error
     try:
         target = get_object(name)
         inspect.signature(target)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}._target_={name}: there is nothing of that name that can be called ({reason}).") from (
-            error
-        )
+        raise InputError(f"{path}._target_={name}: there is no class or function of that name ({reason}).") from error
     return target
 
 
 def _all_parameters(target: Callable[..., Any]) -> dict[str, Any] | None:
-    """The parameters of a class that hands `**arguments` on to its base class; None where others may be taken."""
+    """The parameters of a class that passes `**arguments` to its base class; None if it may take any others."""
     if not inspect.isclass(target):
         return None
     known: dict[str, Any] = {}
@@ -88,12 +86,12 @@ def _all_parameters(target: Callable[..., Any]) -> dict[str, Any] | None:
 
 
 def network(cfg: DictConfig) -> nn.Module:
-    """The network that `cfg` describes, with its own initial weights, or torch's: this project's `Network`, or what the
-    model's _target_ makes.
+    """The network that `cfg` describes: this project's `Network`, or what the model's _target_ returns. Its weights are
+    torch's initial ones, or those that its own code sets.
 
-    Raises InputError where two of its choices clash; where the images are too small, it names a size that fits. What
-    depends on the size, as `stem=auto` does, must not be resolved in `cfg` for that. Where the user's code raises, it
-    names the line.
+    Raises InputError if two choices clash, if the user's code raises (with its line), and if the images are too small.
+    The message then names a size that fits; for that, what depends on the size (`stem=auto`) must not be resolved in
+    `cfg`.
     """
     try:
         return _whole(cfg) if is_whole(cfg) else _network(cfg)
@@ -103,11 +101,11 @@ def network(cfg: DictConfig) -> nn.Module:
     except InstantiationException as error:
         if not is_whole(cfg) or isinstance(error.__cause__, InputError):
             raise
-        raise InputError(f"model: no network can be made: {reason(error.__cause__ or error)}") from error
+        raise InputError(f"model: the network cannot be built: {reason(error.__cause__ or error)}") from error
     except (InputError, HydraException, OmegaConfBaseException):
         raise
-    except Exception as error:  # a part's values that torch, or a part of the user's own, refuses
-        raise InputError(f"No network can be built of these choices: {reason(error)}") from error
+    except Exception as error:  # torch, or a part that the user wrote, refuses a value
+        raise InputError(f"No network can be built from these choices: {reason(error)}") from error
 
 
 def network_on_meta(cfg: DictConfig) -> nn.Module:
@@ -118,14 +116,15 @@ def network_on_meta(cfg: DictConfig) -> nn.Module:
     except InputError:
         if not is_whole(cfg):
             raise
-    # It reads numbers while it is made, which meta tensors do not have; or it is wrong, and this says so.
+    # Its constructor may need the values of tensors, which meta tensors do not have. Otherwise this raises again.
     with torch.random.fork_rng(devices=[]):
         return network(cfg).to("meta")
 
 
 def own_init(cfg: DictConfig) -> DictConfig | None:
-    """The initialiser of the configuration's network: of one of this project's the axis, of another what its file says
-    as `init`, which is not handed to it; None where it starts from weights of its own."""
+    """The initialiser of the network. For this project's networks it is the axis `init`. For any other it is the key
+    `init` in the model's file, if that has a _target_, and is not passed to the network. None: the network sets its own
+    weights."""
     if not is_whole(cfg):
         return cfg.init
     found = cfg.model.get("init")
@@ -133,7 +132,7 @@ def own_init(cfg: DictConfig) -> DictConfig | None:
 
 
 def _whole(cfg: DictConfig) -> nn.Module:
-    """What the model's _target_ makes. Raises InputError for what is no module."""
+    """What the model's _target_ returns. Raises InputError if it is not a module."""
     values = OmegaConf.to_container(cfg.model, resolve=True)
     assert isinstance(values, dict)
     if own_init(cfg) is not None:
@@ -147,7 +146,7 @@ def _whole(cfg: DictConfig) -> nn.Module:
 
 
 def _fitting_size(cfg: DictConfig) -> int | None:
-    """The smallest of SIZES at which the same choices make a network."""
+    """The smallest of SIZES with which the network can be built; None if there is none."""
     larger = cfg.copy()
     for size in SIZES:
         OmegaConf.update(larger, "data.image_size", size)

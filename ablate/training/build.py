@@ -1,4 +1,4 @@
-"""From a resolved configuration to what trains it: initialised network, Lightning module, images."""
+"""Builds what training needs from a resolved configuration: the initialised network and the data; checks the recipe."""
 
 from contextlib import suppress
 
@@ -21,11 +21,10 @@ from ablate.training.settings import check_validated
 
 
 def initialised_network(cfg: DictConfig) -> nn.Module:
-    """The network with the weights that the seed and its initialiser, or its own code, give it, the same on every
-    machine."""
+    """The network with its initial weights. They depend on the seed alone, and are the same on every machine."""
     seed = seed_of(cfg, "init")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "parts").initial_seed())  # for parts that fill parameters of their own
+        torch.manual_seed(stream(seed, "parts").initial_seed())  # for parts that initialise their own parameters
         net = network(cfg)
     if (init := own_init(cfg)) is not None:
         part(init)(net, lambda layer: stream(seed, f"initialisation of {layer}"))
@@ -35,24 +34,28 @@ def initialised_network(cfg: DictConfig) -> nn.Module:
 
 
 def has_channels_last(net: nn.Module, cfg: DictConfig) -> bool:
-    """Whether `net` and its images lie in memory as `channels_last` says: of a network of the user's own where that
-    helps, which is where most of what it computes are convolutions, and it takes such images."""
+    """Whether `net` and its images use torch's channels-last memory format.
+
+    This project's networks do if `channels_last` is set. Any other network must also gain from it, which means that
+    convolutions do most of its multiply-adds, and accept such images.
+    """
     if not cfg.channels_last or isinstance(net, Network):
         return bool(cfg.channels_last)
-    with suppress(Exception):  # it refuses them, as `view` does, or cannot be asked without computing
+    with suppress(Exception):  # it refuses such images, as `view` does, or cannot run on the meta device
         return forward(net, _shape(cfg), torch.channels_last).convolutional
     return False
 
 
 def lay_out(data: Data, net: nn.Module, cfg: DictConfig) -> None:
-    """Let the batches of `data` lie in memory as the network's weights do."""
+    """Give the batches of `data` the memory format of the network's weights."""
     if isinstance(data, Images) and data.channels_last:
         data.channels_last = has_channels_last(net, cfg)
 
 
 def _note_order(net: nn.Module, cfg: DictConfig) -> None:
-    """Layers are told in the order in which they run, where that can be found out without computing."""
-    with suppress(Exception):  # what the user's code raises on tensors without numbers, whatever it is
+    """Store the order in which the network reads its parameters (`order_of_parameters`), if it runs on the meta
+    device."""
+    with suppress(Exception):  # on the meta device the user's code may raise anything
         net.order_of_parameters = forward(net, _shape(cfg), torch.contiguous_format).order  # type: ignore[assignment]
 
 
@@ -61,10 +64,9 @@ def _shape(cfg: DictConfig) -> tuple[int, int, int]:
 
 
 def check_recipe(cfg: DictConfig) -> bool:
-    """Whether the schedule goes by validations.
+    """Check optimizer, schedule, loss and metrics without a network. Returns whether the schedule needs validations.
 
-    Raises InputError for an optimizer or a schedule that refuses its values, found on a parameter of no network, for
-    one that goes by a validation which does not take place, and for a loss or metrics that cannot be had.
+    Raises InputError for one that refuses its values, and for a schedule that needs validations that are switched off.
     """
     if "init" in cfg:
         part(cfg.init)
@@ -78,30 +80,28 @@ def check_recipe(cfg: DictConfig) -> bool:
 
 
 def check_validations(cfg: DictConfig, data: Data) -> None:
-    """Raise InputError where the data, which are set up, have too few batches for what goes by a validation, or labels
-    that loss and metrics do not fit."""
+    """Raise InputError if loss or metrics cannot use the labels, or if there are too few batches for a validation that
+    the run needs. The data must be set up."""
     named.check(cfg, data.labels)
     check_epoch(cfg, data.batches, _goes_by_validation(cfg))
 
 
 def _goes_by_validation(cfg: DictConfig) -> bool:
-    """Whether the schedule does. Raises InputError for an optimizer or a schedule that refuses its values."""
+    """Whether the schedule needs validations. Raises InputError for an optimizer or a schedule that refuses its
+    values."""
     new_optimizer, new_schedule = part(cfg.optimizer), named.schedule(cfg)
     try:
         optimizer = new_optimizer([torch.nn.Parameter(torch.zeros(1))])
         schedulers = new_schedule(optimizer, 10 * cfg.trainer.max_epochs, 10)
     except (InputError, HydraException):
         raise
-    except Exception as error:  # whatever a library's, or a user's own, does with values that it cannot have
+    except Exception as error:  # a library's or a user's class may raise anything for a value that it refuses
         raise InputError(f"optimizer or schedule: {reason(error)}") from error
     return any("monitor" in scheduler for scheduler in schedulers)
 
 
 def images(cfg: DictConfig) -> Data:
-    """Not read yet: those of a class here, of a function or a data module of the user's.
-
-    Raises InputError for values that they refuse.
-    """
+    """The data that the configuration names, not read yet. Raises InputError for values that they refuse."""
     try:
         return data_of(cfg.data)
     except (InputError, HydraException, OmegaConfBaseException):

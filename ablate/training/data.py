@@ -1,4 +1,4 @@
-"""Images as Lightning data modules: small data sets on the accelerator, large ones in a folder of files."""
+"""Images as Lightning data modules: small data sets in the accelerator's memory, large ones in a folder of files."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,9 +20,11 @@ from ablate.training.sources import Source
 
 
 class InMemoryImages(Images):
-    """A small data set, whole on the accelerator as uint8 or float32; shifted and flipped there.
+    """A small data set that is kept whole on the accelerator, as uint8 or float32, and augmented there.
 
-    source: called with `root`, returns the Source. shift: pixels. The rest is as in Images.
+    source  root -> Source
+    shift   each training image is moved by up to this many pixels in each direction
+    images  the arguments of Images
     """
 
     def __init__(self, *, source: Callable[[str | None], Source], shift: int, **images: Any) -> None:
@@ -34,7 +36,7 @@ class InMemoryImages(Images):
         self.of_bytes = True
 
     def prepare_data(self) -> None:
-        self._read()  # one process per machine gets here, before `setup` in any: a download happens once
+        self._read()  # Lightning calls this in one process, before `setup`: the data are downloaded once
 
     def setup(self, stage: str | None = None) -> None:
         data = self._read()
@@ -42,7 +44,7 @@ class InMemoryImages(Images):
             found = data.train_images.shape[1]
             raise InputError(f"The images have {found} channels, data.channels={self.channels}: use {found}.")
         if self.shift >= (side := min(data.train_images.shape[2:])):
-            raise InputError(f"data.shift={self.shift} moves images of {side} pixels out of sight: use a smaller one.")
+            raise InputError(f"data.shift={self.shift} moves images of {side} pixels out of view: use a smaller one.")
         self._split(len(data.train_labels), memory.classes(data, self.num_classes))
         self.of_bytes = data.train_images.dtype == torch.uint8
         if self.mean is None or self.std is None:
@@ -50,7 +52,7 @@ class InMemoryImages(Images):
         self._normalise_by(self.mean, self.std, self.of_bytes)
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the training data, and how images are normalised, which whoever loads the network needs."""
+        """The position in the training data, and how images are normalised, which you need to use the network."""
         how = {"mean": list(self.mean or ()), "std": list(self.std or ()), "of_bytes": self.of_bytes}
         return super().state_dict() | how
 
@@ -100,8 +102,10 @@ class InMemoryImages(Images):
 
 
 def moments(images: Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of (count, channels, height, width): of bytes scaled to [0, 1], of
-    floats as they are; the same on every machine. Raises InputError for a channel that is one number everywhere."""
+    """Mean and standard deviation of each channel of `images` (count, channels, height, width), equal on every machine.
+
+    Bytes are scaled to [0, 1], floats are used as they are. Raises InputError for a channel that is constant.
+    """
     columns = [channel.reshape(-1).numpy() for channel in images.unbind(1)]
     if images.dtype == torch.uint8:
         counts = [np.bincount(column, minlength=256) for column in columns]
@@ -114,7 +118,7 @@ def moments(images: Tensor) -> tuple[list[float], list[float]]:
     for channel, std in enumerate(stds):
         if std == 0:
             raise InputError(
-                f"Channel {channel} of the training images is {means[channel]:g} everywhere: leave it out, or give"
+                f"Channel {channel} of the training images is {means[channel]:g} everywhere: leave it out, or set"
                 " data.mean and data.std."
             )
     return means, stds
@@ -123,11 +127,14 @@ def moments(images: Tensor) -> tuple[list[float], list[float]]:
 class ImageFolder(Images):
     """Image files in ImageNet's layout: root/train/<class>/…, root/val/<class>/….
 
-    The labelled val folder is the test set, as the papers report on it, unless there is root/test/<class>/…;
-    the validation set is always cut off train. Training: a random crop of `crop_scale` (least, most) of the
-    area at aspect ratio 3/4 to 4/3, resized to image_size, mirrored with `flip`. Evaluation: the central
-    square of `crop_fraction` of the shorter side (224/256 in the papers). num_workers: processes that read
-    files. Which files are read, and how: see pictures.py.
+    The test set is root/test if that exists, else root/val, on which papers report. The validation set is always a
+    part of root/train. pictures.py decides which files are read, and how.
+
+    crop_scale     (least, most): in training, a random crop of this share of the area, with an aspect ratio from 3/4 to
+                   4/3, resized to image_size, and mirrored half of the time if `flip`
+    crop_fraction  in evaluation, the central square of this share of the shorter side (224/256 in the papers)
+    num_workers    processes that read files
+    images         the arguments of Images
     """
 
     def __init__(self, *, crop_scale: Sequence[float], crop_fraction: float, num_workers: int, **images: Any) -> None:
@@ -135,7 +142,7 @@ class ImageFolder(Images):
         if self.channels not in (1, 3):
             raise InputError(f"data.channels={self.channels}: image files are read as 1 (grey) or 3 (colour).")
         if not 0 < crop_fraction <= 1 or not 0 < crop_scale[0] <= crop_scale[1] <= 1:
-            raise InputError("data.crop_fraction and data.crop_scale=[least,most] are parts of 1, such as 0.875.")
+            raise InputError("data.crop_fraction and data.crop_scale=[least,most] are shares up to 1, such as 0.875.")
         if num_workers < 0:
             raise InputError(f"data.num_workers={num_workers}: use a number of processes, or 0 to read in this one.")
         self.num_workers = num_workers
@@ -159,7 +166,7 @@ class ImageFolder(Images):
             odd = sorted(set(test.classes) ^ set(train.classes))
             raise InputError(f"Classes that {root / 'train'} and {test_folder} do not share: {', '.join(odd[:5])}.")
         self._split(len(train.samples), len(train.classes))
-        if not self.trainer or self.trainer.is_global_zero:  # the run's other processes read the same files
+        if not self.trainer or self.trainer.is_global_zero:  # other ranks read the same files
             self._checksum = pictures.checksum(root, [path for path, _ in train.samples + test.samples])
             pictures.say_left_out(root, train.left_out + test.left_out)
             say(

@@ -1,11 +1,13 @@
-"""Which way is up: whether more of a metric is better, or less."""
+"""Whether a metric should be maximised or minimised."""
+
+import re
 
 from ablate.errors import InputError, nearest
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 GOALS = (MAXIMIZE, MINIMIZE)
 
-# Every metric that a run has, but for what the user's callbacks log; None where neither more nor less is better.
+# The goals of this project's metrics. None: neither more nor less is better.
 _NEITHER = ("lr", "gradient_flow/first_to_last", "gradient_flow/decay_per_layer", "gradient_flow/size")
 KNOWN: dict[str, str | None] = {
     **{f"{split}/{name}": MAXIMIZE for split in ("train", "val", "test") for name in ("acc", "acc_top5")},
@@ -15,17 +17,26 @@ KNOWN: dict[str, str | None] = {
     **dict.fromkeys(_NEITHER),
 }
 
-# Names that metrics of the user's usually have.
+# The goals of metrics with well-known names, which users add.
 USUAL = {
     **dict.fromkeys(("f1", "precision", "recall", "specificity", "auroc", "ap", "iou", "kappa", "mcc", "r2"), MAXIMIZE),
     **dict.fromkeys(("mae", "mse", "rmse", "mape"), MINIMIZE),
 }
 
 
-def goal_of(metric: str, given: str | None = None) -> str:
-    """maximize or minimize: the `given` one, else that of the tables.
+# Words in the names of other programs' metrics.
+WORDS = {
+    frozenset(("acc", "accuracy", "top1", "top5", "acc1", "acc5", "map", "miou", "bleu", "dice", "auc"))
+    | {name for name, goal in USUAL.items() if goal == MAXIMIZE}: MAXIMIZE,
+    frozenset(("loss", "error", "err", "nll", "ppl", "perplexity", "wer", "fid"))
+    | {name for name, goal in USUAL.items() if goal == MINIMIZE}: MINIMIZE,
+}
 
-    Raises InputError for a goal that is neither, and where the tables have none.
+
+def goal_of(metric: str, given: str | None = None) -> str:
+    """`given`, or the metric's goal in the tables above: maximize or minimize.
+
+    Raises InputError if `given` is neither, or if the tables do not have the metric.
     """
     if given is not None:
         if given not in GOALS:
@@ -40,6 +51,15 @@ def goal_of(metric: str, given: str | None = None) -> str:
             f" `metric: {{name: {metric}, goal: {MAXIMIZE}}}` to a sweep file."
         )
     return known
+
+
+def goal_by_name(metric: str, given: str | None = None) -> str:
+    """As `goal_of`, for a metric of another program's: by the words of its name, such as val_accuracy or eval/loss."""
+    if given is not None or metric in KNOWN:
+        return goal_of(metric, given)
+    words = set(re.findall(r"[a-z0-9]+", metric.lower()))
+    goals = {goal for names, goal in WORDS.items() if words & names}
+    return goal_of(metric, goals.pop() if len(goals) == 1 else None)
 
 
 def _meant(given: object) -> str:

@@ -1,4 +1,4 @@
-"""Ends a run early that has learned nothing: its gradient has vanished, or its accuracy is that of guessing."""
+"""Ends a run early if it learns nothing: its gradient has vanished, or its accuracy is that of guessing."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from ablate.statistics.splits import is_at_chance
 
 @dataclass(frozen=True)
 class Stopped:
-    """Where a run was ended, and why: after how many optimizer steps of how many, and what was hopeless."""
+    """Why a run was ended early (`reason`), and after how many optimizer steps (`step`) of how many (`of`)."""
 
     step: int
     of: int
@@ -20,11 +20,11 @@ class Stopped:
 
 
 class Hopeless(Callback):
-    """Looks after each validation from a share of the optimizer steps on; `stopped` is None until it ends the training.
+    """After each validation, ends the training if it is hopeless. `stopped` is None until it does.
 
-    share    of all optimizer steps, before which every run may look hopeless
-    classes  of which guessing hits one
-    flow     the verdict on the gradient so far: vanishing, even, exploding or None; of the first process
+    share    nothing is ended before this share of all optimizer steps, since every run looks hopeless at first
+    classes  the number of classes
+    flow     returns the verdict on the gradient so far: vanishing, even, exploding or None. Rank 0's counts
     """
 
     def __init__(self, share: float, classes: int, flow: Callable[[], str | None]) -> None:

@@ -1,4 +1,4 @@
-"""The training step of a network of images, as a Lightning module."""
+"""The Lightning module that trains a network on images."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,10 +12,10 @@ Batch = tuple[Tensor, Tensor]
 
 
 def decayed_groups(network: nn.Module, weight_decay_on: str) -> list[dict[str, Any]]:
-    """The optimizer's parameter groups for a choice of what weight decay touches.
+    """The optimizer's parameter groups. `weight_decay_on` says which parameters decay:
 
-    all      every parameter, as in the papers
-    weights  no bias and no norm parameter
+    all      all of them, as in the papers
+    weights  all but biases and the parameters of norms
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     if weight_decay_on == "all":
@@ -28,14 +28,14 @@ def decayed_groups(network: nn.Module, weight_decay_on: str) -> list[dict[str, A
 
 
 class Classifier(pl.LightningModule):
-    """Trains `network` on batches (images, labels) by `loss`, and measures it and `metrics`.
+    """Trains `network` on batches (images, labels) with `loss`, and measures the loss and `metrics`.
 
-    train/loss is the loss that is minimised, averaged over the epoch as it went by; val/loss and test/loss are those in
-    evaluation, without label smoothing. All are means over images, whatever batches they came in. Metrics are
-    accumulated on the device and read once an epoch.
+    train/loss is the minimised loss, averaged over the epoch while the weights change. val/loss and test/loss are
+    measured in evaluation mode, without label smoothing. All are means over images, whatever the batch sizes. Metrics
+    are accumulated on the device and read once per epoch.
 
-    loss       called with float32 scores (batch, outputs) and labels, returns the mean over the batch
-    metrics    torchmetrics by their names, called likewise
+    loss       (float32 scores (batch, outputs), labels) -> mean over the batch
+    metrics    torchmetrics by name, called with the same arguments
     """
 
     def __init__(
@@ -59,8 +59,9 @@ class Classifier(pl.LightningModule):
             parts |= {name: metric.clone() for name, metric in metrics.items()}
             return MetricCollection(parts, compute_groups=False)
 
+        # `train_`, not `train`: that is a method of nn.ModuleDict.
         self.metrics = nn.ModuleDict({split: counted() for split in ("train_", "val_", "test_")})
-        # A checkpoint in the middle of an epoch holds what the epoch has counted so far.
+        # A checkpoint in the middle of an epoch contains the epoch's metrics so far.
         self._metrics("train_").persistent(True)
 
     def configure_optimizers(self) -> Any:
@@ -70,17 +71,17 @@ class Classifier(pl.LightningModule):
         return [optimizer], self.new_schedule(optimizer, steps, batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """All processes' counts of the epoch so far take the place of those of the process that saves."""
+        """Store the epoch's metrics so far, summed over all ranks instead of those of the saving rank."""
         for name, metric in self._metrics("train_").items():
             with metric.sync_context():
                 metric.state_dict(checkpoint["state_dict"], prefix=f"metrics.train_.{name}.")
 
     def on_train_start(self) -> None:
         if self.global_rank > 0:
-            self._metrics("train_").reset()  # with what a checkpoint's processes have counted, the first one goes on
+            self._metrics("train_").reset()  # rank 0 has loaded the checkpoint's sums over all ranks
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """`loss`, which Lightning divides by accumulate_grad_batches, and `batch_loss`, the batch's own."""
+        """Returns `loss`, which Lightning divides by accumulate_grad_batches, and `batch_loss`, which it does not."""
         images, labels = batch
         scores = self.network(images).float()
         loss = self.loss(scores, labels)
@@ -88,8 +89,8 @@ class Classifier(pl.LightningModule):
         return {"loss": self._share(loss, batch_idx), "batch_loss": loss.detach()}
 
     def _share(self, loss: Tensor, batch_idx: int) -> Tensor:
-        """`loss` such that a step's gradient is the mean over its batches. The epoch's last step may have fewer than
-        accumulate_grad_batches, and Lightning divides by that number all the same."""
+        """`loss`, scaled so that a step's gradient is the mean over its batches. An epoch's last step may have fewer
+        than accumulate_grad_batches batches, but Lightning divides by that number anyway."""
         usual = self.trainer.accumulate_grad_batches
         left = self.trainer.num_training_batches - batch_idx // usual * usual
         return loss if left >= usual else loss * (usual / left)
@@ -101,7 +102,7 @@ class Classifier(pl.LightningModule):
         self._evaluate("test_", batch)
 
     def on_train_epoch_end(self) -> None:
-        # Straight to the loggers: what `self.log` takes here reaches them only after the epoch's checkpoint.
+        # Directly to the loggers: values given to `self.log` here reach them only after the epoch's checkpoint.
         values = self._compute("train_")
         for logger in self.loggers:
             logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.trainer.global_step - 1)
@@ -122,13 +123,13 @@ class Classifier(pl.LightningModule):
     def _update(self, split: str, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
         for name, metric in self._metrics(split).items():
             if name == "loss":
-                # Once per image: MeanMetric has no use for a weight where it does not look for NaN.
+                # Once per image: with nan_strategy="disable", MeanMetric ignores weights.
                 metric.update(loss.expand(len(labels)))
             else:
                 metric.update(scores, labels)
 
     def _compute(self, split: str) -> dict[str, float]:
-        """The epoch's metrics as `train/loss`, over all processes; they start afresh."""
+        """The epoch's metrics over all ranks, named `train/loss` and so on; then reset them."""
         metrics = self._metrics(split)
         values = {f"{split[:-1]}/{name}": float(value) for name, value in metrics.compute().items()}
         metrics.reset()

@@ -16,12 +16,12 @@ def progress(bar: bool) -> Callback:
 
 
 class Bar(RichProgressBar):
-    """Lightning's, which counts epochs from 1 to their number here, as the printed lines do; without the logger's
-    version, which says nothing to anybody."""
+    """Lightning's progress bar, but it counts epochs from 1, as the printed lines do, and does not show the logger's
+    version."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         shown = f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
-        return shown.ljust(len(self.validation_description))  # lest the bars jump when that one comes
+        return shown.ljust(len(self.validation_description))  # so that the bars do not move when validation starts
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
@@ -29,7 +29,7 @@ class Bar(RichProgressBar):
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch that has ended: its number of how many, its last metrics, its seconds."""
+    """An epoch that has ended: `number` counts from 1; `of` is the number of epochs; its last metrics; its seconds."""
 
     number: int
     of: int
@@ -42,7 +42,7 @@ class Epoch:
 
 
 def _shown(metrics: Mapping[str, Any]) -> list[str]:
-    """Of training and validation the loss and the accuracy; without an accuracy, the first of what else there is."""
+    """The names to show for training and validation: the loss and the accuracy, or else the first other metric."""
     names = []
     for split in ("train", "val"):
         own = [name for name in metrics if name.startswith(f"{split}/") and not name.endswith(("/loss", "_step"))]
@@ -52,7 +52,7 @@ def _shown(metrics: Mapping[str, Any]) -> list[str]:
 
 
 class EpochLines(Callback):
-    """Shows each epoch when it has ended: by default as one plain line."""
+    """Calls `show` with each epoch when it has ended. By default that prints one line."""
 
     def __init__(self, show: Callable[[Epoch], None] = lambda epoch: print(epoch, flush=True)) -> None:
         self.show = show
@@ -66,7 +66,7 @@ class EpochLines(Callback):
         self._show_last(trainer)
 
     def _show_last(self, trainer: pl.Trainer) -> None:
-        """The epoch that has ended, if one has: only now are all of its metrics there."""
+        """Show the epoch that has ended, if there is one. Its last metrics are logged only after its end."""
         if self._started is None or not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics

@@ -1,4 +1,4 @@
-"""One run: a resolved configuration trained, tested and recorded in a directory."""
+"""Trains and tests a resolved configuration, and records it in a directory."""
 
 import os
 import sys
@@ -39,14 +39,15 @@ from ablate.training.trainer import max_seconds, new_trainer, quieten
 
 @dataclass
 class Outcome:
-    """What a run came to.
+    """The outcome of a run.
 
-    summary      the last value of every metric, and the flow's numbers, by name
+    summary      the last value of every metric, and the numbers of `flow`, by name
     diverged_at  the optimizer step whose loss was not finite, or None
-    stopped      where and why it was ended as hopeless, or None
-    seconds      spent training, interruptions not counted
+    seconds      training time, without interruptions
+    resumed      whether it was resumed from a checkpoint
     grad_norms   the last recorded gradient norm of the first and of the last layer, by layer
-    flow         how the gradient ran through the network at the end; None where too little was recorded
+    flow         how the gradient flowed through the network at the end; None if too little was recorded
+    stopped      where and why it was ended as hopeless, or None
     """
 
     summary: dict[str, float]
@@ -65,13 +66,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who looks on while a run is trained.
+    """What surrounds the training of a run.
 
-    stop      a signal that has arrived ends the run, its state saved
-    staging   through which the run's directory is changed: it raises LostError where another process holds the run
-    data      the data's checksum, which the checkpoints bear
-    progress  makes the callback that shows the run's progress, told whether a bar is wanted
-    name      the run's, for trackers
+    stop      remembers a signal that asks the run to stop
+    staging   changes the run's directory; raises LostError once another process holds the run
+    data      the data's checksum, which is stored in checkpoints
+    progress  (whether a bar is wanted) -> callback that shows the run's progress
+    name      the run's name, for trackers
     """
 
     stop: StopRequest
@@ -82,26 +83,26 @@ class Watch:
 
 
 def train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: Start, watch: Watch) -> Outcome:
-    """Train what the resolved `cfg` describes, from `start`.
+    """Train and test what the resolved `cfg` describes, from `start`.
 
-    data: of this `cfg`, set up or not. The run's other processes read theirs themselves.
+    data  those of `cfg`, set up or not; other ranks read their own
 
-    Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and to
-    `wandb_run` unless it is None. The test set is touched once, at the end, with the weights that `cfg.result` names.
+    Writes metrics.parquet, gradient_norms.parquet, gradient_flow/ and checkpoints/ into `directory`, and logs to
+    `wandb_run` unless it is None. The test set is used once, at the end, with the weights that `cfg.result` names.
 
-    Raises Interrupted, its state saved, when it is asked to stop (interrupt.SIGNALS), likewise OutOfTimeError when
-    `trainer.max_time` is over, and LostError when the run was taken over.
+    Raises Interrupted if a signal asks to stop (interrupt.SIGNALS) and OutOfTimeError when `trainer.max_time` is over,
+    both after saving the state; LostError if another process has taken the run over.
     """
     with first_of(directory, cfg.trainer.devices, start.checkpoint):
         return _train(cfg, data, directory, wandb_run, start, watch)
 
 
 def set_numerics(cfg: DictConfig) -> None:
-    """This process computes as the resolved `cfg` says: threads, and what float32 products may be rounded to."""
+    """Set this process's number of threads and precision of float32 products, as the resolved `cfg` says."""
     torch.set_float32_matmul_precision(cfg.matmul_precision)
-    torch.backends.cudnn.allow_tf32 = cfg.matmul_precision != "highest"  # convolutions have a switch of their own, on
+    torch.backends.cudnn.allow_tf32 = cfg.matmul_precision != "highest"  # a separate switch for convolutions
     if cfg.threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # or Lightning sets a number of its own under DDP
+        os.environ["OMP_NUM_THREADS"] = str(cfg.threads)  # otherwise Lightning sets it under DDP
         torch.set_num_threads(cfg.threads)
 
 
@@ -147,11 +148,11 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
         data=watch.data,
         before_save=write_history,
         rows=lambda: history.rows,
-        has_diverged=has_ended,
+        has_ended=has_ended,
     )
     model = named.module(cfg, network)
     if cfg.compile is not None:
-        torch.compiler.reset()  # after some networks in one process the next would be left as it is
+        torch.compiler.reset()  # torch compiles only so many networks in a process, then runs the next uncompiled
         network.compile(mode=cfg.compile)
     pictures = [FlowPictures(history, trackers, write_history)] if cfg.gradient_norms.pictures else []
     wandb_logger = None if wandb_run is None else WandbLogger(experiment=wandb_run)
@@ -162,7 +163,7 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
     for logger in trackers.loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
-    # Of dropout; initialisation, order and augmentation have streams of their own.
+    # The seed of dropout. Initialisation, order and augmentation have their own random streams.
     torch.manual_seed(seed_of(cfg, "order"))
     trainer.fit(model, data, ckpt_path=checkpoint)
     seconds = timer.time_elapsed()
@@ -188,7 +189,7 @@ def _train(cfg: DictConfig, data: Data, directory: Path, wandb_run: Any, start: 
 
 
 def main(arguments: list[str]) -> None:
-    """A rank other than 0: `DIRECTORY [CHECKPOINT]`, the run's directory and where rank 0 goes on from."""
+    """Run a rank other than 0. Arguments: the run's directory, and the checkpoint to resume from (may be empty)."""
     streams.hold()
     directory, checkpoint = Path(arguments[0]), arguments[1]
     cfg = OmegaConf.load(directory / "config.yaml")

@@ -1,11 +1,11 @@
-"""Learning-rate schedules: torch's own, each with an optional warm-up before it.
+"""Learning-rate schedules of torch, each with an optional warm-up.
 
-A schedule is `(optimizer, steps, batches_per_epoch) -> list of Lightning's scheduler configs`;
-`steps` are optimizer steps in all. Every schedule but `reduce_on_plateau` moves with every step.
+A schedule is `(optimizer, steps, batches_per_epoch) -> list of Lightning's scheduler configs`. `steps` is the total
+number of optimizer steps. Every schedule but `reduce_on_plateau` changes the rate at every step.
 
-warmup: {fraction, start, shape}: for this fraction of all steps, before the schedule itself, the rate rises from
+warmup: {fraction, start, shape}. For this fraction of all steps, before the schedule starts, the rate rises from
 start * lr to lr (`linear`), or stays at start * lr (`constant`; ResNet-110's recipe in He et al. 2015, section 4.2).
-For `one_cycle` lr is here the rate that it begins with, lr / div_factor.
+With `one_cycle`, the warm-up leads to the cycle's first rate, lr / div_factor, instead of lr.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,9 @@ def multi_step(
 ) -> Configs:
     """The rate times gamma at each milestone, a fraction (0 to 1) of all steps, the warm-up's included."""
     if not all(0 < milestone < 1 for milestone in milestones):
-        raise InputError(f"schedule.milestones={list(milestones)}: milestones are fractions of the training, as 0.5.")
+        raise InputError(
+            f"schedule.milestones={list(milestones)}: milestones are fractions of the training, such as 0.5."
+        )
 
     def main(remaining: int) -> LRScheduler:
         warm = steps - remaining
@@ -103,12 +105,15 @@ def reduce_on_plateau(
     mode: Literal["min", "max"],
     warmup: Mapping[str, Any],
 ) -> Configs:
-    """The rate times `factor` after `patience` + 1 epochs in a row without progress: whose `monitor`, the validation's
-    loss as a rule, is not better than the best so far by `threshold`, a share of it where `threshold_mode` is rel, a
-    number like it where it is abs. mode: min, where less of it is better, or max.
+    """torch's ReduceLROnPlateau: the rate times `factor` after `patience` + 1 epochs in a row without progress.
 
-    A rate that would change by less than `eps` stays. As torch's; Keras's ReduceLROnPlateau is this with its own
-    patience - 1, abs and an eps of 0.
+    monitor         the validation metric that decides, usually the loss
+    mode            min if less of it is better, else max
+    threshold       progress means that it is better than the best so far by more than this
+    threshold_mode  rel: `threshold` is a share of the best value; abs: it is a difference
+    eps             a change of the rate that is smaller than this is left out
+
+    Keras's ReduceLROnPlateau with patience p is this one with patience p - 1, threshold_mode abs and eps 0.
     """
     scheduler = torch_lr.ReduceLROnPlateau(
         optimizer,
@@ -122,8 +127,8 @@ def reduce_on_plateau(
     plateau = {
         "scheduler": scheduler,
         "monitor": monitor,
-        # At the last batch of each epoch, rather than at interval "epoch": Lightning steps the latter after it has
-        # saved the epoch's checkpoint, and a resumed run would lack that step.
+        # Stepped at the last batch of each epoch. With interval "epoch", Lightning would step it after it has saved
+        # the epoch's checkpoint, and a resumed run would miss that step.
         "interval": "step",
         "frequency": batches_per_epoch,
     }

@@ -1,11 +1,12 @@
-"""Small image data sets, read whole into memory: one function per data set, each returns a Source."""
+"""Small image data sets that are read into memory as a whole: one function for each, which returns a Source."""
 
 import gzip
 import math
 import pickle
 import zlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from http.client import HTTPException
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -25,16 +26,29 @@ _IDX_FILES = (
 )
 
 
-# What torchvision raises over a pickle that is damaged, or holds other things than it should.
+# What torchvision may raise for a pickle that is damaged or has unexpected content.
 _UNREADABLE = (RuntimeError, OSError, EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
-class Source(NamedTuple):
-    """Images as uint8 or float32 (count, channels, height, width), labels as int64 (count,) where they are classes,
-    float32 (count, targets) otherwise.
+_may_download = ContextVar("may_download", default=True)
 
-    files: all that may have been read for them, those that are looked for and missing too. While these are as they
-    were, so is the Source, and need not be read to know it. None: not known.
+
+@contextmanager
+def without_download() -> Iterator[None]:
+    """While the block runs, a data set that is not in its folder is refused instead of downloaded."""
+    token = _may_download.set(False)
+    try:
+        yield
+    finally:
+        _may_download.reset(token)
+
+
+class Source(NamedTuple):
+    """A data set in memory: images as uint8 or float32 (count, channels, height, width); labels as int64 (count,) for
+    classes, else as float32 (count, targets).
+
+    files  all files that were read or looked for, also missing ones. While they are unchanged, so are the data. None
+           if they are not known
     """
 
     train_images: Tensor
@@ -47,15 +61,15 @@ class Source(NamedTuple):
 def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source:
     """The 1,797 real handwritten digits inside scikit-learn: 1x8x8, 10 classes, nothing read from `root`.
 
-    They have no test split of their own: `test_fraction` of them, stratified by class, fixed by `split_seed`.
-    Pixel values 0 to 16 become 0 to 255. Source: UCI "Optical Recognition of Handwritten Digits" (its test
-    part).
+    There is no official test split. The test set is `test_fraction` of the images, stratified by class and drawn with
+    `split_seed`. Pixel values 0 to 16 become 0 to 255. Source: UCI "Optical Recognition of Handwritten Digits" (its
+    test part).
 
     Raises InputError for a test fraction outside (0, 1), or one that leaves a class out.
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"data.source.test_fraction={test_fraction}: use a number between 0 and 1, such as 0.2.")
-    # With pandas in its train this takes as long as all of torchvision's transforms: other data do without.
+    # Not at the top: this imports pandas, and takes as long as all of torchvision's transforms.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -79,7 +93,7 @@ def fashion_mnist(root: str | None) -> Source:
     Reads its four IDX files, gzipped or not, from `root` or from torchvision's `root`/FashionMNIST/raw;
     downloads them to the latter when one is missing.
 
-    Raises InputError when the files can be had neither way, or are damaged.
+    Raises InputError if the files are missing and cannot be downloaded, or are damaged.
     """
     folder = _folder(root)
     if _idx_paths(folder) is None:
@@ -93,7 +107,7 @@ def fashion_mnist(root: str | None) -> Source:
         )
     paths = _idx_paths(folder)
     if paths is None:
-        raise InputError(f"The download left no complete Fashion-MNIST in {folder}: delete it there, try again.")
+        raise InputError(f"The download of Fashion-MNIST to {folder} is incomplete: delete the files there, try again.")
     train_images, train_labels, test_images, test_labels = map(_read_idx, paths, (3, 1, 3, 1))
     _check_pair(len(train_images), len(train_labels), str(paths[0]), str(paths[1]))
     _check_pair(len(test_images), len(test_labels), str(paths[2]), str(paths[3]))
@@ -104,7 +118,7 @@ def fashion_mnist(root: str | None) -> Source:
 def cifar10(root: str | None) -> Source:
     """CIFAR-10 (Krizhevsky 2009): 3x32x32, 10 classes, 50,000 + 10,000, from `root`/cifar-10-batches-py.
 
-    Downloaded when missing. Raises InputError when the files can be had neither way, or are damaged.
+    Downloads them if missing. Raises InputError if the files cannot be downloaded, or are damaged.
     """
     return _cifar(root, _Cifar10)
 
@@ -112,14 +126,14 @@ def cifar10(root: str | None) -> Source:
 def cifar100(root: str | None) -> Source:
     """CIFAR-100 with its fine labels (Krizhevsky 2009): 3x32x32, 100 classes, from `root`/cifar-100-python.
 
-    Downloaded when missing. Raises InputError when the files can be had neither way, or are damaged.
+    Downloads them if missing. Raises InputError if the files cannot be downloaded, or are damaged.
     """
     return _cifar(root, _Cifar100)
 
 
-# torchvision refuses extracted files whose MD5 it does not know, with the same words as missing files. A
-# repacked copy or a subset is fine here (each run records a checksum of what it read), so the readers below
-# ask only that the files exist. A downloaded archive is still checked: its MD5 is `tgz_md5`.
+# torchvision refuses extracted files with an unknown MD5, with the same message as for missing files. Here a repacked
+# copy or a subset is fine, since each run records a checksum of what it read. So the readers below only need the files
+# to exist. A downloaded archive is still checked against `tgz_md5`.
 class _Cifar10(datasets.CIFAR10):
     train_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR10.train_list]
     test_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR10.test_list]
@@ -164,7 +178,9 @@ def _folder(root: str | None) -> Path:
 
 
 def _download(folder: Path, reader: Callable[..., object], *, target: str, expected: str, advice: str) -> None:
-    """Let torchvision download to `folder`/`target`; InputError, and no new folders left, when it cannot."""
+    """Let torchvision download to `folder`/`target`. If that fails, remove new empty folders and raise InputError."""
+    if not _may_download.get():
+        raise InputError(f"No data set in {folder.absolute()}: expected there: {expected}.")
     created = [path for path in (folder / target, *(folder / target).parents) if not path.exists()]
     try:
         reader(str(folder), download=True)
@@ -187,13 +203,13 @@ def _idx_paths(folder: Path) -> list[Path] | None:
 
 
 def _idx_candidates(folder: Path) -> list[list[Path]]:
-    """Where each of the four IDX files may lie; the first that is there counts."""
+    """Where each of the four IDX files may be; the first path that exists is used."""
     places = [folder, folder / "FashionMNIST" / "raw"]
     return [[path for place in places for path in (place / name, place / f"{name}.gz")] for name in _IDX_FILES]
 
 
 def _check_pair(images: int, labels: int, of_images: str, of_labels: str) -> None:
-    """Raise InputError unless there are images, and as many labels. The last two say where they are from."""
+    """Raise InputError unless there are images, and as many labels. `of_images`, `of_labels`: where they are from."""
     if images == 0:
         raise InputError(f"{of_images} has no images: get it again.")
     if images != labels:
@@ -206,9 +222,9 @@ def _check_pair(images: int, labels: int, of_images: str, of_labels: str) -> Non
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """An IDX file of unsigned bytes: 0, 0, type 8, number of dimensions, big-endian uint32 sizes, the bytes.
 
-    dimensions  that it must have: images 3, labels 1
+    dimensions  the expected number: 3 for images, 1 for labels
 
-    torchvision's own reader takes no gzipped file and needs write access to unpack one beside it.
+    torchvision's reader does not read gzipped files, and would need write access to unpack them.
     Format: http://yann.lecun.com/exdb/mnist. Raises InputError for a damaged file.
     """
     try:

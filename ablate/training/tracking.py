@@ -1,19 +1,29 @@
 """Weights & Biases, one W&B run per run."""
 
+import logging
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import wandb
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ablate.configuration import agent
 from ablate.errors import InputError
 from ablate.process.exit_codes import DONE, FAILED
 
-NAME = 128  # characters of a run's name that W&B's server takes
+log = logging.getLogger(__name__)
+
+PATIENCE = 600.0  # seconds
+
+SERIES = {  # by their axis
+    "trainer/global_step": ("train/loss_step", "lr", "gradient_flow/*"),
+    "epoch": ("train/*", "val/*", "test/*"),
+}
+_NOT_TELLING = ("train/loss_step", "lr")  # of which the last value says nothing of the run
 
 
 def mode(tracking: DictConfig, chosen: bool) -> str:
@@ -24,14 +34,6 @@ def mode(tracking: DictConfig, chosen: bool) -> str:
     if chosen:
         return tracking.mode
     return by_environment or ("online" if agent.present() else tracking.mode)
-
-
-def short(name: str, ending: str) -> str:
-    """A name of at most `NAME` characters: the first words of a longer one, and `ending`, which sets it apart."""
-    if len(name) <= NAME:
-        return name
-    start = name[: NAME - len(ending) - 3]
-    return f"{start.rpartition(' ')[0] or start} … {ending}"
 
 
 def check_login() -> None:
@@ -65,15 +67,25 @@ def closing_summary(status: str, fingerprint: str, cost: dict[str, Any]) -> dict
 
 
 @contextmanager
-def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None, name: str) -> Iterator[Any]:
+def wandb_run(
+    tracking: DictConfig,
+    *,
+    directory: Path,
+    mode: Any,
+    run_id: str | None,
+    name: str | None,
+    group: str | None,
+    tags: Sequence[str] | None,
+    config: dict[str, Any],
+) -> Iterator[Any]:
     """An open W&B run that is always finished, with exit code 0 unless the block raises; None where disabled.
 
-    The resolved configuration is logged once, nested. Step series have `trainer/global_step` as their axis,
-    epoch series `epoch`. `run_id` continues a run of that id.
+    Step series have `trainer/global_step` as their axis, epoch series `epoch`. What says nothing at the end of a run,
+    as the norms of single layers, is not in its summary. `run_id` continues a run of that id.
 
-    Under an agent the run is the one that the agent names, whatever `run_id`, and in its project. W&B itself then lays
-    the sweep's parameters over the configuration, by name, and the server goes by them: a grid counts as done what it
-    finds there. A parameter such as `shortcut: none` takes the place of the axis's part, which stands under `resolved`.
+    Under an agent the run is the one that the agent names, whatever `run_id`, and in its project. W&B itself then adds
+    the sweep's parameters to the configuration, by name, and the server goes by them: a grid counts as done what it
+    finds there.
 
     Raises InputError where W&B refuses to open the run.
     """
@@ -84,48 +96,53 @@ def wandb_run(cfg: DictConfig, *, directory: Path, mode: Any, run_id: str | None
     # classes, goes through all loaded modules for every frame on the way: 1.3 s of the processor's time, not 0.4.
     from wandb.apis import public  # noqa: F401
 
-    tracking, by_agent = cfg.tracking, agent.present()
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    covered = {name: config[name] for name, value in agent.parameters().items() if _covers(value, config.get(name))}
+    by_agent = agent.present()
     try:
         run = wandb.init(
             mode=mode,
             dir=directory,
             id=None if by_agent else run_id,
             resume="allow",
-            name=tracking.name or short(name, directory.name),
+            name=name,
             project=None if by_agent else tracking.project,
             entity=None if by_agent else tracking.entity,
-            group=tracking.group,
-            tags=list(tracking.tags),
+            group=group,
+            tags=tags,
             job_type=tracking.job_type,
-            config=config | ({"resolved": covered} if covered else {}),
+            config=config,
             # The closing table says where the run lies and how to upload it; W&B's own summary would list every layer.
-            settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off"),
+            settings=wandb.Settings(silent=mode == "offline", quiet=True, console="off", **_patience()),
             reinit="finish_previous",
         )
     except wandb.Error as error:
         raise _refused(error, mode) from error
-    for axis, names in {
-        "trainer/global_step": ("train/loss_step", "lr", "grad_norm/*", "gradient_flow/*"),
-        "epoch": ("train/*", "val/*", "test/*"),
-    }.items():
-        run.define_metric(axis, hidden=True)
+    for axis, names in SERIES.items():
+        run.define_metric(axis, hidden=True, summary="none")
         for pattern in names:
-            run.define_metric(pattern, step_metric=axis)
+            run.define_metric(pattern, step_metric=axis, summary="none" if pattern in _NOT_TELLING else None)
     exit_code = FAILED  # by which W&B tells a run that broke from one that is over
     try:
         yield run
         exit_code = DONE
     finally:
-        run.finish(exit_code=exit_code)
+        try:
+            run.finish(exit_code=exit_code)
+        except TimeoutError:
+            folder = Path(run.dir).parent
+            log.warning(
+                "W&B's server has not taken all of this run. The rest is kept: wandb sync --include-online %s", folder
+            )
+
+
+def _patience() -> dict[str, Any]:
+    """How long W&B tries to send the rest of a run that is over, of which nothing is lost: without an end of its own,
+    for hours where the server is away. Versions before 0.31 have no such setting."""
+    if "finish_timeout" not in wandb.Settings.model_fields:
+        return {}
+    said = {} if os.environ.get("WANDB_FINISH_TIMEOUT") else {"finish_timeout": PATIENCE}
+    return {**said, "finish_timeout_raises": True}
 
 
 def close() -> None:
     """Let W&B's own process end, which stays for this one's next run."""
     wandb.teardown()
-
-
-def _covers(parameter: Any, part: Any) -> bool:
-    """W&B merges a mapping with a mapping, and replaces anything else."""
-    return isinstance(part, dict) and not isinstance(parameter, dict)

@@ -1,4 +1,4 @@
-"""Lightning's Trainer: what a run sets itself, and what a user may add to it."""
+"""Makes Lightning's Trainer: sets what a run needs, and checks what the user adds."""
 
 import inspect
 import logging
@@ -22,16 +22,16 @@ from ablate.errors import InputError, nearest, reason
 from ablate.training.progress import progress
 from ablate.training.saving.checkpoints import PlainFiles
 
-# Arguments of the Trainer that a run needs as they are, and what to use instead.
+# Arguments of the Trainer that the run sets itself, and what you can do instead.
 SET_BY_THE_RUN = {
     "default_root_dir": "set runs_dir",
     "enable_checkpointing": "see checkpoint.every_n_epochs",
     "fast_dev_run": "use trainer.max_epochs=1 +trainer.limit_train_batches=1",
-    "num_nodes": "it starts its processes on one machine; see trainer.devices",
-    "num_sanity_val_steps": "the validation after the first epoch comes soon enough",
-    "use_distributed_sampler": "the data share every batch among the processes themselves",
+    "num_nodes": "it runs on one machine; see trainer.devices",
+    "num_sanity_val_steps": "the first validation is after the first epoch",
+    "use_distributed_sampler": "the data modules split every batch among the processes",
 }
-# Callbacks of Lightning's that change a result.
+# Lightning's callbacks that change a result: they cannot be watchers.
 MEDDLERS = (
     callbacks.BaseFinetuning,
     callbacks.EarlyStopping,
@@ -41,9 +41,9 @@ MEDDLERS = (
     callbacks.StochasticWeightAveraging,
     callbacks.WeightAveraging,
 )
-# Arguments that would do something else than they do elsewhere.
+# Arguments that would not do here what they usually do.
 NOT_TAKEN = {
-    "overfit_batches": "every epoch would have other images. For a few that stay the same: data.val_fraction=0.98"
+    "overfit_batches": "every epoch would have different images. To overfit a few, use data.val_fraction=0.98"
     " data.batch_size=16 data.shift=0",
 }
 
@@ -58,7 +58,7 @@ def check_trainer(cfg: DictConfig) -> None:
         raise
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
-    except Exception as error:  # whatever a value makes of Lightning's code, or of a user's callbacks
+    except Exception as error:  # Lightning, or a user's callback, may raise anything for a value that it refuses
         raise InputError(f"trainer: {reason(error)}") from error
 
 
@@ -69,7 +69,7 @@ def new_trainer(
     run_callbacks: Sequence[Callback],
     progress: Callable[[bool], Callback] = progress,
 ) -> pl.Trainer:
-    """The Trainer that the resolved `cfg.trainer` describes, with the run's loggers and callbacks besides the user's.
+    """The Trainer that the resolved `cfg.trainer` describes, with the user's and the run's loggers and callbacks.
 
     Raises InputError for arguments that the run sets itself, and what the Trainer raises.
     """
@@ -87,13 +87,13 @@ def new_trainer(
         if cfg.trainer.get(name):
             raise InputError(f"trainer.{name}={cfg.trainer[name]}: {why}.")
     if isinstance(cfg.trainer.get("logger"), bool):
-        raise InputError(f"trainer.logger={cfg.trainer.logger}: W&B is switched off by tracking=disabled.")
+        raise InputError(f"trainer.logger={cfg.trainer.logger}: to switch W&B off, use tracking=disabled.")
     given = instantiate(cfg.trainer, _partial_=True, _convert_="all")
     plugins = _listed(given.keywords.get("plugins"))
     if any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
         raise InputError(
-            "trainer.plugins: the run starts its processes itself, on one machine, and has a cluster environment of"
-            " its own. Leave yours out."
+            "trainer.plugins: the run starts its processes itself, on one machine, and sets its own cluster"
+            " environment. Leave yours out."
         )
     own = [*_of_the_user(given, "callbacks", Callback), *_watchers(cfg)]
     _check_clocks(own, given.keywords.get("val_check_interval"))
@@ -105,19 +105,19 @@ def new_trainer(
             **given.keywords,
             "logger": [*_of_the_user(given, "logger", Logger), *loggers],
             "callbacks": [*own, *run_callbacks, *([] if is_bar and has_bar else [shown])],
-            "max_time": None,  # the run's own checkpoints see to it
+            "max_time": None,  # `saving.stopping` ends the run
             "default_root_dir": directory,
             "enable_progress_bar": is_bar or (has_bar and given.keywords.get("enable_progress_bar", True)),
             "num_sanity_val_steps": 0,
-            "use_distributed_sampler": False,  # the data's own loaders share every batch among the ranks
-            # Always, lest Lightning find itself under Slurm and requeue the job by a checkpoint of its own.
+            "use_distributed_sampler": False,  # the data modules split every batch among the ranks
+            # Always given: otherwise Lightning would detect Slurm, and requeue the job with its own checkpoint.
             "plugins": [*plugins, LightningEnvironment(), PlainFiles()],
         }
     )
 
 
 def max_seconds(trainer: DictConfig) -> float | None:
-    """`trainer.max_time`, in any of the forms that Lightning takes, in seconds; None where there is none."""
+    """`trainer.max_time` in seconds, from any form that Lightning takes; None if it is not set."""
     given = trainer.get("max_time")
     if given is None:
         return None
@@ -131,54 +131,55 @@ def max_seconds(trainer: DictConfig) -> float | None:
 
 
 def _check_clocks(callbacks: Sequence[Callback], interval: Any) -> None:
-    """Raise InputError for what would end the training, or validate, at a moment that depends on the machine."""
+    """Raise InputError for settings by which the machine's speed would decide when to end the training, or validate."""
     if any(isinstance(callback, Timer) and callback.time_remaining() is not None for callback in callbacks):
         raise InputError(
-            "trainer.callbacks: a Timer ends the training at a moment that depends on the machine, as if it were over."
-            " Use trainer.max_time, which interrupts it: the same command resumes it."
+            "trainer.callbacks: a Timer ends the training at a step that depends on the machine's speed, and the run"
+            " would count as finished. Use trainer.max_time, which interrupts it: the same command resumes it."
         )
     if interval is not None and not isinstance(interval, int | float):
         raise InputError(
-            f"trainer.val_check_interval={interval}: a time, so that validations would come at moments that depend on"
-            " the machine. Give a number of batches, or a part of an epoch such as 0.5."
+            f"trainer.val_check_interval={interval} is a time: the machine's speed would decide when to validate. Use a"
+            " number of batches, or a share of an epoch such as 0.5."
         )
 
 
 def _of_the_user(given: Any, name: str, kind: type) -> list[Any]:
-    """What `trainer.<name>` adds. Raises InputError for what is none."""
+    """The objects that `trainer.<name>` adds. Raises InputError for one that is not a `kind`."""
     values = _listed(given.keywords.get(name))
     for value in values:
         if not isinstance(value, kind):
             raise InputError(
-                f"trainer.{name}: {value!r} is no {kind.__name__} of Lightning's. Write {{_target_: the.name.of.one}},"
-                " or a list of such."
+                f"trainer.{name}: {value!r} is not a Lightning {kind.__name__}. Write {{_target_: module.Class}},"
+                " or a list of such mappings."
             )
     return values
 
 
 def _watchers(cfg: DictConfig) -> list[Callback]:
-    """The callbacks that only look on. Raises InputError for what is none, and for one that changes the training."""
+    """The callbacks in `watchers`, which must not change the training. Raises InputError for one that does, or is not a
+    callback."""
     watchers = [instantiate(entry, _convert_="all") for entry in cfg.get("watchers") or []]
     for watcher in watchers:
         if not isinstance(watcher, Callback):
-            raise InputError(f"watchers: {watcher!r} is no Callback of Lightning's.")
+            raise InputError(f"watchers: {watcher!r} is not a Lightning Callback.")
         if isinstance(watcher, MEDDLERS):
             raise InputError(
-                f"watchers: {type(watcher).__name__} changes how a run is trained, and a watcher only looks on. Use"
-                " +trainer.callbacks=[…]: with it the run counts as another."
+                f"watchers: {type(watcher).__name__} changes how a run is trained, which a watcher must not do. Use"
+                " +trainer.callbacks=[…] instead: it is part of the fingerprint."
             )
     return watchers
 
 
 def _listed(value: Any) -> list[Any]:
-    """Lightning takes one, several or none."""
+    """The values as a list: Lightning accepts one, several or none."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def quieten() -> None:
-    """Only what a user can act on: Lightning's notes on hardware and its advice on its own loaders go."""
+    """Silence what you cannot act on: Lightning's notes on hardware, and its advice on its own loaders."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     for message in (
@@ -186,7 +187,7 @@ def quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*LeafSpec.*is deprecated.*",
-        ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them already
-        ".*`srun` command is available on your system but is not used.*",  # said wherever Slurm is installed
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has reduced them over the ranks
+        ".*`srun` command is available on your system but is not used.*",  # shown wherever Slurm is installed
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -78,6 +78,6 @@ def test_a_runs_folder_stands_for_its_choices(judged, tmp_path):
 
 @pytest.mark.parametrize("candidate", ["", "norm=batch"])
 def test_a_candidate_that_is_the_baseline_is_refused(judged, tmp_path, candidate):
-    with pytest.raises(InputError, match="come out the same"):
+    with pytest.raises(InputError, match="are the same configuration"):
         judged("", candidate)
     assert not (tmp_path / "runs").exists()

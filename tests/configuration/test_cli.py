@@ -94,6 +94,16 @@ def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):
         assert len(numbers) == 3
         assert content["summary"].items() >= {"gradient_flow/verdict": run["gradient_flow"], **numbers}.items()
         assert {"trainer/global_step", "epoch"} <= content["axes"]
+        assert not any(name.startswith(("grad_norm/", "lr", "train/loss_step")) for name in content["summary"])
+        assert content["summary"].items() >= {"status": "finished", "fingerprint": run["fingerprint"]}.items()
+        assert content["summary"].items() >= run["cost"].items()
+        design = "norm=none " if run["choices"]["norm"] == "none" else ""
+        assert (
+            content["name"].startswith(f"{design}model.stages=[1,1,1] ")
+            and content["name"] == f"{content['group']} seed={run['seed']}"
+        )
+        assert (content["tags"], content["job_type"]) == (["digits"], "train")
+    assert len({content["group"] for content in contents}) == 2
 
 
 WRONG = [
@@ -112,14 +122,14 @@ WRONG = [
     (["runs_dir=/proc/nowhere"], ["runs_dir"]),
     (["seed=0,1", "runs_dir=/proc/nowhere", "-m"], ["/proc/nowhere", "runs_dir"]),
     (["model.stages=" + "[" * 80 + "]" * 80], ["80 nested brackets"]),
-    (["model=[[1]]"], ["model=[1]", "one option of an axis"]),
-    (["shortcut=[null]"], ["one option of an axis"]),
-    (["+head@x=[1]"], ["one option of an axis"]),
-    (["hydra/launcher=[1]"], ["one option of an axis"]),
+    (["model=[[1]]"], ["model=[1]", "one option per axis"]),
+    (["shortcut=[null]"], ["one option per axis"]),
+    (["+head@x=[1]"], ["one option per axis"]),
+    (["hydra/launcher=[1]"], ["one option per axis"]),
     (["compile=fast"], ["compile=fast", "reduce-overhead"]),
     (["model=resnet20", "model.stages=[3]"], ["model.stages", "model.widths"]),
-    (["norm=batch,none"], ["put -m before", "ablate -m norm=batch,none", "norm: {values: [batch, none]}"]),
-    (["optimizer.lr=0.1,0.2"], ["put -m before", "optimizer.lr=[0.1,0.2]"]),
+    (["norm=batch,none"], ["add -m", "ablate -m norm=batch,none", "norm: {values: [batch, none]}"]),
+    (["optimizer.lr=0.1,0.2"], ["add -m", "optimizer.lr=[0.1,0.2]"]),
     (["norm=batch", "--cfg", "job", "sed=0"], ["sed: there is no such axis or value. Did you mean seed?"]),
     (["--cofnig-dir", "mine"], ["--cofnig-dir", "no such flag", "Did you mean --config-dir?"]),
     (["--cfg", "everything"], ["--cfg", "--hydra-help"]),

@@ -33,13 +33,13 @@ def test_words_are_split_as_a_shell_does_and_written_back():
 @pytest.mark.parametrize(
     "value, says",
     [
-        ("norm", "norm is no override"),
+        ("norm", "norm is not an override"),
         ("norm=none,batch", "several values"),
         ("norm=none norm=batch", "set twice"),
         ("~optimizer.lr", "removes a key"),
         ("norm='a", "No closing quotation"),
-        ("variant=norm=none", "no choice|no override"),
-        ("hydra.run.dir=x", "no choice of a network"),
+        ("variant=norm=none", "cannot be set in a variant|not an override"),
+        ("hydra.run.dir=x", "cannot be set in a variant"),
         ("data.seed=${seed}", "literally"),
         (3, "a string of overrides"),
         ({"norm": "none"}, "a string of overrides"),

@@ -16,11 +16,11 @@ from ablate.__main__ import called
 from ablate.configuration.refusals import explained, guarded, register_resolvers
 from ablate.errors import InputError
 from ablate.runs import cell
-from ablate.training.tracking import short
+from ablate.runs.tracked.labels import short
 
 REFUSED = {
     "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
-    "+trainer.overfit_batches=1": r"^trainer\.overfit_batches=1: every epoch would have other images\..*data\.val_frac",
+    "+trainer.overfit_batches=1": r"^trainer\.overfit_batches=1: every epoch would have different images\. .*data\.val",
     "+trainer.limit_predict_batches=2.5": r"invalid value 2\.5 for limit_predict_batches",
     "+trainer.fast_dev_run=true": r"use trainer\.max_epochs=1",
     "+trainer.default_root_dir=there": r"set runs_dir",
@@ -70,14 +70,14 @@ REFUSED = {
     "trainer.accelerator={a:1}": r"^trainer\.accelerator=",
     "trainer.accumulate_grad_batches=auto": r"^trainer\.accumulate_grad_batches=auto: a whole number",
     "+trainer.limit_train_batches=0": r"^trainer\.limit_train_batches=0: .* from 1 up",
-    "+trainer.callbacks=5": r"^trainer\.callbacks: 5 is no Callback",
+    "+trainer.callbacks=5": r"^trainer\.callbacks: 5 is not a Lightning Callback",
     "optimizer=adam optimizer.betas=[0.9]": r"^optimizer\.betas=\[0\.9\]: a list of 2",
     "optimizer.lr=inf": r"^optimizer\.lr=inf: a finite number",
     "data.std=[0.0]": r"^data\.std=\[0\.0\]: .* above 0",
     "data.source.split_seed=5000000000": r"^data\.source\.split_seed=5000000000: it must not be above",
     "data=image_folder data.num_workers=-1": r"^data\.num_workers=-1: it must not be negative",
     "block._target_=": r"^block\._target_=''",
-    "block._target_=no.such": r"^block\._target_=no\.such: there is nothing of that name",
+    "block._target_=no.such": r"^block\._target_=no\.such: there is no class or function of that name",
     "norm._target_=torch.nn.GroupNorm ~norm.momentum": r"^No network can be built .*num_channels",
     "+shortcut.join.pp=1": r"^shortcut\.join\.pp=1: ablate\.design\.shortcut\.Sum does not take it",
     "+data.foo=1": r"^data\.foo=1: ablate\.training\.data\.InMemoryImages does not take it\..* channels_last\.$",
@@ -113,7 +113,7 @@ def test_an_axis_that_is_null_in_a_sweep_file_is_refused_with_one_message(tmp_pa
     (tmp_path / "null.yaml").write_text("{method: grid, parameters: {seed: {value: 0}, norm: {values: [none, null]}}}")
     assert guarded(called, command, ["null.yaml", "tracking=disabled"]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith("ablate: An axis takes the name of an option: null,")
+    assert said.startswith("ablate: An axis takes the name of an option, not null,")
     assert [path.name for path in tmp_path.iterdir()] == ["null.yaml"]
 
 

@@ -46,6 +46,7 @@ def folder(tmp_path_factory, simulate):
     """Where sweep.yaml has been run: a result for each of its cells in runs/."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "sweep.yaml").write_text(SWEEP)
+    (folder / "results.csv").write_text("norm,acc\nbatch,0.9\nbatch,0.91\nnone,0.8\nnone,0.85\n")
     register_resolvers()
     for cell in plan(SweepFile.read(folder / "sweep.yaml"), [f"runs_dir={folder / 'runs'}"]):
         typed = {"norm": cell.assignment["norm"]}
@@ -79,11 +80,13 @@ def test_what_neither_trains_nor_compares_imports_nothing_for_it(folder, line, c
     assert names & {*TRAINING, *DRAWING, *STATISTICS} == set()
 
 
-@pytest.mark.parametrize("line", ["report runs", "report sweep.yaml"])
+@pytest.mark.parametrize(
+    "line", ["report runs", "report sweep.yaml", "report results.csv --metric acc", "table runs -o all.csv"]
+)
 def test_a_report_imports_nothing_that_trains(folder, line):
     names, shown = imported(folder, *line.split())
     assert names & {*TRAINING, "matplotlib"} == set()
-    assert "norm=none" in shown
+    assert "norm=none" in shown or "4 runs" in shown
 
 
 def test_packages_import_nothing():

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from ablate.runs import cell
+from ablate.runs.record import RunRecord, WandbRun
+from ablate.runs.tracked import links
+from ablate.runs.tracked.labels import labels
 from ablate.training.saving import offline
 from tests.loopback import Loopback, operation
 from tests.runs.test_resume import KILLED_AT_STEP
@@ -33,37 +36,44 @@ def steps(found: list[dict]) -> list[int]:
 
 
 class Receiver(Loopback):
-    """Takes what `wandb sync` sends: `rows`, in the order of their lines."""
+    """Takes what `wandb sync` sends, by the runs' ids: `rows`, by the numbers of their lines, and what is `told` of
+    them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: dict[int, dict[str, Any]] = {}
+        self.rows: dict[str, dict[int, dict[str, Any]]] = {}
+        self.told: dict[str, dict[str, Any]] = {}
 
     def answer(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
         if path.endswith("file_stream"):
             history = request.get("files", {}).get("wandb-history.jsonl")
+            received = self.rows.setdefault(path.split("/")[-2], {})
             for number, line in enumerate(history["content"] if history else ()):
-                self.rows[history["offset"] + number] = json.loads(line)
+                received[history["offset"] + number] = json.loads(line)
             return {}
-        name = operation(request.get("query", ""))
+        name, variables = operation(request.get("query", "")), request.get("variables") or {}
+        run = str(variables.get("name"))
+        if name == "UpsertBucket":
+            self.told.setdefault(run, {}).update({key: v for key, v in variables.items() if v is not None})
+        rows = self.rows.get(run, {})
         project = {"name": "p", "entity": {"name": "e"}}
-        bucket = {"id": "1", "name": "r", "displayName": "r", "config": "{}", "sweepName": "", "project": project}
+        bucket = {"id": "1", "name": run, "displayName": run, "config": "{}", "sweepName": "", "project": project}
         viewer = {"id": "1", "entity": "e", "username": "e", "flags": "{}", "teams": {"edges": []}}
         resumed = {
             **bucket,
-            "historyLineCount": len(self.rows),
+            "historyLineCount": len(rows),
             "eventsLineCount": 0,
             "logLineCount": 0,
-            "historyTail": json.dumps([json.dumps(self.rows[number]) for number in sorted(self.rows)[-1:]]),
+            "historyTail": json.dumps([json.dumps(rows[number]) for number in sorted(rows)[-1:]]),
             "summaryMetrics": "{}",
             "eventsTail": "[]",
             "tags": [],
             "wandbConfig": '{"t": 1}',
         }
         known = {
-            "UpsertBucket": {"upsertBucket": {"bucket": bucket, "inserted": not self.rows}},
+            "UpsertBucket": {"upsertBucket": {"bucket": bucket, "inserted": not rows}},
             "Viewer": {"viewer": viewer},
-            "RunResumeStatus": {"model": {"id": "1", **project, "bucket": resumed if self.rows else None}},
+            "RunResumeStatus": {"model": {"id": "1", **project, "bucket": resumed if rows else None}},
             "CreateRunFiles": {"createRunFiles": {"runID": "1", "uploadHeaders": [], "files": []}},
         }
         if name not in known:
@@ -112,4 +122,45 @@ def test_wandb_sync_uploads_all_of_it(killed, tmp_path):
     print(done.stdout, done.stderr, server.unknown)
     assert "ERROR" not in done.stdout + done.stderr
     assert done.returncode == 0
-    assert steps([server.rows[number] for number in sorted(server.rows)]) == list(range(30))
+    (received,) = server.rows.values()
+    assert steps([received[number] for number in sorted(received)]) == list(range(30))
+
+
+def test_one_command_uploads_all_runs_and_they_can_be_told_apart(prepared, tmp_path):
+    from ablate.training import tracking
+
+    cells = [prepared("tracking=offline", "trainer.max_epochs=1", *own) for own in (["seed=1"], ["norm=none"])]
+    ids = [cell.run(chosen)[0].wandb.id for chosen in cells]
+    tracking.close()
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    command = f"{shutil.which('wandb', path=f'{sys.prefix}/bin:' + os.environ['PATH'])} sync runs/*/wandb/offline-run-*"
+    with Receiver() as server:
+        done = subprocess.run(
+            command, shell=True, env=clean | server.environment, cwd=tmp_path, capture_output=True, text=True
+        )
+    assert done.returncode == 0 and "ERROR" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert set(server.rows) == set(server.told) == set(ids)
+    for chosen, run in zip(cells, ids, strict=True):
+        assert len(server.rows[run]) > 3
+        told = server.told[run]
+        own = labels(chosen)
+        assert (told["displayName"], told["groupName"], told["tags"]) == (own.name, own.group, ["digits"])
+        assert json.loads(told["config"])["choices"]["value"] == chosen.composition.choices
+
+
+def test_leet_gets_a_folder_of_links_with_names(prepared, tmp_path):
+    runs = []
+    for own in (["seed=1"], ["norm=none"]):
+        chosen = prepared("tracking=offline", *own)
+        for process in ("20260101_000000", "20260102_000000")[: 1 + ("seed=1" in own)]:
+            (chosen.directory / "wandb" / f"offline-run-{process}-abc").mkdir(parents=True)
+        runs.append((chosen.directory, RunRecord(name="x", wandb=WandbRun("abc", "offline", name=labels(chosen).name))))
+    folder = tmp_path / "runs" / ".leet" / "ours"
+    for _ in range(2):  # again, when the sweep goes on
+        assert links.link(runs, folder)
+        found = {path.name: path.resolve() for path in folder.iterdir()}
+        assert len(found) == 3 and all(path.is_dir() for path in found.values())
+        (whole,) = (name for name in found if "norm=none" in name)
+        assert whole == f"run-{labels(chosen).name}"
+        assert {name[-8:-2] for name in found if name != whole} == {"1 part"}
+    assert not links.link([], folder)

@@ -124,10 +124,10 @@ def test_the_server_finds_the_sweeps_parameters_and_the_whole_configuration(serv
         asked = runs[logged["id"]].config
         assert {name: logged["config"][name] for name in asked} == asked
         trained = yaml.safe_load((folder / "runs" / run["fingerprint"] / "config.yaml").read_text())
-        assert logged["config"]["resolved"] == {axis: trained[axis] for axis in ("trainer", "shortcut", "norm")}
-        assert {name: logged["config"][name] for name in trained} == trained | {
-            name: asked[name] for name in ("trainer", "shortcut", "norm")
-        }
+        assert logged["config"]["recipe"] == trained
+        assert logged["config"]["choices"] == run["choices"]
+        assert set(logged["config"]) == {*asked, "choices", "recipe", "_wandb"}
+        assert logged["tags"] == [sweep, "digits"] and logged["name"] == f"{logged['group']} seed={run['seed']}"
         assert logged["exit_code"] == 0 and logged["summary"]["status"] == "finished"
 
 

@@ -89,7 +89,7 @@ def test_refused(sweep, tmp_path, capsys):
 
     assert "--screen --fold-over" in refused("--pairs", "--fold-over")
     (tmp_path / "out.yaml").write_text("mine")
-    assert "is there already" in refused("--pairs", "-o", str(tmp_path / "out.yaml"))
+    assert "already exists" in refused("--pairs", "-o", str(tmp_path / "out.yaml"))
     assert (tmp_path / "out.yaml").read_text() == "mine"
     sweep.write_text(FILE.replace("[0.05, 1e-2]", "[0.05, 1e-2, 1e-3]"))
     assert "optimizer.lr has 3 options" in refused("--screen") and "3 options" in refused("--leave-one-out")

@@ -32,7 +32,7 @@ def heard(monkeypatch, tmp_path):
         def start(self, cell):
             self.cell = cell
 
-        def obituary(self):
+        def outcome_of_death(self):
             return Outcome("failed", "the worker process ended by SIGKILL")
 
         def close(self):

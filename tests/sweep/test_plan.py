@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from torchvision import datasets
 
 from ablate.comparison import results
 from ablate.configuration.composition import Composition
@@ -171,7 +172,7 @@ def test_a_run_whose_record_is_lost_is_interrupted_as_doctor_has_it(tmp_path):
     (cell.directory / "checkpoints" / "step-000000010.ckpt").write_bytes(b"not looked into")
     (cell.directory / "run.json").write_text('{"status": "fini')
     (again,) = planned(tmp_path, {"seed": {"values": [0]}})
-    assert (again.status, again.reason) == ("interrupted", "run.json is damaged or missing, its checkpoints are there")
+    assert (again.status, again.reason) == ("interrupted", "run.json is damaged or missing, but there are checkpoints")
     assert to_run([again], retry_failed=False) == [again]
 
 
@@ -196,6 +197,14 @@ def test_estimates_come_from_results_and_follow_the_work(tmp_path):
     done.look()
     estimate(cells)
     assert [cell.seconds for cell in cells] == [10.0, 10.0, 20.0, 20.0]
+
+
+def test_an_estimate_downloads_nothing(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(datasets, "FashionMNIST", lambda *args, **kwargs: asked.append(args))
+    (cell,) = planned(tmp_path, {"seed": {"value": 0}}, "data=fashion_mnist", f"data.root={tmp_path}")
+    estimate([cell])
+    assert (cell.status, cell.seconds, asked) == (TO_DO, None, [])
 
 
 def test_estimates_come_from_results_of_as_many_batches(tmp_path):

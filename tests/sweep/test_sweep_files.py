@@ -16,12 +16,12 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 WRONG = {
-    "empty": (b"", "no sweep file"),
-    "a list": (b"- a\n", "no sweep file"),
-    "a number": (b"5", "no sweep file"),
+    "empty": (b"", "not a sweep file"),
+    "a list": (b"- a\n", "not a sweep file"),
+    "a number": (b"5", "not a sweep file"),
     "Latin-1": ("description: café\n".encode("latin-1") + GRID.encode(), "not UTF-8, in line 1"),
-    "within itself": (f"{GRID}  x: &a {{values: [*a]}}\n", "an alias stands within what it refers to"),
-    "deep": (f"{GRID}  x: {{value: {'[' * 3000}{']' * 3000}}}\n", "levels"),
+    "within itself": (f"{GRID}  x: &a {{values: [*a]}}\n", "the alias in line \\d+ contains itself"),
+    "deep": (f"{GRID}  x: {{value: {'[' * 3000}{']' * 3000}}}\n", "nested too deeply"),
     "multiplied": (BOMB + GRID, "43,046,721|[0-9,]+ values; at most"),
     "a billion": (
         "method: grid\nparameters:\n" + "".join(f"  a{n}: {{values: [0,1,2,3,4,5,6,7,8,9]}}\n" for n in range(9)),
@@ -30,7 +30,7 @@ WRONG = {
     "no method": (GRID.replace("method: grid\n", ""), "`method` is missing.*grid"),
     "Grid": (GRID.replace("grid", "Grid"), "no method: Grid. Did you mean grid"),
     "unknown": (GRID.replace("grid", "one_factor_at_a_time"), "no method: one_factor_at_a_time.*grid.*random.*bayes"),
-    "bayes": (GRID.replace("grid", "bayes"), "method: bayes is decided by W&B's server"),
+    "bayes": (GRID.replace("grid", "bayes"), "method: bayes needs W&B's server"),
     "an s": (f"{GRID}  norm: {{value: [batch, none]}}\n", r"norm: \{values: \[batch, none\]\}"),
     "nothing reads it": (f"{GRID}  +lr: {{value: 0.1}}\n", "lr: nothing reads this key. Did you mean optimizer.lr"),
     "misspelt": (f"{DRAWN}{{distribuiton: log_uniform_values, min: 0.001, max: 0.1}}\n", "Did you mean distribution"),

@@ -76,7 +76,7 @@ class Manual(Plain):
 
 def trained(module: Plain, directory: Path, **trainer: Any) -> StepRecorder:
     history = RunHistory(directory, layers=GradientNorms(module.net).described)
-    every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": 1})
+    every = OmegaConf.create({"every_n_steps": 1, "weights_every_n_steps": 1, "series": "few"})
     recorder = StepRecorder(history, None, module.net, every, 1)
     pl.Trainer(
         accelerator="cpu",

@@ -111,7 +111,7 @@ def test_too_large_weights_make_it_explode_and_are_warned_of(prepared, monkeypat
     expected = max(window.groupby("layer", observed=True).rms.median().median() for window in windows)
     assert record.summary["gradient_flow/size"] == pytest.approx(expected, rel=1e-5) and expected > 100
     (line,) = [text for text in (chosen.directory / "run.log").read_text().splitlines() if "the gradient is" in text]
-    assert "exploding at step 19: it is even over depth, but as large as" in line
+    assert "exploding at step 19: it is even over depth, but its root mean square is" in line
 
 
 def test_the_word_of_older_records_is_read(tmp_path):
@@ -210,15 +210,21 @@ def test_the_first_steps_alone_and_an_outlier_raise_no_alarm(plain, caplog):
     assert caplog.messages == []
 
 
-def test_deep_networks_get_a_few_series_of_each_stage(compose_cfg):
-    every = GradientNorms(network(compose_cfg("model=resnet56", "shortcut=projection")))
-    assert series(every) == list(range(len(every.layers))) and len(every.layers) <= READABLE
+def test_a_few_layers_of_each_stage_get_a_series_unless_all_are_asked_for(compose_cfg):
     with torch.device("meta"):
         deep = GradientNorms(network(compose_cfg("model=resnet110")))
-    names = [deep.layers[i] for i in series(deep)]
+    names = [deep.layers[i] for i in series(deep, "few")]
     assert {name.split(".")[0] for name in names} == {"stem", "stage1", "stage2", "stage3", "head"}
     assert len(names) == 11 and {"stage1.block1.conv1", "stage3.block18.conv2", "head.linear"} <= set(names)
     assert not any("norm" in name for name in names)
+    assert [deep.layers[i] for i in series(deep, "all")] == deep.layers
+
+
+def test_a_network_of_many_parts_without_stages_gets_a_few_series_too():
+    net = nn.Sequential(*(nn.Linear(3, 3) for _ in range(50)))
+    few = series(GradientNorms(net), "few")
+    assert len(few) == 12 < READABLE and {0, 49} <= set(few)
+    assert series(GradientNorms(nn.LayerNorm(4)), "few") == [0]
 
 
 def log_rms(history: RunHistory, measured: GradientNorms, steps: list[int], rms: np.ndarray) -> None:

@@ -101,7 +101,7 @@ def test_an_epoch_goes_on_from_its_batch_and_the_next_starts_at_the_first(same: 
 @pytest.mark.parametrize(
     ("count", "batch", "training", "world", "words"),
     [
-        (50, 9, True, 2, "data.batch_size=9 does not divide among 2"),
+        (50, 9, True, 2, "data.batch_size=9 cannot be split evenly among 2"),
         (50, 1, False, 2, "data.eval_batch_size=1"),
         (1, 8, False, 2, "of 1 images"),
     ],

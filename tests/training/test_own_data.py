@@ -133,7 +133,7 @@ def test_one_file_with_all_arrays(prepared, files):
         (lambda: np.save("y.npy", np.array(list("abcdefghij") * 60)), "whole numbers"),
         (lambda: np.save("y.npy", -DIGITS.target[:600]), "label -9"),
         (lambda: Path("X.npy").write_bytes(b"no array"), "X.npy cannot be read"),
-        (lambda: np.save("y.npy", np.array([object()] * 600), allow_pickle=True), "runs code"),
+        (lambda: np.save("y.npy", np.array([object()] * 600), allow_pickle=True), "can run code"),
         (lambda: np.save("X.npy", BYTES[:600] * 0), "Channel 0"),
     ],
 )

@@ -180,7 +180,7 @@ def test_companions_and_other_kinds_are_left_out_and_said_once(
     assert (with_more.train_size, with_more.test_size) == (plain.train_size, plain.test_size)
     assert with_more.checksum() == plain.checksum()
     assert [entry.message for entry in caplog.records if "left out" in entry.message] == [
-        f"{root}: left out, as files of these kinds are not read: 1 .gif, 1 no ending."
+        f"{root}: these files are left out, because they are not pictures: 1 .gif, 1 no extension."
     ]
 
 

@@ -91,7 +91,7 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
         data="",
         before_save=lambda trainer: None,
         rows=dict,
-        has_diverged=lambda: False,
+        has_ended=lambda: False,
     )
     seen: list[int] = []
     monkeypatch.setattr(checkpoints, "_save", lambda trainer: None)
@@ -123,7 +123,7 @@ def test_a_picture_that_another_process_cannot_read_is_named_once(prepared, tmp_
     damaged = Path(data._files[data._train[theirs[0]]][0])
     content = damaged.read_bytes()
     damaged.write_bytes(content[:60] + bytes(20) + content[80:])
-    with pytest.raises(InputError, match=f"^{damaged} cannot be read .*: repair it, or take it away"):
+    with pytest.raises(InputError, match=f"^{damaged} cannot be read .*: repair or remove it"):
         cell.run(both)
     assert record.read(both.directory).status == "interrupted"
     assert "Traceback" not in capfd.readouterr().err

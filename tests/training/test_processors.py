@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ablate.configuration.composition import Composition
+from ablate.errors import InputError
 from ablate.process import processors
 from ablate.training.settings import resolve_auto
 
@@ -65,3 +67,11 @@ def test_threads_are_those_of_the_quota_and_omp_num_threads_is_not_asked(machine
         values = OmegaConf.to_container(cfg, resolve=True)
         resolve_auto(values)
         assert values["threads"] == threads
+
+
+def test_a_refusal_of_processes_names_the_cores_that_may_be_used_not_all_of_the_machine(machine, monkeypatch) -> None:
+    machine("0::/\n", {})
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    values = Composition.of(["trainer=cpu", "trainer.devices=9"]).values()
+    with pytest.raises(InputError, match=r"^trainer\.devices=9: use at most 8 processes here, .* on 8 cores\.$"):
+        resolve_auto(values)

@@ -29,7 +29,7 @@ def checkpoints(folder, timer, best=None):
         data="",
         before_save=lambda trainer: None,
         rows=dict,
-        has_diverged=lambda: False,
+        has_ended=lambda: False,
     )
 
 

@@ -106,10 +106,10 @@ def test_a_logger_of_the_users(prepared):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("tracking.logger={_target_: torch.nn.ReLU}", "no logger of Lightning's"),
+        ("tracking.logger={_target_: torch.nn.ReLU}", "not a Lightning logger"),
         ("tracking.logger=csv", "tracking.logger=csv"),
-        ("watchers=[{_target_: torch.nn.ReLU}]", "no Callback"),
-        ("watchers=[{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/loss}]", "only looks on"),
+        ("watchers=[{_target_: torch.nn.ReLU}]", "not a Lightning Callback"),
+        ("watchers=[{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/loss}]", "must not do"),
         ("watchers=[EarlyStopping]", "watchers=.*_target_"),
     ],
 )

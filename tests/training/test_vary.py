@@ -52,7 +52,7 @@ def test_the_default_has_the_name_that_results_have_always_had(prepared):
 
 def test_refused(prepared):
     for vary, says in (
-        ("[]", "name what a seed changes"),
+        ("[]", "list what the seed decides"),
         ("[init,init]", "each once"),
         ("[inti]", "Did you mean init"),
     ):

@@ -55,13 +55,13 @@ def test_what_decides_nothing_is_not_in_the_fingerprint(their_cell, typed):
         (["model=mixed", "block.depth=3"], "model=mixed does not use block; it uses norm. Leave out block.depth."),
         (["model=perceptron", "init=glorot_uniform"], "model=perceptron does not use init; of block, "),
         (["model=perceptron", "+model.widht=3"], "model.widht=3: tests.whole.their_networks.Perceptron does not take"),
-        (["model=perceptron", "model._target_=tests.whole.nothing"], "there is nothing of that name"),
+        (["model=perceptron", "model._target_=tests.whole.nothing"], "there is no class or function of that name"),
         (
             ["model=perceptron", "model._target_=argparse.Namespace"],
             "it returns Namespace; a torch.nn.Module is expected",
         ),
-        (["model=nine"], "model: of each image the network makes numbers of shape (9,); 10 are expected"),
-        (["model=perceptron", "model.pixels=63"], "images of 1x8x8 do not go through the network: RuntimeError"),
+        (["model=nine"], "model: for each image the network returns numbers of shape (9,); 10 are expected"),
+        (["model=perceptron", "model.pixels=63"], "the network cannot process images of 1x8x8: RuntimeError"),
     ],
 )
 def test_what_makes_no_sense_is_refused(overrides, message, their_cell, tmp_path):

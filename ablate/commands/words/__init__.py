@@ -1,1 +1,1 @@
-"""What commands share: how Hydra reads their words, and what --help says."""
+"""Shared by the commands: running Hydra on their words, and the text of --help."""

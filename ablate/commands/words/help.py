@@ -1,4 +1,4 @@
-"""What `ablate --help` says: the commands, the axes with their options, and how to see the rest."""
+"""The text of `ablate --help`: the commands, the axes with their options, and how to see the rest."""
 
 import shutil
 import textwrap
@@ -10,7 +10,7 @@ import yaml
 
 from ablate.paths import CONF
 
-SHOWN = 20  # options of an axis that are listed; of more, how many there are and where
+SHOWN = 20  # an axis with more options is not listed: its number of options is shown instead
 
 MORE = """\
 ablate --cfg job                    the configuration: all that can be set
@@ -32,7 +32,7 @@ def overview(commands: Mapping[str, str]) -> str:
         [
             "usage: ablate [COMMAND] [AXIS=OPTION | KEY=VALUE …] [FLAGS]",
             "",
-            "Compare network designs: train one, or run and compare those of a sweep file.",
+            "Compare network designs: train one, or run a sweep file and compare its designs.",
             "",
             "commands (ablate COMMAND --help says more):",
             *(f"  {name:<{width}}  {line}" for name, line in commands.items()),
@@ -46,7 +46,7 @@ def overview(commands: Mapping[str, str]) -> str:
 
 
 def filled(text: str | None) -> str | None:
-    """The text with its paragraphs as wide as the terminal; lines of commands and tables stay as they are."""
+    """The text, paragraphs wrapped to the terminal's width; commands and tables are not wrapped."""
     width = max(min(shutil.get_terminal_size().columns, 120) - 2, 40)
     return text and "\n\n".join(
         textwrap.fill(part, width, break_long_words=False, break_on_hyphens=False) if _is_prose(part) else part
@@ -87,5 +87,5 @@ def _defaults() -> dict[str, str | None]:
 
 
 def _by_number(options: list[str]) -> list[str]:
-    """resnet20 before resnet110."""
+    """The options sorted so that resnet20 comes before resnet110."""
     return sorted(options, key=lambda option: (option.rstrip("0123456789"), len(option), option))

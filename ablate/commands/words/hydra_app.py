@@ -1,4 +1,4 @@
-"""A command as a Hydra application: Hydra reads the words, composes, and starts every run of a multirun."""
+"""Runs a command as a Hydra application: Hydra parses the words, composes, and starts each run of a multirun."""
 
 import argparse
 import os
@@ -17,9 +17,9 @@ from ablate.errors import InputError, nearest
 
 
 def run(task: Callable[[Composition, argparse.Namespace], Any], options: argparse.Namespace, words: list[str]) -> int:
-    """Compose what `words` say and hand it to `task`. Returns the exit code, of a multirun the largest.
+    """Compose `words` and call `task` with the composition. Returns the exit code; for a multirun, the largest.
 
-    What goes wrong in one run of a multirun stays in it: the others continue.
+    If a run of a multirun fails, the others continue.
     """
     codes: list[int] = []
 
@@ -29,21 +29,21 @@ def run(task: Callable[[Composition, argparse.Namespace], Any], options: argpars
 
     def application() -> None:
         refusals.check_arguments(words)
-        # Those of a W&B agent's run become overrides.
+        # The parameters of a W&B agent's run become overrides.
         sys.argv[1:] = flags_first(parameters.permitted(parameters.arguments(words)))
         _complete_commands(sys.argv[1:])
         refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
 
-    # Hydra raises what it would otherwise print, with an exit code of its own.
+    # Makes Hydra raise errors. Otherwise it prints them and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     codes.append(refusals.guarded(application))
     return max(codes)
 
 
 def flags_first(words: Sequence[str]) -> list[str]:
-    """Hydra's flags with their values, then the overrides: Hydra takes no override on the other side of a flag.
+    """The words with Hydra's flags first, then the overrides: Hydra does not accept overrides on both sides of a flag.
 
-    Raises InputError for a flag that there is not, or that lacks its value.
+    Raises InputError for an unknown flag, or one whose value is missing.
     """
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
@@ -51,7 +51,7 @@ def flags_first(words: Sequence[str]) -> list[str]:
     if unknown:
         flags = [flag for action in parser._actions for flag in action.option_strings]
         raise InputError(
-            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} ablate --hydra-help has all."
+            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} ablate --hydra-help lists all."
         )
     flags = list(words)
     for override in parsed.overrides or []:
@@ -60,12 +60,12 @@ def flags_first(words: Sequence[str]) -> list[str]:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise InputError(f"{message}. ablate --hydra-help says what can be given.")
+    raise InputError(f"{message}. ablate --hydra-help lists the flags.")
 
 
 def _complete_commands(words: list[str]) -> None:
-    """Where a shell asks what can follow: print the commands, before the axes that Hydra prints. What follows a command
-    is completed as if that were not there, since Hydra takes every word for an override."""
+    """For shell completion: print the commands that fit, before Hydra prints the axes. After a command, hide it from
+    Hydra, which would read it as an override."""
     from ablate.__main__ import COMMANDS
 
     if not any(flag in words for flag in ("-sc", "--shell-completion")) or "COMP_LINE" not in os.environ:

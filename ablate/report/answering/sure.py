@@ -21,13 +21,14 @@ def _seeds(comparison: Comparison) -> Iterator[tuple[str, str]]:
     sizes = sorted({variant.test.n[0] for variant in comparison.variants if variant.test and variant.test.n[0]})
     if not sizes:
         return
+    seeds = "paired seeds" if comparison.is_paired else "seeds, not paired"
     if sizes[-1] == 1:
         yield CAREFUL, "one seed: how far another would be is unknown"
     elif sizes[0] == sizes[-1]:
         few = sizes[0] < seeds_for_sign_flip()
-        yield CAREFUL if few else FINE, f"{sizes[0]} paired seeds{': few' if few else ''}"
+        yield CAREFUL if few else FINE, f"{sizes[0]} {seeds}{': few' if few else ''}"
     else:
-        yield CAREFUL, f"{sizes[0]} to {sizes[-1]} paired seeds, not the same for all"
+        yield CAREFUL, f"{sizes[0]} to {sizes[-1]} {seeds}, not the same for all"
 
 
 def _tests(comparison: Comparison) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ def fitted(table: Table, console: Console, spare: Sequence[str]) -> Table:
     """
     left_out: list[str] = []
     while True:
-        fitting = _without(table, left_out)
+        fitting = without(table, left_out)
         if _fits(fitting, console) or len(left_out) == len(spare):
             return fitting
         left_out.append(spare[len(left_out)])
@@ -43,7 +43,8 @@ def _size(column: Column, console: Console) -> Measurement:
     return Measurement(max(size.minimum for size in sizes), max(size.maximum for size in sizes))
 
 
-def _without(table: Table, left_out: Sequence[str]) -> Table:
+def without(table: Table, left_out: Sequence[str]) -> Table:
+    """The table without the columns of these heads."""
     made = Table(box=table.box, padding=table.padding, header_style=table.header_style)
     kept = [column for column in table.columns if column.header not in left_out]
     for column in kept:

@@ -14,11 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ablate.configuration.values import word
+from ablate.paths import relative
 from ablate.report.numbers import about, count, duration
 from ablate.report.terminal.markup import plain
 from ablate.report.terminal.narrow import fitted
 from ablate.report.terminal.plan_table import COLOURS, outdated_lines, varying
 from ablate.runs.record import RESULTS
+from ablate.runs.tracked.links import FOLDER, link
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell
 from ablate.training.goal import MAXIMIZE
@@ -153,9 +155,24 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     if counts[FAILED]:
         again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
         console.print(f"All of them again: [bold]python -m ablate sweep {plain(again)}[/]")
+    show_offline(file, cells)
     unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
     if unfinished:
         console.print(f"{unfinished} left: the same command continues the sweep.")
+
+
+def show_offline(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
+    """How to look at what W&B has of the runs here, and how to upload it."""
+    console = Console(highlight=False, soft_wrap=True)
+    runs = [(cell.directory, cell.record) for cell in cells if cell.record and cell.record.wandb.mode == "offline"]
+    if not runs:
+        return
+    folder = runs[0][0].parent
+    links = folder / FOLDER / file.name.replace("/", "_")
+    if link(runs, links):
+        console.print(f"look at them  [bold]{plain(shlex.join(['wandb', 'leet', str(relative(links))]))}[/]")
+        sync = f"wandb sync {shlex.quote(str(relative(folder)))}/*/wandb/offline-run-*"
+        console.print(f"upload all    [bold]{plain(sync)}[/]")
 
 
 def last(text: str | None) -> str:

@@ -1,1 +1,1 @@
-"""Where the cells of a sweep are trained."""
+"""The engines that train the cells of a sweep: a pool of processes, Slurm, or any of Hydra's launchers."""

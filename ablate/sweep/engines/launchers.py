@@ -1,4 +1,4 @@
-"""Cells through any of Hydra's launcher plugins: in this process (basic), on Slurm, on Ray, …"""
+"""Runs cells with any of Hydra's launcher plugins: in this process (basic), on Slurm, on Ray, …"""
 
 import os
 import sys
@@ -27,7 +27,7 @@ from ablate.sweep.engines import slurm
 
 @dataclass(frozen=True)
 class Task:
-    """What a launcher's job runs: the cell it was composed for, in `folder`."""
+    """A launcher's job: trains the cell of Hydra's overrides, in the working directory `folder`."""
 
     folder: Path
 
@@ -39,13 +39,13 @@ class Task:
 
 
 def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> None:
-    """Run a cell for each list of overrides, with the launcher that `hydra_overrides` choose; return when all
-    have ended.
+    """Run a cell for each list of overrides, with the launcher that `hydra_overrides` choose. Return when all have
+    ended.
 
-    What came of the cells is read in their directories: a launcher reports one error, if any. Jobs may run on other
+    A launcher reports one error at most, so read the outcome of each cell in its directory. Jobs may run on other
     machines, so `runs_dir` is made absolute.
 
-    Raises InputError for a launcher that is not there, and whatever the launcher raises.
+    Raises InputError for a launcher that is not installed, and whatever the launcher raises.
     """
     with _application() as config_loader:
         config = composed_with([*jobs[0], *hydra_overrides])
@@ -66,7 +66,7 @@ def launch(jobs: Sequence[Sequence[str]], hydra_overrides: Sequence[str]) -> Non
 
 @contextmanager
 def _application() -> Iterator[ConfigLoader]:
-    """Hydra as it runs, or for the length of the block."""
+    """The running Hydra application's config loader. If none is running, Hydra is initialised while the block runs."""
     if not GlobalHydra.instance().is_initialized():
         with initialize_config_dir(str(CONF), version_base="1.3"), _application() as config_loader:
             yield config_loader
@@ -75,7 +75,7 @@ def _application() -> Iterator[ConfigLoader]:
 
 
 def composed_with(overrides: list[str]) -> DictConfig:
-    """The configuration with Hydra's part. Raises InputError where the launcher's plugin is not installed."""
+    """The configuration with the key `hydra`. Raises InputError if the launcher's plugin is not installed."""
     try:
         return composed(overrides)
     except MissingConfigException as error:

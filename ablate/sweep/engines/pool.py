@@ -1,4 +1,4 @@
-"""Cells on this machine: worker processes that stay alive from one cell to the next."""
+"""Runs cells on this machine, in worker processes that train one cell after the other."""
 
 import multiprocessing
 import os
@@ -18,41 +18,41 @@ from ablate.runs.lease import holder
 from ablate.sweep.engines.pool_worker import Outcome, serve
 from ablate.sweep.plan import PlannedCell
 
-# A worker that dies takes its cell with it once; the second time it is the cell's fault.
+# If a worker dies, its cell is tried again. If that worker dies too, the cell counts as failed.
 TRIES = 2
-ASK_AGAIN = 2.0  # seconds from one look at cells that other processes train to the next
+ASK_AGAIN = 2.0  # seconds between two checks of cells that other processes train
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Workers are forked from a process that has imported what they need and done nothing else.
+# Workers are forked from a server process that has only imported what they need.
 _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload(["ablate.sweep.engines.pool_server"])
 
 
 def prepare() -> None:
-    """Let that process begin with its imports, which take seconds, while this one has other things to do."""
+    """Start the server process. Its imports take seconds, during which this process can do other things."""
     forkserver.ensure_running()
 
 
 class View(Protocol):
-    """What is shown of a sweep while it runs."""
+    """Shows a sweep while it runs. The pool calls these methods."""
 
     def started(self, cell: PlannedCell) -> None: ...
     def epoch(self, cell: PlannedCell, epoch: Any) -> None: ...
     def ended(self, cell: PlannedCell) -> None:
-        """What came of it stands in the cell."""
+        """The cell has ended; its status and reason say how."""
 
     def taken(self, cell: PlannedCell) -> None:
-        """Another process trains it: it is looked at again."""
+        """Another process trains the cell; the pool checks it again later."""
 
     def waiting(self, cells: Sequence[PlannedCell]) -> None:
-        """All that is left are these, which other processes train."""
+        """Only these cells are left, and other processes train them."""
 
     def stopping(self) -> None: ...
 
 
 class Stopped(BaseException):
-    """A signal has ended the pool; the runs have saved their state. `signum` is the signal."""
+    """A signal, `signum`, has ended the pool. The runs have saved their state."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -60,9 +60,12 @@ class Stopped(BaseException):
 
 
 class Pool:
-    """`workers` processes, each computing with `threads` threads; what they print lies below `logs`.
+    """A pool of worker processes.
 
-    gpus  the devices to share out, one group for each worker; none on the CPU
+    workers  the number of processes
+    threads  the threads of each; None: torch's default
+    gpus     for each worker, its devices in the form of CUDA_VISIBLE_DEVICES; empty on the CPU
+    logs     the folder for what the workers print
     """
 
     view: View
@@ -74,25 +77,25 @@ class Pool:
         self._queue: list[PlannedCell] = []
         self._taken: list[PlannedCell] = []
         self._deaths: dict[Path, int] = {}
-        self._ended: set[Path] = set()  # of cells that have come to their end, whatever that was, and not to a stop
+        self._ended: set[Path] = set()  # directories of cells that have ended, other than by an interruption
 
     def run(self, cells: Sequence[PlannedCell], view: View) -> None:
-        """Run every cell, write down what came of each, and show it.
+        """Run every cell, update it with its outcome, and show it.
 
-        A worker that dies is replaced. A cell that another process trains is waited for. On one of SIGNALS the
-        runs save and end, then Stopped is raised unless all had ended by themselves; on a second one the workers are
-        killed.
+        A worker that dies is replaced. Cells that other processes train are waited for. On one of SIGNALS, the runs
+        save their state and end; then Stopped is raised, unless all cells had ended already. On a second signal the
+        workers are killed.
         """
         self._queue, self.view = list(cells), view
         with self._listening():
             try:
                 self._slots = [_Slot(self, number) for number in range(min(self.workers, len(cells)))]
-                while self._left():
-                    self._hand_out()
+                while self._has_work():
+                    self._assign()
                     if self._taken and not self._busy():
                         view.waiting(self._taken)
                     for slot, cell, message in self._messages():
-                        self._hear(slot, cell, message)
+                        self._handle(slot, cell, message)
             finally:
                 for slot in self._slots:
                     slot.close()
@@ -102,11 +105,12 @@ class Pool:
     def _busy(self) -> bool:
         return any(slot.cell for slot in self._slots)
 
-    def _left(self) -> bool:
-        """Whether there is anything to wait for."""
+    def _has_work(self) -> bool:
+        """Whether a cell is running, or is left to run."""
         return self._busy() or (self.signum is None and bool(self._queue or self._taken))
 
-    def _hand_out(self) -> None:
+    def _assign(self) -> None:
+        """Give cells to free workers."""
         if self.signum is not None:
             return
         free = [cell for cell in self._taken if holder(cell.directory) is None]
@@ -127,10 +131,10 @@ class Pool:
         cell.heard(outcome.status, outcome.reason)
         self.view.ended(cell)
 
-    def _hear(self, slot: "_Slot", cell: PlannedCell, message: Any) -> None:
-        """What a worker says of its cell; None is what a dead one says."""
+    def _handle(self, slot: "_Slot", cell: PlannedCell, message: Any) -> None:
+        """Handle a worker's message about its cell. None means that the worker has died."""
         if message is None:
-            outcome, slot.cell = slot.obituary(), None
+            outcome, slot.cell = slot.outcome_of_death(), None
             died = self._deaths[cell.directory] = self._deaths.get(cell.directory, 0) + 1
             if self.signum is None and died < TRIES:
                 self._queue.append(cell)
@@ -147,7 +151,7 @@ class Pool:
             self._end(cell, outcome)
 
     def _messages(self) -> Iterator[tuple["_Slot", PlannedCell, Any]]:
-        """What the workers have sent of their cells; None from one that has died."""
+        """The messages that workers have sent about their cells; None for a worker that has died."""
         busy = [(slot, slot.cell) for slot in self._slots if slot.cell is not None]
         if not busy:
             time.sleep(ASK_AGAIN)
@@ -168,7 +172,7 @@ class Pool:
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGHUP and self.signum is not None:
-            return  # comes twice where a terminal is closed
+            return  # a closed terminal sends it twice
         again, self.signum = self.signum is not None, signum
         if not again:
             self.view.stopping()
@@ -180,7 +184,7 @@ class Pool:
 
 
 class _Slot:
-    """A place for one worker process and the cell that it has."""
+    """One worker process and the cell that it trains. A process that has died is replaced."""
 
     def __init__(self, pool: Pool, number: int) -> None:
         self.pool, self.number = pool, number
@@ -189,42 +193,43 @@ class _Slot:
 
     def _start(self) -> None:
         self.connection: Connection
-        self.connection, theirs = _FORKED.Pipe()
+        self.connection, workers_end = _FORKED.Pipe()
         environment = dict(os.environ)
         if self.pool.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.pool.gpus[self.number]
         self.log = self.pool.logs / f"worker-{os.getpid()}-{self.number}.log"
-        told = (theirs, self.pool.threads, environment, self.log)
-        self.process: BaseProcess = _FORKED.Process(target=serve, args=told, daemon=False)
+        arguments = (workers_end, self.pool.threads, environment, self.log)
+        self.process: BaseProcess = _FORKED.Process(target=serve, args=arguments, daemon=False)
         self.process.start()
-        theirs.close()
+        workers_end.close()
 
     def start(self, cell: PlannedCell) -> None:
         self.cell = cell
         if not self.process.is_alive():
             self.connection.close()
             self._start()
-        with suppress(OSError):  # dead this moment: nothing will be heard of it
-            self.connection.send(cell.overrides)
+        with suppress(OSError):  # if it has just died, `_messages` notices
+            self.connection.send(cell.told)
 
     def received(self) -> Any:
+        """The worker's next message; None if it has died."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):
             return None
 
-    def obituary(self) -> Outcome:
-        """What is said of a cell whose worker has died."""
+    def outcome_of_death(self) -> Outcome:
+        """The outcome of a cell whose worker has died."""
         self.process.join()
         if self.pool.signum is not None:
             return Outcome("interrupted", "stopped by a signal")
         code = self.process.exitcode or 0
         cause = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        hint = " (the kernel does that when memory runs out: fewer hydra.launcher.workers?)" if code == -9 else ""
-        return Outcome("failed", f"the worker process ended {cause}{hint}; what it printed: {self.log}")
+        hint = " (the kernel does that if memory runs out: use fewer hydra.launcher.workers)" if code == -9 else ""
+        return Outcome("failed", f"the worker process was ended {cause}{hint}; its output: {self.log}")
 
     def close(self) -> None:
-        """Let an idle worker end; it has nothing left to save."""
+        """Let an idle worker end, and kill it if it does not."""
         self.connection.close()
         self.process.join(30)
         if self.process.is_alive():

@@ -1,7 +1,7 @@
-"""Imported once by the process that a pool's workers are forked from: what every worker needs.
+"""Imported once by the server process from which a pool's workers are forked. Imports what every worker needs.
 
-A worker that is forked starts at once and shares the memory of what is imported. Nothing here may compute on a GPU,
-since a process that has begun to cannot be forked.
+A forked worker starts at once, and shares the memory of all imports. Nothing here may use a GPU: a process that has
+done so cannot be forked.
 """
 
 import gc
@@ -10,10 +10,10 @@ import signal
 
 from ablate.process.garbage import collect_rarely
 
-# Waiting threads that spin slow down all other workers. Read when torch is imported.
+# By default waiting threads spin, which slows down all other workers. torch reads this when it is imported.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-os.setpgid(0, 0)  # signals to the sweep's process group are for the sweep, which tells its workers
-signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the sweep and all workers have; those listen themselves
+os.setpgid(0, 0)  # signals such as Ctrl-C go to the sweep's process group; the sweep passes them to its workers
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # this process ends after the sweep and all workers; those handle signals
 
 collect_rarely()
 import matplotlib.backends.backend_agg  # noqa: E402, F401
@@ -23,4 +23,4 @@ from wandb.apis import public  # noqa: E402, F401
 
 from ablate.runs import cell  # noqa: E402, F401
 
-gc.freeze()  # to look through it would copy the memory that workers share
+gc.freeze()  # collecting garbage in these objects would copy the memory that workers share

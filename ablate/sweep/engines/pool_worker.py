@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a cell.
+    """The outcome of a cell.
 
-    status  finished, diverged, failed, interrupted, invalid, or taken: another process trains it
-    reason  of all but the first two
+    status  finished, diverged, stopped, failed, interrupted, invalid, or taken (another process trains the cell)
+    reason  why, unless the cell has a result
     """
 
     status: str
@@ -29,16 +29,16 @@ class Outcome:
 
 
 def serve(connection: Connection, threads: int | None, environment: dict[str, str], log: Path) -> None:
-    """Train what arrives on `connection`, lists of overrides, until it is closed; send ("epoch", Epoch) and
+    """Receive lists of overrides on `connection`, and train each, until it is closed. Sends ("epoch", Epoch) and
     ("ended", Outcome).
 
-    threads      to compute with, until a cell says how many; None: as many as torch takes
-    environment  added to that of the process that this one is forked from
-    log          gets what this process prints; removed if that is nothing
+    threads      the number of threads, unless a cell sets its own; None: torch's default
+    environment  variables that are added to the server process's
+    log          the file for what this process prints; removed if it is empty
 
-    Without its parent the worker saves the run that it is at, and ends.
+    If the parent process dies, the worker saves its run and ends.
     """
-    os.setpgid(0, 0)  # Ctrl-C is for the parent, which tells its workers
+    os.setpgid(0, 0)  # Ctrl-C goes to the parent, which passes it to its workers
     os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab", buffering=0) as file:
@@ -71,8 +71,8 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
         log.unlink()
 
 
-def _tell(connection: Connection, epoch: "Epoch") -> None:
-    with suppress(OSError):  # without a parent the run is saved and ends, for which it must go on a little
+def _send_epoch(connection: Connection, epoch: "Epoch") -> None:
+    with suppress(OSError):  # the parent has died: the run must continue for a moment, to save its state
         connection.send(("epoch", epoch))
 
 
@@ -98,7 +98,7 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     stop.lost = False
     try:
         prepared = cell.prepare(Composition.of(overrides))
-        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _tell(connection, epoch)))
+        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _send_epoch(connection, epoch)))
         return Outcome(record.status)
     except (TakenError, LostError) as error:
         return Outcome("taken", str(error))
@@ -109,6 +109,6 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     except Interrupted:
         return Outcome("interrupted", "stopped by a signal, its state saved")
     except Exception as error:
-        if is_full(error):  # nothing is wrong with the cell: it goes on once there is room
+        if is_full(error):  # not the cell's fault: it resumes once there is room
             return Outcome("interrupted", str(error))
         return Outcome("failed", described(error))

@@ -1,10 +1,10 @@
-"""Cells as an array of Slurm jobs, through submitit.
+"""Runs cells as an array of Slurm jobs, through submitit.
 
-The configuration is that of Hydra's submitit launcher. Its `launch` is not used: it returns when the first job is lost,
-while others still run, and it knows the array's id only after that.
+The configuration is that of Hydra's submitit launcher. Its `launch` is not used: it returns when the first job fails,
+while others still run, and shows the array's id only then.
 
-A job that is preempted, or out of time, gets submitit's signal (USR2; `SUBMITIT_PREEMPT_SIGNAL` names another). The
-run saves its state and submitit requeues the job, which resumes there.
+A job that is preempted, or runs out of time, gets submitit's signal (USR2, or `SUBMITIT_PREEMPT_SIGNAL`). The run saves
+its state, submitit requeues the job, and the run resumes.
 """
 
 import logging
@@ -28,22 +28,22 @@ log = logging.getLogger(__name__)
 
 LAUNCHER = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 
-# Seconds from one question to Slurm's controller to the next: a small part of the time waited so far.
+# Seconds between two queries of Slurm's controller. The pause grows with the time waited so far.
 LEAST_PAUSE, MOST_PAUSE = 1.0, 15.0
 
-UNKNOWN = Counter({"unknown": 1})  # where the controller does not answer
+UNKNOWN = Counter({"unknown": 1})  # the controller does not answer
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a node runs: one cell, in `folder`."""
+    """What a node runs: one cell, in the working directory `folder`."""
 
     folder: Path
 
     def __call__(self, overrides: list[str]) -> int:
-        # Where the node lacks the folder, Slurm has started the job in /tmp.
+        # If the node does not have the folder, Slurm has started the job in /tmp, and this raises.
         os.chdir(self.folder)
-        # Not before: while this is being loaded, submitit does not listen to the signal yet.
+        # Imported here: submitit handles its signal only once it has loaded this job.
         from ablate.process.exit_codes import by_signal
         from ablate.process.interrupt import Interrupted
         from ablate.runs import cell
@@ -51,23 +51,23 @@ class Job:
         try:
             return cell.run_overrides(overrides)
         except Interrupted as stop:
-            # No result is left, in case Slurm itself requeues the job.
+            # Exit without returning: submitit would write a result file, although Slurm may requeue the job.
             sys.exit(by_signal(stop.signum))
 
     def checkpoint(self, overrides: list[str]) -> Any:
-        """What a requeued job does: the same, since a run goes on from its own directory."""
+        """submitit calls this to requeue the job. The job is the same: the run resumes from its own directory."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, overrides)
 
 
 def launch(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
-    """Submit one job per list of overrides, and return when the last has ended.
+    """Submit one job for each list of overrides, and return when the last one has ended.
 
-    config  `hydra.launcher`, of the submitit launcher's keys
+    config  `hydra.launcher`, with the submitit launcher's keys
 
-    On Ctrl-C the jobs are cancelled, which lets them save their state; the second Ctrl-C does not wait for that.
-    Raises InputError where there is no Slurm, or it refuses the jobs.
+    Ctrl-C cancels the jobs and waits until they have saved their state; a second Ctrl-C does not wait. Raises
+    InputError if Slurm is not installed, or refuses the jobs.
     """
     _check_cluster()
     most = _largest_array()
@@ -76,7 +76,7 @@ def launch(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
 
 
 def _largest_array() -> int:
-    """The most jobs that the cluster takes as one array: 1,000 where nobody has set it."""
+    """The most jobs that the cluster accepts as one array; 1,000 if that is not configured."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _slurm("scontrol", "show", "config").stdout, re.MULTILINE)
     return max(1, int(found[1]) - 1) if found else 1000
 
@@ -85,8 +85,8 @@ def _run_array(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
     submitted = _submit(jobs, config)
     array = submitted[0].job_id.partition("_")[0]
     print(
-        f"Slurm job {array}: {_runs(len(jobs))}, logs in {submitted[0].paths.folder.parent}/{array}*/. Ctrl-C cancels,"
-        f" as does `scancel {array}`; without this process the jobs continue.",
+        f"Slurm job {array}: {_runs(len(jobs))}, logs in {submitted[0].paths.folder.parent}/{array}*/. Ctrl-C or"
+        f" `scancel {array}` cancels it; if this process ends otherwise, the jobs continue.",
         flush=True,
     )
     try:
@@ -102,7 +102,7 @@ def _run_array(jobs: Sequence[Sequence[str]], config: DictConfig) -> None:
 
 
 def _failure(job: Any) -> str | None:
-    """How the job ended, if not as it should."""
+    """How the job failed; None if it did not."""
     if not job.paths.result_pickle.exists():
         return f"is {job.get_info().get('State', 'of unknown state')}"
     if error := job.exception():
@@ -124,7 +124,7 @@ def _check_cluster() -> None:
     if problem:
         raise InputError(
             f"hydra/launcher=slurm: sacct does not work ({problem}). submitit needs Slurm's accounting to know"
-            " how jobs ended: ask whoever runs the cluster for slurmdbd, or run `wandb agent` in jobs of your own."
+            " how jobs ended: ask the cluster's administrators for slurmdbd, or run `wandb agent` in your own jobs."
         )
 
 
@@ -165,19 +165,19 @@ def _cancel(array: str) -> None:
     _slurm("scancel", array)
     while _queue(array):
         time.sleep(LEAST_PAUSE)
-        # Where SIGTERM is the signal on which jobs are requeued, they come back once.
+        # If SIGTERM is submitit's signal, cancelled jobs are requeued once: cancel them again.
         _slurm("scancel", "--state=PENDING", array)
 
 
 def _queue(array: str) -> Counter[str]:
-    """The array's jobs that have not ended, counted by their state: pending, running, suspended, completing, …
+    """The number of the array's jobs that have not ended, by state: pending, running, suspended, completing, …
 
-    Not by sacct, which submitit asks: it has no word for a job that is being requeued at this moment.
+    Asks squeue. sacct, which submitit asks, does not show a job while it is being requeued.
     """
     asked = _slurm("squeue", "--noheader", "--array", f"--jobs={array}", "--format=%T")
     if asked.returncode == 0:
         return Counter(asked.stdout.split())
-    if "Invalid job id" in asked.stderr:  # Slurm forgets a job some minutes after its end
+    if "Invalid job id" in asked.stderr:  # Slurm forgets a job some minutes after it has ended
         return Counter()
     log.warning("%s: asking again.", asked.stderr.strip())
     return UNKNOWN

@@ -1,4 +1,4 @@
-"""Every layer's gradient at every step: measured, recorded, judged and drawn.
+"""The gradient of every layer at every step: measured, recorded, judged and drawn.
 
 Part of `ablate.training`.
 """

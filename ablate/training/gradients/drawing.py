@@ -1,8 +1,8 @@
-"""What every picture of a gradient shows, on whatever it is drawn: its colours, its ticks, its words.
+"""What all pictures of gradients share, in PNG files and on the report's page: colours, ticks, labels.
 
-The colour of a layer at a step is log10 of the root mean square of its gradient, divided by the head's at the same
-step. The scale is the same for all networks: blue where the gradient fades on its way to the image, white where it is
-even, orange where it grows, hatched where it is not finite.
+The colour of a layer at a step shows log10 of the RMS (root mean square) of its gradient, divided by the head's RMS at
+the same step. The scale is the same for all networks: blue if the gradient shrinks on its way to the image, white if it
+is even, orange if it grows, hatched if it is not finite.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from ablate.training.gradients.layers import Layer
 from ablate.training.gradients.reading import Gradients
 from ablate.training.gradients.thresholds import EXPLODING, VANISHING
 
-DECADES = 4  # on both sides; what is smaller or larger has the last colour
-EVEN = 0.5  # decades on both sides that are white: within a factor of 3
-# ColorBrewer's RdBu and PuOr (colorbrewer2.org, Cynthia Brewer): told apart by every kind of colour vision.
+DECADES = 4  # the scale's length on each side of 1; values beyond it have the last colour
+EVEN = 0.5  # decades on each side of 1 that are white: within a factor of 3
+# ColorBrewer's RdBu and PuOr (colorbrewer2.org, Cynthia Brewer), which are safe for colour-blind readers.
 FADING = ("#f7f7f7", "#d1e5f0", "#92c5de", "#4393c3", "#2166ac", "#053061")
 GROWING = ("#f7f7f7", "#fee0b6", "#fdb863", "#e08214", "#b35806", "#7f3b08")
 HATCH = ("#2b2b2b", "#c9c9c9")
 STRIPE = 4  # pixels
-LEAST = 1e-12  # root mean square at which an axis ends: a gradient of 0 has no place on it
+LEAST = 1e-12  # an RMS axis ends here, because a gradient of 0 has no place on a logarithmic axis
 WORDS = "gradient of a layer, divided by the last layer's at the same step"
 ABSOLUTE = "RMS of the gradient"
-# Where the scale has a tick: its ends, its middle, and where the verdict changes.
+# The scale's ticks: its ends, its middle, and the thresholds of the verdict.
 TICKS = (
     (10.0**-DECADES, f"≤ 1e-{DECADES}"),
     (VANISHING, f"{VANISHING:g}"),
@@ -36,7 +36,7 @@ TICKS = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Neighbouring layers of one part of a network: the first one, and the one after the last."""
+    """A part of a network: the positions of its first layer (`first`) and of the one after its last layer (`end`)."""
 
     name: str
     first: int
@@ -44,7 +44,7 @@ class Stage:
 
 
 def colours(relative: np.ndarray) -> np.ndarray:
-    """The colours of log10 of relative gradients, RGBA, uint8, one axis more; transparent where it is NaN."""
+    """The colours of log10 of relative gradients, RGBA as uint8 in an additional last axis; transparent for NaN."""
     stops = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in (*FADING[:0:-1], *GROWING)], dtype=float)
     ends = np.linspace(EVEN, DECADES, len(FADING))
     places = np.array([*-ends[:0:-1], *ends])
@@ -57,7 +57,7 @@ def colours(relative: np.ndarray) -> np.ndarray:
 
 
 def image(gradients: Gradients, width: int, height: int) -> np.ndarray:
-    """The map as pixels, RGBA, uint8, (height, width, 4): the image's end at the top, the training to the right."""
+    """The map as RGBA pixels, uint8 (height, width, 4). The first layer is at the top; steps run to the right."""
     rows = np.arange(height) * len(gradients.layers) // height
     columns = np.arange(width) * gradients.relative.shape[1] // width
     pixels = colours(gradients.relative)[rows[:, None], columns]
@@ -68,17 +68,18 @@ def image(gradients: Gradients, width: int, height: int) -> np.ndarray:
 
 
 def bar(width: int) -> np.ndarray:
-    """The scale's colours from the left to the right end, RGBA, uint8, (1, width, 4)."""
+    """The scale's colours from left to right, RGBA, uint8 (1, width, 4)."""
     return colours(np.linspace(-DECADES, DECADES, width)[None])
 
 
 def place(value: float) -> float:
-    """Where a relative gradient stands on the scale, from 0 at its left end to 1 at its right one."""
+    """The position of a relative gradient on the scale, from 0 (left) to 1 (right)."""
     return float(np.clip((np.log10(value) + DECADES) / (2 * DECADES), 0, 1))
 
 
 def stages(layers: Sequence[Layer]) -> list[Stage]:
-    """The parts of a network by its layers' names: their first word, or more of it where one part would hold most."""
+    """Groups layers into parts by the first word of their names, or by more words if one part would hold most
+    layers."""
     found: list[Stage] = []
     for words in (1, 2, 3):
         names = [".".join(layer.name.split(".")[:words]) or "itself" for layer in layers]
@@ -90,7 +91,7 @@ def stages(layers: Sequence[Layer]) -> list[Stage]:
 
 
 def labelled(found: Sequence[Stage], layers: int, lines: int) -> list[Stage]:
-    """Those of the stages whose names fit beside a map that has room for so many `lines`: none overlaps another."""
+    """The stages whose names fit beside a map without overlapping, if there is room for `lines` lines of text."""
     kept: list[Stage] = []
     for stage in sorted(found, key=lambda stage: stage.first - stage.end):
         middle = (stage.first + stage.end) / 2
@@ -100,6 +101,6 @@ def labelled(found: Sequence[Stage], layers: int, lines: int) -> list[Stage]:
 
 
 def moments(gradients: Gradients) -> list[int]:
-    """The columns that a profile shows: the first, the middle and the last that have a gradient."""
+    """The columns that a profile shows: the first, the middle and the last one with a gradient."""
     known = np.flatnonzero(np.isfinite(gradients.rms).any(axis=0))
     return list(dict.fromkeys(int(known[i]) for i in (0, len(known) // 2, -1))) if len(known) else []

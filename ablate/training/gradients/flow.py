@@ -1,20 +1,22 @@
-"""Where the gradient signal dies: one word for a run, and a warning while there is time to stop it.
+"""Judges how the gradient flows through a network: a verdict for each run, and a warning while it trains.
 
-What counts is the root mean square of a layer's gradient, so that width does not, and of each layer the median over
-`WINDOW` recorded steps. This project's networks are judged by the convolutions of the blocks' branches, others by all
-layers with a matrix or a kernel but the first and the last: the scale of the gradients of norms, projections and the
-stem is not comparable between networks. In networks of others, where depthwise kernels, attention and perceptrons take
-turns, a quarter of the layers stands for either end, by their median.
+A layer counts by the root mean square (RMS) of its gradient, so that its width does not matter, and by the median of
+that over `WINDOW` recorded steps. This project's networks are judged by the convolutions of the blocks' branches; other
+networks by all layers with a matrix or a kernel, except the first and the last. Norms, projections and the stem are
+ignored: the scale of their gradients is not comparable between networks. In other networks depthwise kernels, attention
+and perceptrons alternate, so the median of a quarter of the layers stands for each end.
 
-An even gradient can be too large everywhere, as where a network without norm is initialised with too large weights.
-So its size counts too: the median over the convolutions, at the first `FIRST` recorded steps and at the last
-`WINDOW`. Measured on 46 networks of conf/ at their own initialisation that kept a finite loss (ResNet-18, 20, 50, 56,
-110, VGG-11 and those of the teaching documents; all norms and shortcuts, other placements, optimizers, initialisations
-and batch sizes; digits and Fashion-MNIST, 12 to 160 steps): 2e-5 to 0.16 at the first steps, 0.2 and 0.3 in ResNet-110
-and 56 without norm, whose loss begins at 2,800 and 140; 0.13 at most at the last. ResNet-20 without norm, plain and
-residual, at a rate of 1e-7, with weights too large by 1.5: 0.4 and 5; by 2: 100 and 350; by 3: 4e3 and 3e3, from 2e5
-and 4e5 at step 0. Divided by the head's gradient: 0.008 to 9 in the former. The latter's head has one as large as
-they have, so that this tells what grows between the head and the blocks, and not too large weights.
+A gradient can be even and still too large everywhere, for example if a network without norm starts from weights that
+are too large. So the size counts too: the median over the convolutions, at the first `FIRST` and at the last `WINDOW`
+recorded steps. `LARGE` and `OVER_HEAD` were chosen from these measurements:
+
+- 46 networks of conf/ with their own initialisation and a finite loss (ResNet-18, 20, 50, 56, 110, VGG-11 and those of
+  the teaching documents; all norms and shortcuts, other placements, optimizers, initialisations and batch sizes; digits
+  and Fashion-MNIST, 12 to 160 steps). First steps: 2e-5 to 0.16, and 0.2 and 0.3 in ResNet-110 and 56 without norm,
+  whose loss starts at 2,800 and 140. Last steps: 0.13 at most. Divided by the head's RMS: 0.008 to 9.
+- ResNet-20 without norm, plain and residual, learning rate 1e-7, weights multiplied by 1.5: 0.4 and 5; by 2: 100 and
+  350; by 3: 4e3 and 3e3 (2e5 and 4e5 at step 0). Here the head's RMS is as large as the other layers', so the ratio to
+  the head does not show weights that are too large. It shows growth between the head and the blocks.
 """
 
 import logging
@@ -36,26 +38,24 @@ from ablate.training.saving.history import first_steps, last_steps
 
 log = logging.getLogger(__name__)
 
-WINDOW = 100  # recorded steps, the last ones: the first ten or so are wild in networks that then train well
+WINDOW = 100  # the last recorded steps. The first ten or so vary wildly, also in networks that then train well
 LEAST = 20  # recorded steps before the first warning
-FIRST = 10  # recorded steps at the beginning, whose size counts as well
-# Sizes above which an even gradient explodes: by itself, and divided by that of the head, the network's last layer.
+FIRST = 10  # recorded steps at the beginning, whose size counts too
+# Sizes above which an even gradient counts as exploding: the size itself, and divided by that of the last layer (head).
 LARGE, OVER_HEAD = 1.0, 1e2
 
 
 @dataclass(frozen=True)
 class Flow:
-    """How the gradient of the layers that are judged runs from the head to the image.
+    """How the gradient flows from the head to the image, over the layers that are judged.
 
     verdict          vanishing, even or exploding
-    first_to_last    the first layer's root mean square, divided by the last one's; or that of the first few, as above
-    decay_per_layer  slope of log10 of the root mean square over the convolutions: 0.1 means that the gradient loses
-                     a fifth of its size at every convolution on its way to the image; negative: it grows
+    first_to_last    the RMS of the layers near the image, divided by that of the layers near the head
+    decay_per_layer  slope of log10 of the RMS over the layers. 0.1: the gradient loses a fifth of its size at every
+                     layer on its way to the image; negative: it grows
+    size             median RMS over the layers, at the first steps or at the last ones, whichever is larger
 
-    size             median over the convolutions of their root mean square: at the first steps or the last ones, the
-                     larger
-
-    The numbers are NaN where a convolution's median is not finite, and the ratio where the last one's is 0.
+    The numbers are NaN if a layer's median is not finite; the ratio also if that near the head is 0.
     """
 
     verdict: str
@@ -76,7 +76,7 @@ def branch_convs(network: nn.Module) -> list[str]:
 
 
 def judged_layers(network: nn.Module) -> tuple[list[str], int]:
-    """The names of the layers that are judged, from the image to the head, and how many stand for either end."""
+    """The names of the layers that are judged, from the image to the head, and how many of them stand for each end."""
     if convs := branch_convs(network):
         return convs, 1
     layers = [layer.name for layer in GradientNorms(network).described if layer.kind == MATRIX][1:-1]
@@ -86,16 +86,14 @@ def judged_layers(network: nn.Module) -> tuple[list[str], int]:
 def judged(
     rms: np.ndarray, head: np.ndarray | None = None, first: np.ndarray | None = None, ends: int = 1
 ) -> Flow | None:
-    """The flow in `rms` (steps, convolutions), the root mean squares; NaN where a layer had no gradient.
+    """The flow, judged by `rms` (steps, layers): NaN if a layer had no gradient, inf if it was not finite.
 
-    head   (steps,), that of the last layer at the same steps
-    first  (steps, convolutions), the run's first steps
-    ends   how many layers stand for either end
+    head   (steps,), the RMS of the network's last layer at the same steps
+    first  (steps, layers), the RMS at the run's first steps
+    ends   how many layers stand for each end
 
-    A gradient that is not finite is given as inf. None where fewer than two convolutions have any.
-
-    A median that is not finite explodes; else one of 0, wherever it is, vanishes; else the ratio decides; where that is
-    even, the size.
+    None if fewer than two layers have a gradient. The verdict is exploding if a median is not finite; otherwise
+    vanishing if a median is 0; otherwise the ratio decides, and if that is even, the size.
     """
     medians = _medians(rms)
     medians = medians[~np.isnan(medians)]
@@ -118,7 +116,7 @@ def judged(
 
 
 def flow_of(path: Path, network: nn.Module) -> Flow | None:
-    """The flow over the last `WINDOW` recorded steps of a gradient_norms.parquet, and its first `FIRST`."""
+    """The flow over the last `WINDOW` and the first `FIRST` recorded steps of a gradient_norms.parquet."""
     (layers, ends), last = judged_layers(network), last_steps(path, WINDOW)
     names = dict(zip(last["depth"].to_pylist(), last["layer"].to_pylist(), strict=True))
     head = _table(last, [names[max(names)]]) if names else None
@@ -126,7 +124,7 @@ def flow_of(path: Path, network: nn.Module) -> Flow | None:
 
 
 def _table(table: pa.Table, layers: Sequence[str]) -> np.ndarray:
-    """The root mean squares of some layers, (steps, layers); NaN where there is none."""
+    """The RMS of `layers`, (steps, layers); NaN where the table has none."""
     position = {name: i for i, name in enumerate(layers)}
     steps, row = np.unique(table["step"].to_numpy(), return_inverse=True)
     column = np.array([position.get(name, -1) for name in table["layer"].to_pylist()], dtype=int)
@@ -137,16 +135,16 @@ def _table(table: pa.Table, layers: Sequence[str]) -> np.ndarray:
 
 
 def _typical(rms: np.ndarray | None) -> float | None:
-    """The median over the layers of each one's median; None where none has a gradient."""
+    """The median over the layers of each layer's median over steps; None if no layer has a gradient."""
     medians = np.array([]) if rms is None else _medians(rms if rms.ndim == 2 else rms[:, None])
     medians = medians[~np.isnan(medians)]
     return float(np.median(medians)) if len(medians) else None
 
 
 class EarlyWarning:
-    """Says in the log, once for each, that the gradient vanishes, explodes or is not finite: where, at which step.
+    """Logs a warning if the gradient vanishes, explodes or is not finite, with the layer and the step.
 
-    Once in a process: no checkpoint holds it. A resumed run judges the steps from there on and may repeat a warning.
+    Each kind of warning is logged once per process. Checkpoints do not store it, so a resumed run may repeat one.
     """
 
     def __init__(self, network: nn.Module, measured: GradientNorms) -> None:
@@ -158,13 +156,13 @@ class EarlyWarning:
         self._head_scale = math.sqrt(measured.sizes[-1]) if measured.sizes else 1.0
         self._first = self._rms = np.empty((0, len(self._convs)))
         self._head = np.empty(0)
-        self._said: set[str] = set()
-        self.verdict: str | None = None  # on the latest recorded steps
+        self._warned: set[str] = set()
+        self.verdict: str | None = None  # of the latest recorded steps
 
     def see(self, steps: Sequence[int], norms: np.ndarray) -> None:
-        """Look at the layers' norms (steps, layers) of the latest recorded steps; a negative one is no gradient."""
+        """Judge with the latest recorded steps. norms: (steps, layers); negative if a layer has no gradient."""
         for row, layer in np.argwhere(~np.isfinite(norms))[:1]:
-            self._say("not finite", f"the gradient of {self.layers[layer]} is not finite at step {steps[row]}")
+            self._warn("not finite", f"the gradient of {self.layers[layer]} is not finite at step {steps[row]}")
         norms = np.where(norms < 0, np.nan, _infinite(norms))
         rms = norms[:, self._convs] / self._scale
         self._first = np.concatenate([self._first, rms])[:FIRST]
@@ -177,30 +175,30 @@ class EarlyWarning:
         if flow is None or flow.verdict == "even":
             return
         if flow.verdict == "exploding" and flow.first_to_last <= EXPLODING:
-            self._say(
+            self._warn(
                 flow.verdict,
-                f"the gradient is exploding at step {steps[-1]}: it is even over depth, but as large as {flow.size:.1e}"
-                f" (root mean square, median over the layers that are judged); those of networks that train are below"
-                f" {LARGE:g}, and below {OVER_HEAD:g} times the last layer's",
+                f"the gradient is exploding at step {steps[-1]}: it is even over depth, but its root mean square is"
+                f" {flow.size:.1e} (median over the layers). In networks that train it is below {LARGE:g}, and below"
+                f" {OVER_HEAD:g} times that of the last layer",
             )
             return
         medians = _medians(self._rms)
         extreme = np.nanargmin(medians) if flow.verdict == "vanishing" else np.nanargmax(medians)
-        self._say(
+        self._warn(
             flow.verdict,
             f"the gradient is {flow.verdict} at step {steps[-1]}: over the last {len(self._rms)} recorded steps the"
             f" root mean square of {self.layers[self._convs[extreme]]} has a median of {medians[extreme]:.1e}"
-            f" (near the image, divided by near the head: {flow.first_to_last:.1e})",
+            f" (layers near the image divided by layers near the head: {flow.first_to_last:.1e})",
         )
 
-    def _say(self, what: str, message: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
             log.warning(message)
 
 
 def _medians(rms: np.ndarray) -> np.ndarray:
-    """Each column's median over what it has, NaN where it has nothing."""
+    """Each column's median without NaN; NaN if it has nothing else."""
     present = [column[~np.isnan(column)] for column in rms.T]
     return np.array([np.median(column) if len(column) else np.nan for column in present])
 

@@ -1,4 +1,4 @@
-"""A run's own pictures of its gradients, drawn while it trains and at its end."""
+"""Draws a run's pictures of its gradients while it trains and at its end."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,20 +13,20 @@ from ablate.training.gradients.reading import read
 from ablate.training.saving.history import RunHistory
 from ablate.training.saving.trackers import Trackers
 
-SHARE = 0.02  # of the training time that pictures before the end may take
+SHARE = 0.02  # of the training time may be spent on pictures before the end
 
 
 class FlowPictures(Callback):
-    """Draws a run's pictures at its end, and at the ends of epochs as often as `SHARE` of the time allows.
+    """Draws the pictures at the run's end, and at the ends of epochs as often as `SHARE` of the time allows.
 
-    They lie in <run>/gradient_flow, and in W&B as `gradient_flow/<picture>`.
+    They are saved in <run>/gradient_flow, and logged to trackers as `gradient_flow/<picture>`.
 
-    write_history  called before a drawing, so that the history's files hold every step
+    write_history  called before drawing, so that the history's files contain every step
     """
 
     def __init__(self, history: RunHistory, trackers: Trackers, write_history: Callable[[pl.Trainer], None]) -> None:
         self.history, self.trackers, self.write_history = history, trackers, write_history
-        self._seconds, self._drawn = 1.0, monotonic()  # of the last drawing, and when it was over
+        self._seconds, self._drawn = 1.0, monotonic()  # how long the last drawing took, and when it ended
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and monotonic() - self._drawn > self._seconds / SHARE:
@@ -34,7 +34,7 @@ class FlowPictures(Callback):
             self.draw(self.history.parts_of("gradient_norms"), trainer.global_step, "so far")
 
     def draw(self, files: Sequence[Path], step: int, title: str) -> None:
-        """Draw what `files` hold; nothing where they hold nothing. `step`: how far the training is."""
+        """Draw the gradients in `files`, if there are any. `step` is the current optimizer step."""
         start = monotonic()
         gradients = read(files, COLUMNS)
         if gradients is not None:

@@ -1,4 +1,4 @@
-"""The L2 norm of every layer's gradient, weights and update, all layers in one fused computation."""
+"""The L2 norms of every layer's gradient, weights and update, computed for all layers at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,18 @@ from ablate.training.gradients.layers import MATRIX, NORM, OTHER, Layer
 MULTIPLY = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.MultiheadAttention, nn.RNNBase)
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
-# A layer without a gradient at some step (no part in the forward): no norm is negative, so nothing is confused.
+# Stands for a layer that has no gradient at a step, because the forward did not use it. Norms are never negative.
 ABSENT = -1.0
 
 
 @dataclass(frozen=True)
 class _Index:
-    """Which tensor's norm belongs to which layer: for the parameters that are `present`, on one device."""
+    """Which tensors' norms belong to which layer, given which parameters are `present`.
+
+    layer_of  for each pair of a layer and one of its parameters, the layer
+    norm_of   for each such pair, the parameter's position among those present
+    absent    (layers,), whether none of the layer's parameters is present
+    """
 
     present: list[bool]
     layer_of: Tensor
@@ -29,13 +34,13 @@ class _Index:
 class GradientNorms:
     """Measures a network's gradients, weights and updates layer by layer.
 
-    A layer is a module that owns trainable parameters, and its norm is over all of them; a parameter that two
-    layers share counts in both, and frozen layers are absent. What the network itself owns beside its modules, such
-    as a token, are layers each by itself. Layers stand in the order in which they run, where the network tells it
-    (`order_of_parameters`, build.py), else in that in which it registers them, from the image to the head.
+    A layer is a module that owns trainable parameters, and its norm is over all of them. A parameter that two layers
+    share counts in both. Frozen layers are left out. A parameter of the network itself, such as a token, is a layer of
+    its own. Layers are in the order in which they run, from the image to the head, if the network has
+    `order_of_parameters` (build.py); otherwise in the order in which the network registers them.
 
     layers     their names
-    depths     that order scaled to 0 … 1
+    depths     their positions in this order, scaled to 0 … 1
     sizes      how many trainable numbers each has: norm / sqrt(size) is the root mean square
     described  all of this, and each layer's kind
     """
@@ -56,9 +61,9 @@ class GradientNorms:
         self._of_all: _Index | None = None
 
     def measure(self, scale: Tensor | None = None) -> Tensor:
-        """The gradients' norms, shape (layers,), float64, on their device; `ABSENT` where there is none.
+        """The gradients' norms, shape (layers,), float64, on their device; `ABSENT` for a layer without a gradient.
 
-        scale  what the gradients are multiplied by (a loss scaler's scale), if they still are
+        scale  a loss scaler's scale, if the gradients are still multiplied by it
         """
         present = [p.grad is not None for p in self.parameters]
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -79,12 +84,12 @@ class GradientNorms:
 
     @torch.no_grad()
     def copied(self) -> list[Tensor]:
-        """The parameters as they are now, for `update`."""
+        """A copy of the parameters, for `update`."""
         return [p.clone() for p in self.parameters]
 
     @torch.no_grad()
     def update(self, before: list[Tensor]) -> Tensor:
-        """The norms of what has changed since `before`, which is used up; shape (layers,), float64."""
+        """The norms of the changes since `before`, shape (layers,), float64. Overwrites `before`."""
         torch._foreach_sub_(before, self.parameters)
         return _norms(before, self._all())
 
@@ -108,7 +113,7 @@ class GradientNorms:
 
 
 def _owned(network: nn.Module) -> tuple[dict[str, list[Tensor]], dict[str, str]]:
-    """The layers' trainable parameters and kinds, by the layers' names, in order."""
+    """The trainable parameters and the kind of each layer, by its name; the parameters in the layers' order."""
     names = {id(p): name for name, p in network.named_parameters()}
     layers: dict[str, list[Tensor]] = {}
     kinds: dict[str, str] = {}
@@ -122,17 +127,17 @@ def _owned(network: nn.Module) -> tuple[dict[str, list[Tensor]], dict[str, str]]
     place = {name: i for i, name in enumerate(getattr(network, "order_of_parameters", ()))}
     places: dict[str, int] = {}
     latest = -1
-    for layer, part in layers.items():  # one that was not seen to run stands after the one registered before it
+    for layer, part in layers.items():  # a layer that did not run comes after the one registered before it
         seen = [place[names[id(p)]] for p in part if names[id(p)] in place]
         places[layer] = latest = min(seen, default=latest)
     return {layer: layers[layer] for layer in sorted(layers, key=places.__getitem__)}, kinds
 
 
 def _kind(module: nn.Module) -> str:
-    """`Layer.kind` of a module, whoever wrote it.
+    """The `Layer.kind` of a module.
 
-    Of a class that torch does not know: a layer with a matrix of its own and no layers inside multiplies by it; one
-    with layers inside owns a token or a table, as a vision transformer its position embedding.
+    A class that is not torch's counts as matrix if it owns a matrix and has no layers inside. If it has layers inside,
+    its own matrix is a token or a table, such as a vision transformer's position embedding.
     """
     if isinstance(module, MULTIPLY):
         return MATRIX
@@ -145,9 +150,9 @@ def _kind(module: nn.Module) -> str:
 
 
 def _norms(tensors: Sequence[Tensor], index: _Index) -> Tensor:
-    """The layers' norms from those of their tensors; 0 where a layer has none."""
-    # float32 within a parameter, where float64 takes twenty times as long on a CPU: a norm above 1e19 comes out
-    # as inf, one below 1e-22 as 0.
+    """The layers' norms, computed from their tensors' norms; 0 for a layer without tensors."""
+    # Within a tensor in float32: float64 takes twenty times as long on a CPU. A norm above 1e19 becomes inf, one below
+    # 1e-22 becomes 0.
     norms = torch.stack(torch._foreach_norm(list(tensors), 2, dtype=torch.float32)).double()
     squares = torch.zeros_like(index.absent, dtype=torch.float64)
     return squares.index_add_(0, index.layer_of, norms.square()[index.norm_of]).sqrt()

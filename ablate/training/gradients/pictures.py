@@ -1,4 +1,4 @@
-"""Pictures of how the gradient runs through a network while it trains, as figures of matplotlib's."""
+"""Pictures of how the gradient flows through a network during training, as matplotlib figures."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,24 +8,21 @@ import numpy as np
 from ablate.training.gradients import drawing
 from ablate.training.gradients.reading import Gradients
 
-if TYPE_CHECKING:  # loaded where something is drawn: it takes half a second
+if TYPE_CHECKING:  # imported in the functions that draw: it takes half a second
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 256  # of a map; a column stands for the geometric mean of its steps
+COLUMNS = 256  # columns of a map; each shows the geometric mean over its steps
 DPI = 120
-ACROSS = 2  # runs in a row
-# Inches. Margins are set, since matplotlib takes as long to find them as to draw the rest.
+ACROSS = 2  # runs side by side
+# Inches. The margins are fixed, because matplotlib takes as long to find them as to draw the rest.
 NAMES, MAP, GAP, PROFILE, END = 0.75, 3.6, 0.25, 1.25, 0.2
 TOP, HEIGHT, STEPS, SCALE = 0.52, 2.7, 0.55, 0.62
 MOMENTS = ("#9db7d5", "#4a7db5", "#14345b")  # the start, the middle and the end of a training
 
 
 def heat_maps(several: Mapping[str, Gradients]) -> "Figure":
-    """Of each run, by title, the map of its gradients relative to the head's, and beside it their own size.
-
-    Two runs a row.
-    """
+    """For each run, by title, a map of its gradients relative to the head's, and beside it a profile of their size."""
     from matplotlib.figure import Figure
 
     wide, high = NAMES + MAP + GAP + PROFILE + END, TOP + HEIGHT + STEPS
@@ -45,7 +42,7 @@ def heat_maps(several: Mapping[str, Gradients]) -> "Figure":
 
 
 def rms_by_step(gradients: Gradients) -> "Figure":
-    """The root mean square against the step for the first, the middle and the last layer with a matrix or a kernel."""
+    """The RMS over the steps, for the first, the middle and the last layer with a matrix or a kernel."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8))

@@ -1,6 +1,6 @@
-"""gradient_norms.parquet of a run, finished or not, as one array: layer by stretch of the training.
+"""Reads a run's gradient_norms.parquet, or the parts of an unfinished one, as arrays (layers, columns of steps).
 
-Everything that draws gradients reads them here: the run's own pictures, `ablate flow` and the report's page.
+Everything that draws gradients uses this: the run's own pictures, `ablate flow` and the report's page.
 """
 
 import math
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from ablate.training.gradients.layers import MATRIX, NORM, Layer, told
+from ablate.training.gradients.layers import MATRIX, NORM, Layer, layers_in
 
-FLOOR = 1e-30  # what a gradient of exactly 0 counts as in a logarithm
-# Files of versions that told no layers are of networks whose norm layers are called so.
+FLOOR = 1e-30  # replaces a gradient of exactly 0 in a logarithm
+# Files of older versions do not describe layers. In their networks norm layers have such names.
 _NORM_OF_OLD = re.compile(r"(^|\.)norm[^.]*$")
 
 Group = tuple[pq.ParquetFile, int]
@@ -24,14 +24,13 @@ Group = tuple[pq.ParquetFile, int]
 
 @dataclass(frozen=True)
 class Gradients:
-    """How large the gradient was of each layer with a matrix or a kernel.
+    """The size of the gradient of each layer with a matrix or a kernel, over the training.
 
     layers    from the image to the head; the last one is the head
-    rms       (layers, columns), log10 of the root mean square, the mean over the steps of a column; NaN where there is
-              none that is finite
-    relative  the same, of the root mean square divided by the head's at the same step
-    broken    (layers, columns), whether a gradient was not finite there, the layer's own or the head's
-    steps     how many the columns span, from 0, all equally many
+    rms       (layers, columns): log10 of the RMS, averaged over the column's steps; NaN if none is finite
+    relative  (layers, columns): the same for the RMS divided by the head's RMS at the same step
+    broken    (layers, columns): whether the layer's or the head's gradient was not finite at one of the steps
+    steps     the number of steps, from 0, which the columns divide evenly
     """
 
     layers: tuple[Layer, ...]
@@ -52,19 +51,19 @@ class Gradients:
 
 
 def last_step(path: Path) -> int | None:
-    """The last recorded step of a gradient_norms.parquet; None where there is none."""
+    """The last recorded step of a gradient_norms.parquet; None if there is none."""
     with pq.ParquetFile(path) as file:
         return _last(_filled_groups([file]))
 
 
 def read(files: Sequence[Path], columns: int, *, steps: int | None = None, rows: float = math.inf) -> Gradients | None:
-    """What a gradient_norms.parquet, or its parts in order, hold, in so many `columns` at most.
+    """Read a gradient_norms.parquet, or its parts in order, into at most `columns` columns.
 
-    steps  that the columns span: as many as were recorded, if it is not given
-    rows   that are read at most: of longer files some stretches of steps, evenly spaced
+    steps  the number of steps that the columns span; by default, as many as were recorded
+    rows   the most rows to read; in a longer file, evenly spaced row groups are read
 
-    None where there is no gradient of a layer with a matrix or a kernel. Never more than a row group is in memory.
-    Raises what pyarrow raises where a file is damaged; KeyError, TypeError or ValueError where it is something else.
+    None if no layer with a matrix or a kernel has a gradient. At most one row group is in memory. Raises what pyarrow
+    raises for a damaged file, and KeyError, TypeError or ValueError for one with other content.
     """
     with ExitStack() as stack:
         readers = [stack.enter_context(pq.ParquetFile(file, page_checksum_verification=True)) for file in files]
@@ -73,7 +72,9 @@ def read(files: Sequence[Path], columns: int, *, steps: int | None = None, rows:
         if last is None:
             return None
         sampled = _sampled(groups, rows)
-        layers = next((found for reader in readers if (found := told(reader.schema_arrow))), None) or _inferred(sampled)
+        layers = next((found for reader in readers if (found := layers_in(reader.schema_arrow))), None) or _inferred(
+            sampled
+        )
         shown = tuple(layer for layer in layers if layer.kind == MATRIX)
         if not shown:
             return None
@@ -85,7 +86,7 @@ def read(files: Sequence[Path], columns: int, *, steps: int | None = None, rows:
 
 
 class _Sums:
-    """Adds up, for each layer and column, what row groups hold."""
+    """Sums over row groups, for each layer and column."""
 
     def __init__(self, layers: tuple[Layer, ...], columns: int, steps: int) -> None:
         self.layers, self.columns, self.steps = layers, columns, steps
@@ -118,7 +119,7 @@ class _Sums:
 
     def gradients(self) -> Gradients:
         shape = len(self.layers), self.columns
-        # Columns of which no step was read take the one before.
+        # A column of which no step was read gets the values of the one before.
         nearest = np.maximum.accumulate(np.where(self._seen, np.arange(self.columns), 0))
         means = [
             np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
@@ -132,9 +133,10 @@ class _Sums:
 
 
 def mean(several: Sequence[Gradients]) -> Gradients:
-    """Several runs' as one: means of the logarithms over the runs that have a number, broken where one of them is.
+    """The mean of several runs: of the logarithms, over the runs that have a number; broken if one of them is.
 
-    The layers are the first run's; another's count where they have the same names. All must have equal columns.
+    The layers are those of the first run; layers of other runs are matched by name. All runs must have the same
+    columns.
     """
     first, rows = several[0], [_rows(one, several[0].layers) for one in several]
     rms, relative = (
@@ -146,14 +148,14 @@ def mean(several: Sequence[Gradients]) -> Gradients:
 
 
 def profiles(several: Sequence[Gradients]) -> np.ndarray:
-    """(runs, layers): log10 of each run's root mean square, the mean over its columns; the layers are the first's."""
+    """(runs, layers): log10 of each run's RMS, averaged over its columns; the layers are those of the first run."""
     return np.stack(
         [_picked(finite_mean(one.rms, axis=1)[:, None], _rows(one, several[0].layers))[:, 0] for one in several]
     )
 
 
 def thinned(gradients: Gradients, most: int) -> Gradients:
-    """At most so many of the layers, evenly spaced, the first and the last among them."""
+    """At most `most` of the layers, evenly spaced, with the first and the last one."""
     if len(gradients.layers) <= most:
         return gradients
     kept = np.linspace(0, len(gradients.layers) - 1, most).round().astype(int)
@@ -168,7 +170,7 @@ def thinned(gradients: Gradients, most: int) -> Gradients:
 
 
 def finite_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Of the finite ones; NaN, without a warning, where there is none."""
+    """The mean of the finite values; NaN, without a warning, if there are none."""
     finite = np.isfinite(values)
     counts = finite.sum(axis)
     sums = np.where(finite, values, 0).sum(axis)
@@ -176,13 +178,13 @@ def finite_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 
 def _rows(one: Gradients, layers: Sequence[Layer]) -> list[int | None]:
-    """Where each of the layers stands in `one`, by name."""
+    """The position of each of the layers in `one`, by name."""
     place = {layer.name: i for i, layer in enumerate(one.layers)}
     return [place.get(layer.name) for layer in layers]
 
 
 def _picked(values: np.ndarray, rows: Sequence[int | None]) -> np.ndarray:
-    """These rows of `values`, NaN where there is none."""
+    """These rows of `values`; NaN for a row that is None."""
     return np.stack([np.full(values.shape[1], np.nan) if row is None else values[row] for row in rows])
 
 
@@ -196,7 +198,7 @@ def _last(groups: Sequence[Group]) -> int | None:
 
 
 def _sampled(groups: Sequence[Group], rows: float) -> list[Group]:
-    """All row groups, or as many as `rows` allows, evenly spaced. Each is a stretch of steps with all layers."""
+    """All row groups, or as many as `rows` allows, evenly spaced. Each has some consecutive steps of all layers."""
     there = sum(reader.metadata.row_group(group).num_rows for reader, group in groups)
     affordable = max(1, int(min(1, rows / there) * len(groups)))
     chosen = np.linspace(0, len(groups) - 1, affordable).round().astype(int)
@@ -209,7 +211,7 @@ def _steps(group: Group) -> np.ndarray:
 
 
 def _inferred(groups: Sequence[Group]) -> list[Layer]:
-    """The layers of a file that does not tell them. Their sizes are not known: 0."""
+    """The layers of a file that does not describe them. Their sizes are unknown: 0."""
     depths: dict[str, float] = {}
     for reader, group in groups:
         table = reader.read_row_group(group, columns=["layer", "depth"])

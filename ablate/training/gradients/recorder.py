@@ -17,15 +17,15 @@ from ablate.training.gradients.flow import EarlyWarning
 from ablate.training.gradients.layers import MATRIX
 from ablate.training.gradients.norms import GradientNorms
 from ablate.training.saving.history import RunHistory
+from ablate.training.saving.trackers import Trackers
 
 CAPACITY = 64  # steps held on the device between two copies to the host
-# A run with more layers than this logs to W&B only the first, middle and last of each stage, one by one.
-READABLE = 128
+READABLE = 32  # series; networks of which three for each stage are more have their depth in quarters for stages
 
 
 @dataclass(frozen=True)
 class _Step:
-    """An optimizer step. has_loss: whether any of its batches came with a loss."""
+    """An optimizer step. has_loss: whether any of its batches has a loss."""
 
     number: int
     epoch: int
@@ -43,44 +43,52 @@ class _Row:
 
 
 class StepRecorder(Callback):
-    """Per optimizer step: the loss (the mean over its batches), the learning rate and every layer's gradient norm.
+    """Records for each optimizer step the loss (mean over its batches), the learning rate and all gradient norms.
 
-    The norms are those of the gradient that the optimizer is about to be given: unscaled, after accumulation
-    and after the processes' reduction, before clipping, and where there is clipping, after it as well. Every
-    `weights_every_n_steps`-th step has also the weights' norms and the update relative to them, which takes a copy
-    of the weights for the length of that step.
+    The norms are those of the gradient that the optimizer gets: unscaled, accumulated, reduced over the ranks. They are
+    measured before clipping, and if the run clips, also after it. Every `weights_every_n_steps` steps the norms of the
+    weights and of their relative update are recorded too, for which the weights are copied during the step.
 
-    All of it stays on the device until a flush: every 64 steps, at the end of an epoch and before a checkpoint, one
-    copy to the host for all. That is at most 64 steps x 4 norms of 8 bytes per layer: 227 kB for ResNet-56's 111
-    layers, 4.9 MB for ResNet-1202's 2,403. The history gets every step, W&B every `log_every_n_steps`-th.
+    Everything stays on the device until a flush, which makes one copy to the host: every 64 steps, at the end of an
+    epoch and before a checkpoint. That is at most 64 steps x 4 norms of 8 bytes per layer: 227 kB for ResNet-56's 111
+    layers, 4.9 MB for ResNet-1202's 2,403. The history gets every step, trackers every `log_every_n_steps`-th.
 
-    A flush that finds a loss that is not finite stops the training; `diverged_at` is that step, else None.
+    If a flush finds a loss that is not finite, it stops the training. `diverged_at` is that step, else None.
 
-    It works with any LightningModule that trains `network`, with manual optimization too. A batch's loss is what
-    training_step returns, as a dictionary's `batch_loss` if it has one. A step without any has no train/loss_step.
+    Works with any LightningModule that trains `network`, also with manual optimization. A batch's loss is what
+    training_step returns, or `batch_loss` if it returns a dictionary that has it. Without a loss, a step has no
+    train/loss_step.
     """
 
     def __init__(
-        self, history: RunHistory, wandb_run: Any, network: nn.Module, every: DictConfig, log_every_n_steps: int
+        self,
+        history: RunHistory,
+        trackers: Trackers | None,
+        network: nn.Module,
+        every: DictConfig,
+        log_every_n_steps: int,
     ) -> None:
-        self.history, self.wandb_run, self.network = history, wandb_run, network
+        self.history, self.trackers, self.network = history, trackers, network
         self.every_n_steps, self.weights_every_n_steps = every.every_n_steps, every.weights_every_n_steps
+        self.which: str = every.series
         self.log_every_n_steps = log_every_n_steps
         self.diverged_at: int | None = None
         self._micro_losses: list[Tensor] = []
-        self._stepping: list[_Step] = []  # steps of the batch that is not over: one, or several with several optimizers
-        self._before: tuple[int, list[Tensor]] | None = None  # a step whose update is measured, the weights before it
+        self._stepping: list[_Step] = []  # steps of the current batch: several if there are several optimizers
+        self._before: tuple[int, list[Tensor]] | None = None  # a step to measure the update of, and weights before it
         self._steps: list[_Step] = []
-        self._losses: list[Tensor] = []  # of the steps; 0 where there is none
+        self._losses: list[Tensor] = []  # of the steps; 0 for a step without a loss
         self._rows: list[_Row] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.gradient_norms = GradientNorms(self.network)
         self.warning = EarlyWarning(self.network, self.gradient_norms)
-        self._series = series(self.gradient_norms)
+        self._series = series(self.gradient_norms, self.which)
+        if self.trackers is not None:
+            self.trackers.expect(f"grad_norm/{self.gradient_norms.layers[i]}" for i in self._series)
         if trainer.gradient_clip_val or is_overridden("configure_gradient_clipping", pl_module):
-            # Callbacks have no hook between clipping and the step; the module's own is the last before it.
-            after = self._then_measured(trainer, pl_module.configure_gradient_clipping)
+            # Callbacks have no hook between clipping and the optimizer's step, so the module's own hook is wrapped.
+            after = self._measured_after(trainer, pl_module.configure_gradient_clipping)
             pl_module.configure_gradient_clipping = after  # type: ignore[method-assign]
 
     def on_before_optimizer_step(
@@ -96,8 +104,8 @@ class StepRecorder(Callback):
             self._rows.append(_Row("weight", step, self.gradient_norms.weights()))
             self._before = step, self.gradient_norms.copied()
 
-    def _then_measured(self, trainer: pl.Trainer, clip: Callable[..., None]) -> Callable[..., None]:
-        """`clip`, the module's hook, and after it a look at what it leaves."""
+    def _measured_after(self, trainer: pl.Trainer, clip: Callable[..., None]) -> Callable[..., None]:
+        """A function that calls `clip`, the module's hook, and then measures the clipped gradients."""
 
         def clip_and_measure(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
             clip(optimizer, *args, **kwargs)
@@ -117,7 +125,7 @@ class StepRecorder(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # Lightning has divided the loss that it optimizes by the batches of a step.
+        # Under automatic optimization, Lightning has divided the loss by the number of batches of a step.
         loss = _batch_loss(outputs or {}, trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1)
         if loss is not None:
             self._micro_losses.append(loss)
@@ -137,7 +145,7 @@ class StepRecorder(Callback):
         self.flush(trainer)
 
     def flush(self, trainer: pl.Trainer) -> None:
-        """Hand what has been recorded to the history and W&B. Every process must call it."""
+        """Pass what has been recorded to the history and the trackers. All ranks must call it."""
         if not self._losses:
             return
         mean = trainer.strategy.reduce(torch.stack(self._losses).double(), reduce_op="mean")
@@ -155,7 +163,7 @@ class StepRecorder(Callback):
         self._rows.clear()
 
     def _log(self, losses: list[float], numbers: np.ndarray) -> None:
-        """numbers: (rows, layers), those of `self._rows`."""
+        """Log the steps. numbers: (rows, layers), the measured norms of `self._rows`."""
         steps = [row.step for row in self._rows if row.column == "norm"]
         columns = self._columns(steps, numbers)
         norms = np.ma.getdata(columns.pop("norm"))
@@ -170,14 +178,14 @@ class StepRecorder(Callback):
             if step.has_loss:
                 values = {"train/loss_step": loss, **values}
             self.history.log_metrics(values, step.number)
-            if self.wandb_run is not None and step.number % self.log_every_n_steps == 0:
+            if self.trackers is not None and step.number % self.log_every_n_steps == 0:
                 if step.number in row_of:
                     norm_of = {measured.layers[i]: float(row_of[step.number][i]) for i in self._series}
                     values |= {f"grad_norm/{layer}": norm for layer, norm in norm_of.items() if not norm < 0}
-                self.wandb_run.log({**values, "trainer/global_step": step.number})
+                self.trackers.log({**values, "trainer/global_step": step.number})
 
     def _columns(self, steps: list[int], numbers: np.ndarray) -> dict[str, np.ma.MaskedArray]:
-        """What has been measured, by column, each (steps, layers); masked at the steps that were left out."""
+        """The measured norms by column, each (steps, layers); masked at steps where the column was not measured."""
         place = {step: i for i, step in enumerate(steps)}
         shape = len(steps), len(self.gradient_norms.layers)
         columns = {name: np.ma.array(np.zeros(shape), mask=True) for name in ("norm", "clipped", "weight", "update")}
@@ -191,20 +199,27 @@ class StepRecorder(Callback):
         return every_n_steps > 0 and step % every_n_steps == 0
 
 
-def series(measured: GradientNorms) -> list[int]:
-    """The layers that W&B gets a series of: all while that is readable, else three of each stage, which are
-    its first, middle and last with a matrix or a kernel."""
-    if len(measured.layers) <= READABLE:
-        return list(range(len(measured.layers)))
+def series(measured: GradientNorms, which: str) -> list[int]:
+    """The layers that trackers get a series of: `all`, or a `few`, which are the first, the middle and the last of each
+    stage that multiply by a matrix or convolve with a kernel."""
+    every = range(len(measured.layers))
+    if which == "all":
+        return list(every)
+    of = [i for i in every if measured.described[i].kind == MATRIX] or list(every)
+    few = _outer_and_middle({i: measured.described[i].stage for i in of})
+    return few if len(few) <= READABLE else _outer_and_middle({i: str(4 * n // len(of)) for n, i in enumerate(of)})
+
+
+def _outer_and_middle(stage_of: Mapping[int, str]) -> list[int]:
+    """Of the layers of each stage the first, the middle and the last."""
     stages: dict[str, list[int]] = {}
-    for i, layer in enumerate(measured.described):
-        if layer.kind == MATRIX:
-            stages.setdefault(layer.stage, []).append(i)
+    for i, stage in stage_of.items():
+        stages.setdefault(stage, []).append(i)
     return sorted({i for stage in stages.values() for i in (stage[0], stage[len(stage) // 2], stage[-1])})
 
 
 def _batch_loss(outputs: Mapping[str, Any], divided_by: int) -> Tensor | None:
-    """A batch's own loss among what Lightning hands on of its training_step; None where there is none."""
+    """A batch's loss from the outputs of its training_step; None if there is none."""
     if "batch_loss" in outputs:
         loss = outputs["batch_loss"]
     elif outputs.get("loss") is None:
@@ -215,7 +230,7 @@ def _batch_loss(outputs: Mapping[str, Any], divided_by: int) -> Tensor | None:
 
 
 def _remaining_scale(trainer: pl.Trainer, optimizer: Optimizer) -> Tensor | None:
-    """The loss scale still on the gradients: a fused optimizer divides by it within its own step."""
+    """The loss scale by which the gradients are still multiplied: a fused optimizer divides by it in its own step."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
         return None

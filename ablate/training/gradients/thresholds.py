@@ -1,5 +1,5 @@
-"""Where a gradient stops being even: the numbers behind the verdict's words."""
+"""The thresholds of the verdict on a gradient."""
 
-# The first convolution's root mean square divided by the last one's, below and above which the gradient vanishes or
-# explodes. docs/gradients.md has what they were measured on.
+# The gradient vanishes or explodes if the first convolution's RMS, divided by the last one's, is below or above these.
+# docs/gradients.md says on which networks they were measured.
 VANISHING, EXPLODING = 1e-2, 1e2

@@ -1,7 +1,7 @@
-"""Numbers of a kernel that meet nothing but padding: those outside of a map that is smaller than the kernel.
+"""Works around an error of torch: gradients of kernel weights that only ever meet padding, because the map is smaller.
 
-Their gradient is 0. In bfloat16 on a CPU, a strided convolution of a map of one pixel leaves there what it finds in the
-memory (torch 2.14): anything up to 1e33 or NaN, in every recorded norm, and in what clipping divides by.
+Such a gradient must be 0. In bfloat16 on a CPU, torch 2.14 does not set it for a strided convolution of a map of one
+pixel, so that it holds whatever was in memory: up to 1e33, or NaN. That would spoil every recorded norm, and clipping.
 """
 
 from contextlib import suppress
@@ -15,9 +15,9 @@ from ablate.design.network import output_shape
 
 
 def keep_at_zero(network: nn.Module, shape: tuple[int, int, int]) -> None:
-    """Let the gradient of such numbers be 0 from now on, for images of `shape` (channels, height, width).
+    """Set the gradient of such weights to 0 from now on, for images of `shape` (channels, height, width).
 
-    A network that cannot run on the meta device stays as it is.
+    A network that cannot run on the meta device is left unchanged.
     """
     read: dict[nn.Conv2d, Tensor] = {}
 
@@ -25,10 +25,10 @@ def keep_at_zero(network: nn.Module, shape: tuple[int, int, int]) -> None:
         found = meets_pixels(conv, (int(inputs[0].shape[-2]), int(inputs[0].shape[-1])))
         read[conv] = read[conv] | found if conv in read else found
 
-    # Not those of a class of its own, which may pad by itself before it convolves.
+    # No subclasses: their forward may pad before it convolves.
     convs = [module for module in network.modules() if type(module) is nn.Conv2d and max(module.kernel_size) > 1]
     hooks = [conv.register_forward_pre_hook(look) for conv in convs]
-    with suppress(Exception):  # whatever a network of the user's does on tensors without numbers
+    with suppress(Exception):  # on the meta device a user's network may raise anything
         output_shape(network, shape)
     for hook in hooks:
         hook.remove()
@@ -42,7 +42,7 @@ def _without(unread: Tensor, gradient: Tensor) -> Tensor:
 
 
 def meets_pixels(conv: nn.Conv2d, size: tuple[int, int]) -> Tensor:
-    """(kernel height, kernel width): whether a number of the kernel meets any pixel of a map of `size`."""
+    """(kernel height, kernel width): whether each weight of the kernel meets a pixel of a map of `size`."""
     if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
         return torch.ones(conv.kernel_size, dtype=torch.bool)
     rows, columns = (

@@ -1,4 +1,4 @@
-"""Image files, batches and loaders, and whether the files are as they were.
+"""Image files, batches and loaders, and whether files have changed.
 
-Part of `ablate.training`; what a configuration names stands above, in data.py and sources.py.
+Part of `ablate.training`. The classes and functions that a configuration names are in data.py and sources.py there.
 """

@@ -1,4 +1,4 @@
-"""Arrays of the user's as image data: files of NumPy's, or what a function returns."""
+"""Your own arrays as image data: NumPy files, or what a function returns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,15 +17,17 @@ NAMES = tuple(array_files.MEMBERS)
 
 
 class Arrays(InMemoryImages):
-    """Arrays in memory: of files below `root`, or those that `function` returns.
+    """Arrays from files below `root`, or from a function.
 
-    images, labels, test_images, test_labels: names of .npy files, or one .npz file for all of them. Without test
-    arrays, `test_fraction` of the images are the test set, drawn by `test_seed` alone, of every class alike. layout:
-    NHW, NHWC, NCHW or auto. mean, std: None for those of the training images. The rest is as in InMemoryImages.
-
-    function: called with `arguments`, returns (images, labels), (images, labels, test_images, test_labels), or a
-    mapping with these names and perhaps `files`, the paths that it has read: then data whose files are untouched need
-    not be made again to know that they are the same.
+    images, labels, test_images, test_labels
+                   names of .npy files, or one .npz file with all of them as `images`
+    test_fraction  without test arrays, this share of the images is the test set, stratified by class
+    test_seed      alone decides which images that are
+    layout         the order of the images' axes: NHW, NHWC, NCHW or auto
+    function       called with `arguments`. It returns (images, labels), (images, labels, test_images, test_labels), or
+                   a mapping with these names, and optionally `files`, the paths that it has read. While those files are
+                   unchanged, the function need not be called again to know that the data are
+    rest           the arguments of InMemoryImages
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Arrays(InMemoryImages):
             source: Callable[[str | None], Source] = partial(of_files, **names, **how)
         else:
             if named := [key for key, name in names.items() if name]:
-                raise InputError(f"data.{named[0]}={names[named[0]]}: the arrays are a function's. Leave it out.")
+                raise InputError(f"data.{named[0]}={names[named[0]]}: a function returns the arrays. Leave this out.")
             source = partial(of_function, function=function, arguments=dict(arguments or {}), **how)
         super().__init__(source=source, **rest)
 
@@ -64,7 +66,7 @@ def of_files(
     test_seed: int,
     layout: str,
 ) -> Source:
-    """The arrays of these files below `root`. Raises InputError for files that are missing, damaged or do not fit."""
+    """The arrays of these files below `root`. Raises InputError for files that are missing, damaged or do not match."""
     places = array_files.places(root, dict(zip(NAMES, (images, labels, test_images, test_labels), strict=True)))
     arrays = {key: array_files.load(place) for key, place in places.items()}
     files = list(dict.fromkeys(place.path for place in places.values()))
@@ -81,7 +83,7 @@ def of_function(
     test_seed: int,
     layout: str,
 ) -> Source:
-    """What a function of the user's returns. Raises InputError for what are no arrays of images and labels."""
+    """The arrays that the user's function returns. Raises InputError if it returns anything else."""
     given = function(**arguments)
     if isinstance(given, Source):
         return given
@@ -90,7 +92,7 @@ def of_function(
         files = [Path(path) for path in given["files"]] if given.get("files") is not None else None
         arrays = {str(key): array for key, array in given.items() if array is not None and key != "files"}
         if unknown := [key for key in arrays if key not in NAMES]:
-            raise InputError(f"data: {unknown[0]} is none of {', '.join(NAMES)}, which a function may return.")
+            raise InputError(f"data: the function returned {unknown[0]!r}. It may return {', '.join(NAMES)} and files.")
     elif isinstance(given, tuple) and len(given) in (2, 4):
         arrays = dict(zip(NAMES, given, strict=False))
     else:
@@ -100,7 +102,7 @@ def of_function(
         )
     if missing := [key for key in ("images", "labels") if key not in arrays]:
         raise InputError(f"data: the function returned no {missing[0]}.")
-    # A copy: what the function keeps, it may change.
+    # Copied, because the function may keep its arrays and change them.
     arrays = {key: np.array(array) for key, array in arrays.items()}
     return made(arrays, {key: f"the function's {key}" for key in arrays}, files, test_fraction, test_seed, layout)
 
@@ -113,12 +115,11 @@ def made(
     test_seed: int,
     layout: str,
 ) -> Source:
-    """A Source of `arrays`, which messages call `what`, and one line on how they were read."""
-    lies = array_files.layout(arrays["images"].shape, layout, what["images"])
-    axes = " x ".join(lies)
-    said = f"{what['images']}: {axes}, {arrays['images'].dtype}"
+    """A Source of `arrays`. Prints one line on how they were read. `what` names each array in messages."""
+    axes = array_files.layout(arrays["images"].shape, layout, what["images"])
+    read_as = f"{what['images']}: {' x '.join(axes)}, {arrays['images'].dtype}"
     for key in [key for key in arrays if key.endswith("images")]:
-        arrays[key] = _channels_first(arrays[key], lies, what[key])
+        arrays[key] = _channels_first(arrays[key], axes, what[key])
     for key in [key for key in arrays if key.endswith("labels")]:
         arrays[key] = _labels(arrays[key], what[key])
     for pixels, labels in (("images", "labels"), ("test_images", "test_labels")):
@@ -130,13 +131,13 @@ def made(
         if arrays["test_images"].dtype != arrays["images"].dtype:
             kinds = f"{arrays['images'].dtype} and {arrays['test_images'].dtype}"
             raise InputError(f"{what['images']} and {what['test_images']} are of two types, {kinds}: use one.")
-        test = "files of their own"
+        test = "given as test images"
     else:
         _cut_off(arrays, test_fraction, test_seed)
-        test = f"{test_fraction:g} of them by data.test_seed={test_seed}"
+        test = f"data.test_fraction={test_fraction:g}, drawn by data.test_seed={test_seed}"
     one = arrays["images"].shape[1:]
     say(
-        f"{said}: {len(arrays['images']):,} images of {one[1]}x{one[2]} pixels and {one[0]} channel"
+        f"{read_as}: {len(arrays['images']):,} images of {one[1]}x{one[2]} pixels and {one[0]} channel"
         f"{'s' * (one[0] > 1)} to train on,"
         f" {len(arrays['test_images']):,} to test on ({test}); labels: {_described(arrays['labels'])}."
     )
@@ -144,21 +145,21 @@ def made(
     return Source(tensors["images"], tensors["labels"], tensors["test_images"], tensors["test_labels"], files)
 
 
-def _channels_first(images: np.ndarray, lies: str, what: str) -> np.ndarray:
-    if images.ndim != len(lies):
-        raise InputError(f"{what} has {images.ndim} axes, the training images {len(lies)}: both must lie alike.")
+def _channels_first(images: np.ndarray, axes: str, what: str) -> np.ndarray:
+    if images.ndim != len(axes):
+        raise InputError(f"{what} has {images.ndim} axes, the training images {len(axes)}: use the same layout.")
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
         raise InputError(f"{what} is of type {images.dtype}: images are uint8 (0 to 255) or floats.")
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
         if not np.isfinite(images).all():
             first = int(np.argwhere(~np.isfinite(images))[0][0])
-            raise InputError(f"{what}: image {first} has a value that is not finite: take it away, or replace it.")
-    return images[:, None] if lies == "NHW" else np.moveaxis(images, lies.index("C"), 1)
+            raise InputError(f"{what}: image {first} has a value that is not finite: remove the image, or replace it.")
+    return images[:, None] if axes == "NHW" else np.moveaxis(images, axes.index("C"), 1)
 
 
 def _labels(labels: np.ndarray, what: str) -> np.ndarray:
-    """int64 (N,) for classes, float32 (N, K) for targets."""
+    """The labels as int64 (N,) for classes, or float32 (N, K) for targets."""
     if labels.ndim not in (1, 2) or not (np.issubdtype(labels.dtype, np.number) or labels.dtype == bool):
         raise InputError(
             f"{what} is of shape {labels.shape} and type {labels.dtype}: N whole numbers from 0 up are classes, N or"
@@ -173,8 +174,8 @@ def _labels(labels: np.ndarray, what: str) -> np.ndarray:
 
 
 def _cut_off(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> None:
-    """Take the test arrays off the others."""
-    from sklearn.model_selection import train_test_split  # a second, which other data do not spend
+    """Split the test arrays off the others, in place."""
+    from sklearn.model_selection import train_test_split  # not at the top: it takes a second to import
 
     by_class = arrays["labels"] if arrays["labels"].ndim == 1 else None
     try:

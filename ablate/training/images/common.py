@@ -1,4 +1,4 @@
-"""What every data module of images has: splits, checks, the order of its batches, and normalising on the device."""
+"""What all data modules of images share: splits, checks, the order of batches, and normalising on the device."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,22 +12,28 @@ from ablate.errors import InputError, say
 from ablate.training.images.loaders import EpochSampler
 from ablate.training.seeds import stream
 
-FEW = 50  # images of a validation set, of which its accuracy is too coarse
+FEW = 50  # with fewer validation images, accuracy is too coarse to choose by
 
 
 class Images(pl.LightningDataModule):
-    """What all image data have in common: splits, checks, and normalising on the device.
+    """The base of all data modules of images.
 
-    seed: of data order and augmentation. channels, image_size, num_classes: what the network is given; other images are
-    resized. mean, std: per channel, of bytes scaled to [0, 1] and of floats as they are; None: those of the training
-    images, where all of them are in memory. flip: mirror half of the training images. batch_size,
-    eval_batch_size: over all processes. val_fraction of the training images, drawn at random by split_seed alone, is
-    the validation set. root: the folder of the files. channels_last: memory format.
+    seed           for data order and augmentation
+    channels, image_size, num_classes
+                   what the network gets; images of another size are resized
+    mean, std      for each channel, of bytes scaled to [0, 1] or of floats as they are. None, for data in memory:
+                   computed from the training images
+    flip           mirror half of the training images
+    batch_size, eval_batch_size
+                   images of a batch over all ranks
+    val_fraction   this share of the training images is the validation set, drawn by `split_seed` alone
+    root           the folder of the files
+    channels_last  torch's memory format
 
-    A batch reaches the network as float32 (batch, channels, image_size, image_size) and int64 (batch,).
-    Works without a trainer too: then on the CPU as the only process.
+    A batch reaches the network as float32 (batch, channels, image_size, image_size) and int64 (batch,). Also works
+    without a trainer: on the CPU, in a single process.
 
-    Raises InputError for values out of range, and from `setup` for data that are missing or are not as declared.
+    Raises InputError for values out of range. `setup` raises it for data that are missing or not as declared.
     """
 
     def __init__(
@@ -75,21 +81,21 @@ class Images(pl.LightningDataModule):
 
     @property
     def labels(self) -> Tensor | None:
-        """The training labels, where they are known without reading every image."""
+        """The training labels, if they are known without reading every image; else None."""
         return None
 
     @property
     def batches(self) -> int:
-        """Of one epoch."""
+        """The number of batches in an epoch."""
         return self.train_size // self.batch_size
 
     def checksum(self) -> str:
-        """16 hex digits that tell one set of files from another (SHA-256)."""
+        """16 hex digits (SHA-256) that differ for different data."""
         raise NotImplementedError
 
     def files(self) -> dict[str, Any] | None:
-        """What is put on record of the files (`files.seen`), with `contents` where the checksum is not of those. None
-        where nobody knows which they are."""
+        """What is recorded of the files (`files.seen`), with `contents` if the checksum does not cover those. None if
+        the files are not known."""
         return None
 
     @property
@@ -101,7 +107,8 @@ class Images(pl.LightningDataModule):
         return len(self._val)
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Bytes of any size to float32: (x / 255 - mean) / std, resized (bilinear, antialias); floats: no 255."""
+        """Bytes become float32: (x / 255 - mean) / std; floats are not divided by 255. Then resize (bilinear,
+        antialias)."""
         images, labels = batch
         if self._scale.device != images.device:
             self._scale, self._offset = self._scale.to(images.device), self._offset.to(images.device)
@@ -114,7 +121,7 @@ class Images(pl.LightningDataModule):
         """Set the training and validation positions among `count` training images of the declared classes."""
         if num_classes != self.num_classes:
             raise InputError(
-                f"The data have {num_classes} classes, data.num_classes={self.num_classes}: "
+                f"The data have {num_classes} classes, but data.num_classes={self.num_classes}: "
                 f"use data.num_classes={num_classes}."
             )
         order = torch.randperm(count, generator=stream(self.split_seed, "validation split"))
@@ -122,7 +129,7 @@ class Images(pl.LightningDataModule):
         if held_out < FEW:
             say(
                 f"The validation set has {held_out} of {count:,} training images (data.val_fraction="
-                f"{self.val_fraction:g}): too few to choose or stop by. A larger data.val_fraction gives it more."
+                f"{self.val_fraction:g}): too few to choose or stop by. Use a larger data.val_fraction."
             )
         if self.batch_size > count - held_out:
             raise InputError(
@@ -132,10 +139,10 @@ class Images(pl.LightningDataModule):
         self._train, self._val = order[held_out:].sort().values, order[:held_out].sort().values
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the training data, for the checkpoint.
+        """The position in the training data, for the checkpoint.
 
-        Lightning saves it with its loops as well, but does not restore it where the loaders were made before
-        the loops' state was read, as they are to count the steps of a schedule.
+        Lightning saves it with its loops too. But it does not restore it if the loaders were created before the loops'
+        state was loaded, and they are, to count the steps of a schedule.
         """
         return self._train_sampler.state_dict() if self._train_sampler else {}
 
@@ -164,15 +171,15 @@ class Images(pl.LightningDataModule):
 
 
 def multiply_add(mean: Sequence[float], std: Sequence[float], of_bytes: bool) -> tuple[Tensor, Tensor]:
-    """Scale and offset, each (1, channels, 1, 1), that make (x / 255 - mean) / std of bytes x, and (x - mean) / std of
-    floats, one multiply-add."""
+    """Scale and offset, each (1, channels, 1, 1), such that scale * x + offset is (x / 255 - mean) / std for bytes x,
+    and (x - mean) / std for floats."""
     shape = (1, len(mean), 1, 1)
     std_column = torch.tensor(list(std)).view(shape)
     return 1 / ((255 if of_bytes else 1) * std_column), -torch.tensor(list(mean)).view(shape) / std_column
 
 
 def normalised(images: Tensor, scale: Tensor, offset: Tensor, size: int) -> Tensor:
-    """Images (batch, channels, height, width) as a network gets them: float32, `size` pixels square."""
+    """Images (batch, channels, height, width), normalised and resized to `size` x `size` pixels, as float32."""
     images = torch.addcmul(offset, images, scale)
     if images.shape[2:] != (size, size):
         images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)

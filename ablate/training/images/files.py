@@ -1,4 +1,4 @@
-"""Files that data are read from: whether they are the same as before, without reading them where that will do."""
+"""Whether the files that data are read from have changed, if possible without reading them."""
 
 import hashlib
 import os
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-READ_AT_MOST = 2**30  # bytes; of more, as many files as come to that, always the same ones
+READ_AT_MOST = 2**30  # bytes. Of larger data, only some files are read, always the same ones
 
 
 def place(path: Path, root: str | None) -> str:
-    """`path` as it is put on record: from `root` on where it lies below, so that a copy elsewhere has the same."""
+    """`path` as it is recorded: relative to `root` if it is below, so that a copy in another folder has the same."""
     if root is not None and path.absolute().is_relative_to(top := Path(root).expanduser().absolute()):
         return path.absolute().relative_to(top).as_posix()
     return path.absolute().as_posix()
 
 
 def seen(root: str | None, places: Sequence[str]) -> dict[str, Any]:
-    """What is put on record of the files at `places`, each a file or a folder of files, whether or not it is there."""
+    """What is recorded of the files at `places`, each a file or a folder of files, which need not exist."""
     return {"places": list(places), "listing": listing(root, places)}
 
 
 def listing(root: str | None, places: Iterable[str]) -> str | None:
-    """16 hex digits of SHA-256 over names, sizes and times of change of all files at `places`; None where there is
+    """16 hex digits of SHA-256 over names, sizes and modification times of all files at `places`; None if there are
     none."""
     digest, found = hashlib.sha256(), False
     for name in places:
@@ -35,8 +35,8 @@ def listing(root: str | None, places: Iterable[str]) -> str | None:
 
 
 def contents(paths: Iterable[Path], top: Path) -> str:
-    """16 hex digits of SHA-256 over the files' names below `top` and their bytes, those of the first files that come to
-    `READ_AT_MOST` in an order that is as good as random."""
+    """16 hex digits of SHA-256 over the files' names below `top` and their bytes. Reads files in a fixed,
+    random-looking order until it has read `READ_AT_MOST` bytes."""
     names = sorted((hashlib.sha256(os.fsencode(path.relative_to(top).as_posix())).digest(), path) for path in paths)
     digest, left = hashlib.sha256(), READ_AT_MOST
     for name, path in names:
@@ -49,7 +49,7 @@ def contents(paths: Iterable[Path], top: Path) -> str:
 
 
 def _below(top: Path) -> Iterable[Path]:
-    """The file `top`, or all files below the folder, in the order of their names."""
+    """The file `top`, or all files below the folder `top`, in the order of their names."""
     if top.is_file():
         yield top
     for folder, folders, names in os.walk(top, followlinks=True):

@@ -1,4 +1,4 @@
-"""A Lightning data module of the user's, watched and resumed as the ones here are."""
+"""Makes your own Lightning data module usable in a run: reproducible, resumable, and checked for changes."""
 
 import random
 from collections.abc import Iterator
@@ -18,24 +18,25 @@ from ablate.training.seeds import stream
 
 
 class DataModule(Protocol):
-    """What a data module of yours must have, as Lightning's LightningDataModule does, and what it may have.
+    """What your data module must have, and what it may have. It is a subclass of LightningDataModule.
 
-    Needed: the three loaders below, each with a length, whose batches are (float images (batch, channels, image_size,
-    image_size), labels), or whatever your own `module` takes; and, in its YAML file beside its own arguments,
-    `channels`, `image_size` and `num_classes`.
+    Required: the three loaders below, each with a length. Their batches are (float images (batch, channels, image_size,
+    image_size), labels), or whatever your own `module` takes. Its YAML file must have `channels`, `image_size` and
+    `num_classes`, in addition to its own arguments.
 
-    prepare_data(), setup(stage), state_dict(), load_state_dict(state), the three hooks around a batch's transfer: are
-    called where they are there.
+    Optional, and called as Lightning does: prepare_data(), setup(stage), state_dict(), load_state_dict(state), and the
+    three hooks around a batch's transfer to the device. Also optional:
 
-    checksum()  16 hex digits or any other text that changes when the data do. Without it, changed data under the same
-                name are not noticed: neither by a finished run nor by a resumed one.
-    files       a list of the paths that are read. With it, the checksum is only asked for when one of them was touched.
+    checksum()  a text that changes when the data change, such as 16 hex digits. Without it a run, finished or resumed,
+                does not notice changed data.
+    files       a list of the paths that are read. With it, checksum() is only called if one of them has changed.
 
-    What is not as with the data here: a run resumed within an epoch takes the batches it has had and throws them away,
-    which takes their time; several processes for one run are refused; normalising, resizing and augmenting are yours.
-    Whatever shuffles or augments, of torch, NumPy or Python, draws from `seed` and the epoch alone, so that two designs
-    with one seed see the same batches. Workers that stay alive (persistent_workers) keep their own random state: after
-    a resume they draw other numbers.
+    Differences from the data modules of this project: you normalise, resize and augment yourself; a run has one
+    process; a run that resumes within an epoch loads the epoch's earlier batches again, and skips them.
+
+    The global random generators of torch, NumPy and Python are seeded with `seed` and the epoch for your code. So two
+    designs with the same seed see the same batches. But workers that stay alive (persistent_workers) keep their own
+    random state: after a resume they draw different numbers.
     """
 
     def train_dataloader(self) -> Any: ...
@@ -46,7 +47,7 @@ class DataModule(Protocol):
 
 
 class Foreign(pl.LightningDataModule):
-    """The user's data module as a run needs it: see DataModule."""
+    """Wraps the user's data module, `inner`, for a run: see DataModule."""
 
     labels = None  # not known before the first batch
 
@@ -61,24 +62,24 @@ class Foreign(pl.LightningDataModule):
         self.inner.prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
-        """Once for each stage, with random numbers that are the same for every run: a split must not change."""
+        """Set up `inner` once for each stage, with the same random numbers in every run, so that splits are equal."""
         if stage in self._is_set_up:
             return
         if self.trainer and self.trainer.world_size > 1:
             raise InputError(
-                f"trainer.devices={self.trainer.world_size}: {type(self.inner).__name__} is your own data module, of"
-                " which nobody knows how to share a batch among processes. Use trainer.devices=1."
+                f"trainer.devices={self.trainer.world_size}: {type(self.inner).__name__} is your own data module, whose"
+                " batches cannot be split among processes. Use trainer.devices=1."
             )
         self.inner.trainer = self.trainer
         if not hasattr(self.inner, "checksum"):
             name = f"{type(self.inner).__module__}.{type(self.inner).__name__}"
-            say(f"{name} has no checksum(): if the data change, finished runs do not notice.")
+            say(f"{name} has no checksum(): if the data change, stored runs will not notice.")
         with Draws(stream(0, "setup of data", len(self._is_set_up))).lent():
             self.inner.setup(stage)  # type: ignore[arg-type]
         self._is_set_up.add(stage)
 
     def checksum(self) -> str:
-        """Empty where the data do not say."""
+        """The data module's checksum; empty if it has none."""
         own = getattr(self.inner, "checksum", None)
         return "" if own is None else str(own())
 
@@ -91,7 +92,7 @@ class Foreign(pl.LightningDataModule):
 
     @property
     def batches(self) -> int:
-        """Of one epoch."""
+        """The number of batches in an epoch."""
         return _length(self.inner.train_dataloader(), "train_dataloader()")
 
     def train_dataloader(self) -> "ForeignLoader":
@@ -127,7 +128,7 @@ class Foreign(pl.LightningDataModule):
 
 
 class ForeignLoader(Loader):
-    """The batches of the user's loader, in an order that depends on (seed, epoch) alone."""
+    """The batches of the user's loader. Their order depends on (seed, epoch) alone."""
 
     def __init__(self, loader: Any, place: Progress, seed: int) -> None:
         super().__init__(place)
@@ -156,7 +157,7 @@ class ForeignLoader(Loader):
 
 
 class Draws:
-    """The global random state of torch, NumPy and Python, one of its own for somebody else's code."""
+    """A separate random state of torch, NumPy and Python for the user's code."""
 
     def __init__(self, generator: torch.Generator) -> None:
         seed = int(torch.randint(2**31, (), generator=generator))
@@ -168,7 +169,7 @@ class Draws:
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """In the block the global generators go on from here; afterwards they are as they were."""
+        """While the block runs, the global generators have this state. Afterwards they have their own again."""
         before = _states()
         _set_states(self._state)
         try:
@@ -189,7 +190,7 @@ def _set_states(states: tuple[Tensor, Any, Any]) -> None:
 
 
 def _reset(loader: Any) -> None:
-    """Generators of the loader's own begin the epoch anew: what they have drawn before no checkpoint knows."""
+    """Seed the loader's own generators for this epoch: their state is not in checkpoints."""
     seed = int(torch.randint(2**31, ()))
     for owner in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
         generator = getattr(owner, "generator", None)
@@ -201,4 +202,4 @@ def _length(loader: Any, what: str) -> int:
     try:
         return len(loader)
     except TypeError as error:
-        raise InputError(f"data: {what} has no length: a run must know how many batches an epoch has.") from error
+        raise InputError(f"data: {what} has no length. A run needs to know how many batches an epoch has.") from error

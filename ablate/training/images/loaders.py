@@ -1,4 +1,4 @@
-"""Which images make a batch, and the loaders that hand the batches out."""
+"""Which images are in a batch, and the loaders that yield the batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from ablate.training.seeds import stream
 
 
 class Progress:
-    """How far an epoch has come: what Lightning asks of a sampler, and what a checkpoint holds of it."""
+    """The position within an epoch. Lightning calls it as a sampler, and checkpoints store it."""
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.batch = 0  # batches of this epoch handed out so far
+        self.batch = 0  # batches of this epoch yielded so far
         self._continues = False
 
     @property
@@ -28,12 +28,12 @@ class Progress:
         return self.batch if self._continues else 0
 
     def begin(self) -> int:
-        """An iteration starts: the batch that it starts with."""
+        """Start an iteration. Returns the batch that it starts with."""
         first, self._continues = self.first, False
         return first
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning's call at the start of every epoch; a loaded epoch goes on where it stopped."""
+        """Lightning calls this at the start of every epoch. A loaded epoch continues where it stopped."""
         if epoch != self.epoch:
             self.epoch, self.batch, self._continues = epoch, 0, False
 
@@ -45,22 +45,23 @@ class Progress:
 
 
 class EpochSampler(Progress):
-    """The batches of one epoch as index tensors, a pure function of (seed, epoch), from any batch on.
+    """The batches of an epoch as index tensors. They depend on (seed, epoch) alone, and can start at any batch.
 
-    Training: a permutation for (seed, epoch), the last incomplete batch dropped. Evaluation: in order, all of
-    it. `batch_size` counts the images of a batch over all processes: rank r gets [r::world_size] of every
-    batch, so the ranks together see what one process sees. Nothing is duplicated; an evaluation tail too
-    small to give every rank an image joins the batch before it, because ranks with unequal numbers of batches
-    wait for each other.
+    Training uses a permutation for (seed, epoch) and drops an incomplete last batch. Evaluation uses all images in
+    order. `batch_size` counts the images of a batch over all ranks: rank r gets [r::world_size] of every batch, so
+    together the ranks see the batches of a single process. No image is duplicated. All ranks must have the same number
+    of batches, so if the last evaluation batch has fewer images than ranks, it is joined to the one before.
 
-    Raises InputError for a training batch that does not divide among the ranks, or one too small for them.
+    Raises InputError for a training batch size that is not a multiple of the ranks, or too few images for them.
     """
 
     def __init__(self, count: int, batch_size: int, *, seed: int, training: bool, rank: int, world_size: int) -> None:
         super().__init__()
         name = "data.batch_size" if training else "data.eval_batch_size"
         if training and batch_size % world_size:
-            raise InputError(f"{name}={batch_size} does not divide among {world_size} processes: use a multiple.")
+            raise InputError(
+                f"{name}={batch_size} cannot be split evenly among {world_size} processes: use a multiple."
+            )
         if min(batch_size, count) < world_size:
             raise InputError(f"{name}={batch_size} of {count} images leaves some of {world_size} processes idle.")
         self.count, self.batch_size, self.seed, self.training = count, batch_size, seed, training
@@ -71,8 +72,8 @@ class EpochSampler(Progress):
         return full if self.training else max(1, full + (tail >= self.world_size))
 
     def __iter__(self) -> Iterator[Tensor]:
-        # A generator, so epoch and first batch are read at the first `next`: Lightning makes the iterator
-        # of a resumed run before it says which epoch it is.
+        # A generator reads epoch and first batch only at the first `next`. Lightning creates a resumed run's iterator
+        # before it calls set_epoch.
         first = self.begin()
         if self.training:
             order = torch.randperm(self.count, generator=stream(self.seed, "order", self.epoch))
@@ -87,13 +88,12 @@ class EpochSampler(Progress):
 
 
 class Loader:
-    """What Lightning asks of a loader: a length, `sampler.set_epoch` and the state to resume from.
+    """A loader with what Lightning needs: a length, `sampler.set_epoch`, and the state to resume from.
 
-    Not a DataLoader on purpose: Lightning would put its own sampler into one when there are several
-    processes.
+    Not a DataLoader, because Lightning would replace its sampler in a run with several processes.
     """
 
-    batch_sampler = None  # Lightning reads it of everything that has a sampler
+    batch_sampler = None  # Lightning reads this attribute of every loader that has a sampler
 
     def __init__(self, sampler: Any) -> None:
         self.sampler = sampler
@@ -109,11 +109,13 @@ class Loader:
 
 
 class DeviceLoader(Loader):
-    """Batches (uint8 images, labels) of a split that lies on one device, shifted and flipped in one gather.
+    """Batches (images, labels) of a split that is kept on one device, shifted and flipped in one gather.
 
-    images: uint8 (count, channels, height, width). Each image moves by up to `shift` pixels each way (a
-    random crop of the image padded with zeros) and, with `flip`, is mirrored half of the time. An image's
-    draws depend on (seed, epoch, image) alone: not on its batch, the rank or the device.
+    images  uint8 or float32 (count, channels, height, width)
+    shift   each image is moved by up to this many pixels in each direction (a random crop, padded with zeros)
+    flip    mirror each image half of the time
+
+    An image's augmentation depends on (seed, epoch, image) alone, not on its batch, the rank or the device.
     """
 
     def __init__(
@@ -127,7 +129,7 @@ class DeviceLoader(Loader):
         self.seed, self.shift, self.flip = seed, shift, flip
 
     def draws(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Crop corners, int64 (count, 2), and mirrorings, bool (count,), of every image in this epoch."""
+        """The crop corner, int64 (count, 2), and whether to mirror, bool (count,), for every image in this epoch."""
         generator = stream(self.seed, "augment", epoch)
         corners = torch.randint(2 * self.shift + 1, (len(self.labels), 2), generator=generator)
         mirrored = torch.rand(len(self.labels), generator=generator) < (0.5 if self.flip else 0)
@@ -144,14 +146,14 @@ class DeviceLoader(Loader):
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on `device`. A GPU copies from pinned memory while this process goes on."""
+    """`tensor` on `device`. To a GPU it is copied from pinned memory, without waiting."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class Pictures(Dataset):
-    """Image files as (uint8 (channels, height, width), label), by (epoch, position).
+    """Image files as (uint8 (channels, height, width), label), indexed by (epoch, position).
 
-    A file that cannot be read is an InputError, returned: raised in a worker it would arrive with a traceback in it.
+    For a file that cannot be read, the InputError is returned: raised in a worker, it would contain a traceback.
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class Pictures(Dataset):
             picture = pictures.read(path, self.mode)
         except InputError as error:
             return error
-        # torchvision draws from the global generator only: lend it this image's own stream and give it back.
+        # torchvision draws from the global generator: give that the image's own stream for the moment.
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(stream(self.seed, "augment", epoch, position).get_state())
             return self.transform(picture), label
@@ -181,7 +183,7 @@ def _batch(items: list[tuple[Tensor, int] | InputError]) -> list[Tensor] | Input
 
 
 class _Keys:
-    """A sampler's batches as lists of (epoch, position): workers outlive an epoch."""
+    """A sampler's batches as lists of (epoch, position). Workers need the epoch, because they outlive it."""
 
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
@@ -195,9 +197,9 @@ class _Keys:
 
 
 class FolderLoader(Loader):
-    """Batches (uint8 images, labels) that workers read from files, the same whatever their number.
+    """Batches (uint8 images, labels) that workers read from files. They do not depend on the number of workers.
 
-    Raises InputError, which names the file, when the turn comes of one that cannot be read.
+    Raises InputError, which names the file, at the batch of a file that cannot be read.
     """
 
     def __init__(self, pictures: Pictures, sampler: EpochSampler, *, num_workers: int, pin_memory: bool) -> None:
@@ -213,7 +215,7 @@ class FolderLoader(Loader):
         )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # Workers fetch ahead of what is handed out; a checkpoint must count the latter.
+        # Workers fetch batches in advance; a checkpoint must count those that were yielded.
         for batch, content in enumerate(self.loader, self.sampler.first + 1):
             if isinstance(content, InputError):
                 raise content

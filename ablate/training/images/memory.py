@@ -1,4 +1,4 @@
-"""Data sets in memory: read once for the runs of a process, and known by a checksum."""
+"""Data sets in memory: read once for all runs of a process, and identified by a checksum."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from ablate.training.sources import Source
 
 
 class DataSet:
-    """A Source in memory, its checksum, and what its files looked like when they were read (see `files.seen`)."""
+    """A Source in memory, its checksum, and the state of its files when they were read (see `files.seen`)."""
 
     def __init__(self, source: Source, root: str | None) -> None:
         self.source = source
@@ -22,12 +22,12 @@ class DataSet:
         self.files = None if places is None else files.seen(root, places)
 
     def is_current(self, root: str | None) -> bool:
-        """Whether the files are as they were, as far as it is known which they are."""
+        """Whether the files are unchanged. True if they are not known."""
         return self.files is None or self.files == files.seen(root, self.files["places"])
 
     @cached_property
     def checksum(self) -> str:
-        """16 hex digits of SHA-256 over the arrays: of what is trained on, whatever becomes of the files."""
+        """16 hex digits of SHA-256 over the arrays."""
         digest = hashlib.sha256()
         for array in self.source[:4]:
             digest.update(f"{tuple(array.shape)}".encode())
@@ -39,21 +39,21 @@ _kept: list[tuple[Any, DataSet]] = []
 
 
 def read(source: Callable[[str | None], Source], root: str | None) -> DataSet:
-    """What `source`, a partial of a function, has at `root`. The last one that this process has read is kept, for the
-    next run of a sweep, while its files are as they were."""
+    """The data set that `source`, a partial of a function, reads from `root`. The last one that was read is kept for
+    the next run of a sweep, until its files change."""
     place = root and Path(root).expanduser().absolute()
     function, arguments = getattr(source, "func", source), getattr(source, "keywords", {})
     asked = (function, getattr(source, "args", ()), arguments, place)
     if not _kept or _kept[0][0] != asked or not _kept[0][1].is_current(root):
-        _kept.clear()  # before the next one is read: there is room for one
+        _kept.clear()  # before the next one is read, so that only one is in memory
         _kept.append((asked, DataSet(source(root), root)))
     return _kept[0][1]
 
 
 def classes(source: Source, expected: int) -> int:
-    """How many classes the labels count, or how many targets there are.
+    """The number of classes among the labels, or of targets for each image.
 
-    Raises InputError for a stray label beyond those that are `expected`.
+    Raises InputError for a negative label, or one beyond the `expected` number while others are missing.
     """
     if source.train_labels.ndim == 2:
         return source.train_labels.shape[1]
@@ -61,13 +61,14 @@ def classes(source: Source, expected: int) -> int:
     least, most = int(seen[0]), int(seen[-1])
     if least < 0 or (most >= expected and len(seen) <= most):
         raise InputError(
-            f"The data have a label {least if least < 0 else most}, and {len(seen)} different ones in all, where"
-            f" data.num_classes={expected}: these are 0 to {expected - 1}. The labels are damaged, or of other data."
+            f"The data have a label {least if least < 0 else most} and {len(seen)} different labels in all. With"
+            f" data.num_classes={expected}, labels are 0 to {expected - 1}. The labels are damaged, or belong to other"
+            " data."
         )
     return most + 1
 
 
 def forget() -> None:
-    """Read anew, next time, what may have changed unseen: nobody knows which files a function of the user's reads."""
+    """Forget the kept data set if its files are not known, such as those of a user's function: it may have changed."""
     if _kept and _kept[0][1].files is None:
         _kept.clear()

@@ -1,4 +1,4 @@
-"""Whose data a configuration names: a class here, or a function or a Lightning data module of the user's."""
+"""Makes the data that a configuration names: a data module of this project, or your own function or data module."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from ablate.training.images.arrays import Arrays
 from ablate.training.images.common import Images
 from ablate.training.images.foreign import Foreign
 
-# What the file of any data module says for the run: the module need not take them.
+# Keys of a data module's file that the run reads. The module need not take them as arguments.
 _OF_THE_RUN = ("channels", "image_size", "num_classes", "root", "seed", "_target_", "_convert_", "_recursive_")
 
 
@@ -21,7 +21,7 @@ Data = Images | Foreign
 
 
 def data_of(cfg: DictConfig) -> Data:
-    """The data that `cfg` names, not read yet. Raises InputError for keys that nothing takes."""
+    """The data that `cfg` names, not read yet. Raises InputError for unknown keys."""
     target = called(cfg, "data")
     if not inspect.isclass(target):
         return _of_function(target, cfg)
@@ -33,7 +33,7 @@ def data_of(cfg: DictConfig) -> Data:
 
 
 def _of_function(function: Callable[..., Any], cfg: DictConfig) -> Arrays:
-    """Arrays that the function returns: it is given the keys that it names, Arrays all others."""
+    """The arrays that the function returns. It gets the keys that it has arguments for; Arrays gets the others."""
     values = _plain(cfg)
     takes = inspect.signature(function).parameters
     own = {key: value for key, value in values.items() if key in takes}
@@ -48,14 +48,14 @@ def _of_function(function: Callable[..., Any], cfg: DictConfig) -> Arrays:
     missing = [name for name, needed in shared.items() if needed and name not in rest]
     if missing:
         raise InputError(
-            f"data.{missing[0]} is missing: begin the file of your data with `defaults: [arrays, _self_]`, which has"
-            " the usual values."
+            f"data.{missing[0]} is missing: start your data's file with `defaults: [arrays, _self_]`, which sets the"
+            " usual values."
         )
     return Arrays(function=function, arguments=own, **{key: rest[key] for key in rest if key not in _reserved(own)})
 
 
 def _reserved(own: Mapping[str, Any]) -> set[str]:
-    """Keys of files, which are the function's where it takes them."""
+    """Keys of file names that the function takes itself: Arrays must not get them too."""
     return {key for key in ("images", "labels", "test_images", "test_labels") if key in own}
 
 
@@ -81,7 +81,7 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _parameters(target: type[Arrays]) -> dict[str, bool]:
-    """What Arrays takes of a configuration, and whether it must be there."""
+    """The configuration keys that Arrays takes, and whether each is required."""
     found: dict[str, bool] = {}
     for one in target.__mro__:
         if one is pl.LightningDataModule:

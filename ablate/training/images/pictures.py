@@ -1,4 +1,4 @@
-"""Image files: which of a folder are used, whether they can be read, and their pixels in 8 bits."""
+"""Image files: which files of a folder are used, whether they can be read, and their pixels as 8 bits."""
 
 import hashlib
 import logging
@@ -21,24 +21,24 @@ log = logging.getLogger(__name__)
 
 # Pillow's names for pixels of at most 8 bits a channel.
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
-# How a file of a kind ends that has come whole.
+# The last bytes of a complete file.
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
-# What Pillow raises where a file is not what it seems.
+# What Pillow may raise for a damaged file.
 _DAMAGED: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError)
 _DAMAGED += (OverflowError, struct.error, zlib.error, Image.DecompressionBombError)
 
-LOOKED_AT = 50_000  # up to so many files are looked at before the training: seconds, minutes over a slow network
-READERS = 16  # threads that look at files at once: a network's file system takes its time for each
+LOOKED_AT = 50_000  # up to this many files are checked before training: it takes seconds, or minutes over a network
+READERS = 16  # threads that check files in parallel: a network file system is slow for each file
 NAMED = 5  # damaged files that a message names
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Pictures in folders named by their classes.
+    """Pictures in folders, one for each class.
 
-    classes   in order of their names, which number them
-    samples   (path, number of the class), in torchvision's order
-    left_out  files of other kinds, by the ending of their names
+    classes   in alphabetical order; the position is the class number
+    samples   (path, class number), in torchvision's order
+    left_out  how many files are not pictures, by file extension
     """
 
     classes: list[str]
@@ -49,8 +49,8 @@ class Folder:
 def found_in(folder: Path) -> Folder:
     """The pictures in `folder`/<class>/…, as torchvision.datasets.ImageFolder numbers them.
 
-    Names that begin with a dot are left out, of folders too: what systems and editors leave (._003.png, .ipynb_…).
-    Raises OSError for a folder that cannot be read, InputError where it has no classes, or a class no pictures.
+    Files and folders whose names start with a dot are left out: systems and editors leave them (._003.png, .ipynb_…).
+    Raises OSError for a folder that cannot be read, InputError if it has no classes, or a class has no pictures.
     """
     classes = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
     if not classes:
@@ -63,7 +63,7 @@ def found_in(folder: Path) -> Folder:
             if path.lower().endswith(IMG_EXTENSIONS):
                 samples.append((path, number))
             else:
-                left_out[Path(path).suffix or "no ending"] += 1
+                left_out[Path(path).suffix or "no extension"] += 1
         if len(samples) == before:
             kinds = ", ".join(IMG_EXTENSIONS)
             raise InputError(f"{shown(folder / name)} has no pictures. Kinds that are read: {kinds}.")
@@ -85,15 +85,15 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
         yield root, [name for name in names if not name.startswith(".")]
 
 
-# Checksums of files that this process has looked at: the next cell of a sweep mostly has the same.
+# Checksums of files that this process has already checked: the next cell of a sweep mostly has the same ones.
 _sound: set[str] = set()
 
 
 def checksum(root: Path, paths: Sequence[str]) -> str:
     """16 hex digits of SHA-256 over the names and sizes of the files at `paths`, below `root`.
 
-    Up to LOOKED_AT files have their heads looked at, and are read whole where they do not end as their kind does.
-    Raises InputError, which names them, for files that are missing, empty or, as far as looked at, damaged.
+    If there are at most LOOKED_AT files, each is opened, and decoded if it does not end as a complete file of its
+    format does. Raises InputError, which names them, for files that are missing, empty or found damaged.
     """
     digest, refusals = hashlib.sha256(), []
     for path in sorted(paths):
@@ -103,7 +103,7 @@ def checksum(root: Path, paths: Sequence[str]) -> str:
             refusals.append(_damage(path, error))
             continue
         if size == 0:
-            refusals.append(f"{shown(path)} is empty: repair it, or take it away.")
+            refusals.append(f"{shown(path)} is empty: repair or remove it.")
         digest.update(os.fsencode(Path(path).relative_to(root).as_posix()) + f" {size}\n".encode())
     name = digest.hexdigest()[:16]
     if not refusals and name not in _sound and len(paths) <= LOOKED_AT:
@@ -117,10 +117,10 @@ def checksum(root: Path, paths: Sequence[str]) -> str:
 
 
 def say_left_out(root: Path, left_out: Counter[str]) -> None:
-    """One line on files that are not read, unless there are none."""
+    """Log one line on files that are not read, if there are any."""
     if left_out:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(left_out.items()))
-        log.warning("%s: left out, as files of these kinds are not read: %s.", shown(root), kinds)
+        log.warning("%s: these files are left out, because they are not pictures: %s.", shown(root), kinds)
 
 
 def _refusal(path: str) -> str | None:
@@ -141,15 +141,15 @@ def _ends_well(path: str, kind: str | None) -> bool:
 
 
 def read(path: str, mode: str) -> Image.Image:
-    """The picture of a file, upright, in Pillow's `mode` L (grey) or RGB.
+    """The picture in a file, upright, in Pillow's `mode` L (grey) or RGB.
 
-    16 bits a pixel are scaled to 8 as the PNG specification says (section 13.12), value * 255 / 65535. Transparency is
-    left out. Raises InputError, which names the file, for one that is damaged, or has pixels without a known range.
+    16 bits per channel are scaled to 8 as the PNG specification says (section 13.12): value * 255 / 65535. Transparency
+    is ignored. Raises InputError, which names the file, if it is damaged, or if the range of its pixels is unknown.
     """
     with _Opened(path) as picture:
         picture.load()
-        picture.info.pop("transparency", None)  # a palette's: convert would warn of it at every picture
-        ImageOps.exif_transpose(picture, in_place=True)  # cameras store what way up it is
+        picture.info.pop("transparency", None)  # with a palette, `convert` would warn about it
+        ImageOps.exif_transpose(picture, in_place=True)  # cameras store the orientation separately
         if _has_16_bits(picture):
             values = np.asarray(picture).astype(np.uint32)
             return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert(mode)
@@ -157,12 +157,12 @@ def read(path: str, mode: str) -> Image.Image:
 
 
 def _has_16_bits(picture: Image.Image) -> bool:
-    # Mode I is of 32 bits; of these two kinds it has what was 16 bits in the file, over their whole range.
+    # Mode I has 32 bits. For these two formats it contains the file's 16 bits, in their full range.
     return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
 
 
 class _Opened:
-    """An open image file, as a context: whatever is wrong with the file is an InputError that names it."""
+    """An open image file, as a context manager. Turns any error of the file into an InputError that names it."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -175,8 +175,8 @@ class _Opened:
         if self.picture.mode not in _EIGHT_BITS and not _has_16_bits(self.picture):
             self.picture.close()
             raise InputError(
-                f"{shown(self.path)} has pixels of Pillow's mode {self.picture.mode}, of which nothing says what is"
-                " black and what is white: save it with 8 or 16 bits a channel."
+                f"{shown(self.path)} has pixels of Pillow's mode {self.picture.mode}, whose values for black and white"
+                " are unknown: save it with 8 or 16 bits per channel."
             )
         return self.picture
 
@@ -190,9 +190,9 @@ def _damage(path: str, error: BaseException) -> str:
     reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error).rstrip(".")
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror
-    return f"{shown(path)} cannot be read ({reason}): repair it, or take it away."
+    return f"{shown(path)} cannot be read ({reason}): repair or remove it."
 
 
 def shown(path: str | Path) -> str:
-    """A path for a message, also where its bytes are not UTF-8."""
+    """A path for a message, even if its bytes are not UTF-8."""
     return os.fsencode(path).decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""What a run keeps in its directory: history, checkpoints, and how both get there whole.
+"""What a run saves in its directory: history and checkpoints, each file written whole or not at all.
 
 Part of `ablate.training`.
 """

@@ -17,20 +17,21 @@ KEPT = 2
 
 
 class Checkpoints(Checkpoint):
-    """Saves `step-<optimizer steps>.ckpt` after epochs, every n steps on request, and when the run is to stop: at once
-    in one process, within `stopping.ASKED_EVERY` steps in several.
+    """Saves `step-<optimizer steps>.ckpt` after epochs, every n steps if configured, and when the run must stop: at
+    once with one process, within `stopping.ASKED_EVERY` steps with several.
 
-    A file appears whole or not at all; the last two are kept. Beside Lightning's state (weights, optimizer,
-    schedule, place in the data) it holds the random state, the seconds trained, and the best validation so far.
-    Where a validation follows a step, a checkpoint is saved after it: a resumed run would leave it out.
+    A file appears whole or not at all. The last two are kept. Besides Lightning's state (weights, optimizer, schedule,
+    position in the data) a file contains the random state, the training time and the best validation so far. If a
+    validation follows a step, the checkpoint is saved after it, because a resumed run would skip that validation.
 
-    timer        of the training, which goes on where that of the resumed run was
-    stopping     what may end the run early
-    best         keeps the best epoch's weights; None: they are not asked for
-    staging      through which files are written and old ones go
-    data         checksum of the data that the run is of
-    before_save  called on every process before each save, so that the history holds every step of the checkpoint
-    rows         how many rows the history holds by then, by kind: what must be there for the run to resume from here
+    timer        measures the training time; a resumed run continues from the stored time
+    stopping     decides whether the run must stop early
+    best         keeps the best epoch's weights; None if they are not needed
+    staging      writes and removes the files
+    data         checksum of the data
+    before_save  called on every rank before each save, so that the history contains every step of the checkpoint
+    rows         the numbers of rows in the history by kind, which must be there to resume from the checkpoint
+    has_ended    whether the run has diverged or was ended as hopeless: then nothing more is saved
     """
 
     def __init__(
@@ -46,13 +47,13 @@ class Checkpoints(Checkpoint):
         data: str,
         before_save: Callable[[pl.Trainer], None],
         rows: Callable[[], dict[str, int]],
-        has_diverged: Callable[[], bool],
+        has_ended: Callable[[], bool],
     ) -> None:
         self.directory = directory
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self.timer, self.stopping, self.best = timer, stopping, best
         self.staging, self.data = staging, data
-        self.before_save, self.rows, self.has_diverged = before_save, rows, has_diverged
+        self.before_save, self.rows, self.has_ended = before_save, rows, has_ended
         self._saved_step = -1
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,14 +63,14 @@ class Checkpoints(Checkpoint):
         return {
             "rng": rng,
             "seconds": self.timer.time_elapsed(),
-            "best_acc": self.best.score if self.best else float("-inf"),  # the name of when it was an accuracy
+            "best_acc": self.best.score if self.best else float("-inf"),  # older versions had only accuracy
             "rows": dict(self.rows()),
             "data": self.data,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # Not as a callback of its own, by Lightning: the user may add a Timer too, and older checkpoints have the time
-        # here.
+        # Lightning does not load the timer as a callback: the user may add another Timer, and older checkpoints have
+        # the time here.
         self.timer.load_state_dict({"time_elapsed": {"train": state["seconds"]}})
         if self.best:
             self.best.score = state["best_acc"]
@@ -78,7 +79,7 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.stopping.listen()
         self.timer.on_train_start(trainer, pl_module)
-        if hasattr(self, "_rng"):  # not earlier: setting up has drawn numbers of its own
+        if hasattr(self, "_rng"):  # not earlier, because Lightning's setup draws random numbers
             torch.set_rng_state(self._rng["cpu"].cpu())
             if "cuda" in self._rng and torch.cuda.is_available():
                 torch.cuda.set_rng_state(self._rng["cuda"].cpu())
@@ -98,9 +99,9 @@ class Checkpoints(Checkpoint):
         self._after_step(trainer)
 
     def _after_step(self, trainer: pl.Trainer) -> None:
-        """Save, and stop, where that is due after the batch that has been trained."""
+        """After a batch: save a checkpoint, and stop the run, if that is due."""
         if trainer.is_last_batch or (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches:
-            return  # the epoch's own end saves; half an accumulated gradient is in no checkpoint
+            return  # the epoch's end saves; and checkpoints do not contain partly accumulated gradients
         self.stopping.check_held(self.directory.parent)
         due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         asked = self.stopping.asked(trainer) if due or self.stopping.is_due(trainer) else None
@@ -110,7 +111,7 @@ class Checkpoints(Checkpoint):
             stop(trainer, asked)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.has_diverged():
+        if self.has_ended():
             return
         asked = self.stopping.asked(trainer)
         epoch = trainer.current_epoch + 1
@@ -122,7 +123,7 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         self.before_save(trainer)
-        if self.has_diverged() or trainer.global_step == self._saved_step:
+        if self.has_ended() or trainer.global_step == self._saved_step:
             return
         path = self.directory / f"step-{trainer.global_step:09d}.ckpt"
         if trainer.is_global_zero:
@@ -130,12 +131,12 @@ class Checkpoints(Checkpoint):
             for old in checkpoints(self.directory)[:-KEPT]:
                 self.staging.remove(old)
         else:
-            trainer.save_checkpoint(path)  # which takes all processes, and writes nothing here
+            trainer.save_checkpoint(path)  # all ranks must call it; only rank 0 writes
         self._saved_step = trainer.global_step
 
 
 def _is_validated(trainer: pl.Trainer) -> bool:
-    """Whether a validation follows the batch that has just been trained, as Lightning decides it."""
+    """Whether a validation follows the last batch. Mirrors Lightning's own decision."""
     every = trainer.check_val_every_n_epoch
     if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):
         return False
@@ -144,17 +145,17 @@ def _is_validated(trainer: pl.Trainer) -> bool:
 
 
 class PlainFiles(TorchCheckpointIO):
-    """Writes a checkpoint where it is told to, and reads only tensors and plain values: no pickled code is run.
+    """Writes a checkpoint directly to its path, and reads only tensors and plain values: no pickled code is run.
 
-    Lightning's own writes by way of the folder for temporary files, which may lie elsewhere, be small, and keep what a
-    killed process leaves.
+    Lightning's own class writes to the folder for temporary files first. That may be on another disk, be small, and
+    fill up with files of killed processes.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        if "://" in str(path) or storage_options is not None:  # a callback of the user's may save elsewhere
+        if "://" in str(path) or storage_options is not None:  # a user's callback may save to remote storage
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        if Path(path).suffix != ".tmp":  # a staging folder's: once it is removed it must not be made again
+        if Path(path).suffix != ".tmp":  # that is in a staging folder, which must not be created again once removed
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         torch.save(checkpoint, path)
 
@@ -163,7 +164,7 @@ class PlainFiles(TorchCheckpointIO):
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """A run's checkpoints, the oldest first."""
+    """The checkpoints in a folder, oldest first."""
     return sorted(directory.glob("step-*.ckpt"))
 
 

@@ -1,7 +1,7 @@
-"""What a run leaves in numbers: metrics.parquet and gradient_norms.parquet.
+"""Writes a run's numbers: metrics.parquet and gradient_norms.parquet.
 
-While the run lasts they grow as parts, one file per flush; a resumed run cuts them back to its checkpoint, and
-the end joins them.
+During the run each is a series of parts, one file per flush. A resumed run cuts the parts back to its checkpoint. At
+the end they are joined.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ SCHEMAS = {
         ],
     ),
 }
-# Rows of gradient norms that wait in memory for the next part: some 20 MB.
+# At most this many rows of gradient norms (about 20 MB) are kept in memory before a part is written.
 PENDING_ROWS = 500_000
 
 
@@ -39,17 +39,17 @@ class RunHistory(Logger):
     """A Lightning logger that writes long-form Parquet files into a run's directory.
 
     metrics         step, epoch, name, value
-    gradient_norms  step, layer, depth (0 at the image, 1 at the head), and of the layer
-        norm     its gradient's L2 norm
-        rms      that norm per square root of the layer's size
+    gradient_norms  step, layer, depth (0 at the image, 1 at the head), and for the layer
+        norm     L2 norm of its gradient
+        rms      that norm divided by the square root of the layer's size
         clipped  the norm after clipping; null without clipping
-        weight   the L2 norm of its weights before the step; null where it was not measured
-        update   the L2 norm of the step's change, relative to `weight`; likewise
+        weight   L2 norm of its weights before the step; null if it was not measured
+        update   L2 norm of the step's change, divided by `weight`; null if it was not measured
 
-    `step` counts optimizer steps from 0; a metric of an epoch bears the epoch's last step. A value that is not
-    finite is kept as it is.
+    `step` counts optimizer steps from 0. A metric of an epoch has the epoch's last step. Values that are not finite are
+    stored as they are.
 
-    layers  whose norms are logged: each file of them has their sizes and kinds in its metadata
+    layers  the layers whose norms are logged; their sizes and kinds are stored in the files' metadata
     """
 
     def __init__(self, directory: Path, staging: Staging | None = None, layers: Sequence[Layer] = ()) -> None:
@@ -58,7 +58,7 @@ class RunHistory(Logger):
         self.staging = staging or Staging(directory)
         self.schemas = SCHEMAS | {"gradient_norms": described(SCHEMAS["gradient_norms"], layers)}
         self.parts = directory / "parts"
-        self.rows = dict.fromkeys(SCHEMAS, 0)  # in the parts
+        self.rows = dict.fromkeys(SCHEMAS, 0)  # the number of rows in the parts
         self._rows: list[tuple[int, int, str, float]] = []
         self._norms: list[pa.Table] = []
 
@@ -95,9 +95,9 @@ class RunHistory(Logger):
         norms: np.ndarray,
         others: dict[str, np.ma.MaskedArray],
     ) -> None:
-        """norms: (steps, layers); a negative one stands for a layer without a gradient, and is left out.
+        """norms: (steps, layers). A negative one means that the layer has no gradient; it gets no row.
 
-        others: the other columns by name, of the same shape; what is masked, or not given, is null.
+        others: the other columns by name, of the same shape. Masked values, and missing columns, become null.
         """
         present = norms.ravel() >= 0
         present |= np.isnan(norms.ravel())
@@ -137,9 +137,9 @@ class RunHistory(Logger):
 
     @rank_zero_only
     def cut(self, step: int, joined: bool = False) -> None:
-        """Forget every row of `step` and later: the run resumes from a checkpoint before it.
+        """Delete the rows of `step` and later, because the run resumes there.
 
-        joined  the rows are those of the two joined files, which become parts again
+        joined  take the rows from the two joined files, which become parts again
         """
         if joined:
             self.staging.remove(self.parts)
@@ -150,7 +150,7 @@ class RunHistory(Logger):
         for kind in SCHEMAS:
             for part in self.parts_of(kind):
                 before, kept = rows_in(part), rows_in(part, step)
-                if not kept:  # a part that cannot be read has none that the checkpoint needs: `resume` has counted
+                if not kept:  # none, or it cannot be read; `resume` has checked that the checkpoint does not need it
                     self.staging.remove(part)
                 elif kept != before:
                     self._write(part, kind, cut_to(step, [part]))
@@ -164,14 +164,14 @@ class RunHistory(Logger):
             self._write(self.joined(kind), kind, (read(part, schema=schema) for part in self.parts_of(kind)))
 
     def last_values(self) -> dict[str, float]:
-        """Every metric's last value, by name, once the parts are joined."""
+        """Every metric's last value, by name. Call it after `join`."""
         table = read(self.joined("metrics"))
-        table = table.set_column(2, "name", table["name"].cast(pa.string()))  # each part has names of its own
+        table = table.set_column(2, "name", table["name"].cast(pa.string()))  # the parts have different dictionaries
         last = table.group_by("name", use_threads=False).aggregate([("value", "last")])
         return dict(zip(last["name"].to_pylist(), last["value_last"].to_pylist(), strict=True))
 
     def outer_norms(self) -> dict[str, float]:
-        """The first and the last layer's gradient norm at the last recorded step, by layer; empty without records."""
+        """The gradient norms of the first and the last layer at the last recorded step, by layer; may be empty."""
         table = last_steps(self.directory / "gradient_norms.parquet", 1)
         if table.num_rows == 0:
             return {}
@@ -189,10 +189,11 @@ class RunHistory(Logger):
             self._norms.clear()
 
     def parts_of(self, kind: str) -> list[Path]:
-        """What has been saved so far, in order."""
+        """The parts that have been written so far, in order."""
         return sorted(self.parts.glob(f"{kind}-*.parquet"))
 
     def joined(self, kind: str) -> Path:
+        """The path of the joined file."""
         return self.directory / f"{kind}.parquet"
 
     def _write_part(self, kind: str, tables: Iterable[pa.Table]) -> None:
@@ -202,7 +203,7 @@ class RunHistory(Logger):
         self._write(self.parts / f"{kind}-{number:08d}.parquet", kind, tables)
 
     def _write(self, path: Path, kind: str, tables: Iterable[pa.Table]) -> None:
-        """One Parquet file of all `tables`, which appears whole or not at all. Its pages have checksums."""
+        """Write `tables` to a Parquet file with page checksums, which appears whole or not at all."""
 
         def write(unfinished: Path) -> None:
             with pq.ParquetWriter(
@@ -215,15 +216,15 @@ class RunHistory(Logger):
 
 
 def read(path: Path, **how: Any) -> pa.Table:
-    """A Parquet file as it is: no columns are guessed from the names of the folders above it, such as `epoch=20`.
+    """Read a Parquet file. pyarrow must not add columns for folder names such as `epoch=20`, hence partitioning=None.
 
-    Raises ArrowException or OSError where it is damaged.
+    Raises ArrowException or OSError if the file is damaged.
     """
     return pq.read_table(path, partitioning=None, page_checksum_verification=True, **how)
 
 
 def rows_in(path: Path, before: int | None = None) -> int | None:
-    """How many rows a Parquet file holds, or those of steps before `before`; None where it is damaged or missing."""
+    """How many rows a Parquet file has, with `before` only of earlier steps; None if it is damaged or missing."""
     try:
         return sum(table.num_rows for table in (_groups(path) if before is None else cut_to(before, [path])))
     except (pa.ArrowException, OSError):
@@ -231,7 +232,7 @@ def rows_in(path: Path, before: int | None = None) -> int | None:
 
 
 def cut_to(step: int, paths: Iterable[Path]) -> Iterator[pa.Table]:
-    """The rows of steps before `step`, of one file after the other, never more than a row group in memory."""
+    """The rows of steps before `step` in the files, one row group at a time."""
     for path in paths:
         for table in _groups(path):
             yield table.filter(pc.less(table["step"], step))
@@ -244,31 +245,31 @@ def _groups(path: Path) -> Iterator[pa.Table]:
 
 
 def first_steps(path: Path, count: int) -> pa.Table:
-    """The rows of a gradient_norms.parquet's first `count` recorded steps; no more is read than that takes."""
+    """The rows of a gradient_norms.parquet's first `count` recorded steps. Reads only the row groups it needs."""
     file = pq.ParquetFile(path)
     table, steps = file.schema_arrow.empty_table(), np.array([], dtype=np.int64)
     for group in range(file.num_row_groups):
         table = pa.concat_tables([table, file.read_row_group(group)])
         steps = np.unique(table["step"].to_numpy())
-        if len(steps) > count:  # one more: the last step of what has been read may go on in the next row group
+        if len(steps) > count:  # one more, because the last step's rows may continue in the next row group
             break
     return table.filter(pc.less_equal(table["step"], int(steps[:count][-1]))) if len(steps) else table
 
 
 def last_steps(path: Path, count: int) -> pa.Table:
-    """The rows of a gradient_norms.parquet's last `count` recorded steps; no more is read than that takes."""
+    """The rows of a gradient_norms.parquet's last `count` recorded steps. Reads only the row groups it needs."""
     file = pq.ParquetFile(path)
     table, steps = file.schema_arrow.empty_table(), np.array([], dtype=np.int64)
     for group in reversed(range(file.num_row_groups)):
         table = pa.concat_tables([file.read_row_group(group), table])
         steps = np.unique(table["step"].to_numpy())
-        if len(steps) > count:  # one more: the first step of what has been read may continue another row group's
+        if len(steps) > count:  # one more, because the first step's rows may begin in the row group before
             break
     return table.filter(pc.greater_equal(table["step"], int(steps[-count:][0]))) if len(steps) else table
 
 
 def logged(files: Iterable[Path]) -> Iterator[dict[str, float]]:
-    """A run's metrics by step, as W&B is given them: by name, with `epoch` and `trainer/global_step`."""
+    """A run's metrics as they are logged to W&B: for each step, by name, with `epoch` and `trainer/global_step`."""
     table = pa.concat_tables(read(file) for file in files)
     rows = sorted(table.to_pylist(), key=lambda row: (row["step"], row["epoch"]))
     for (step, epoch), group in groupby(rows, key=lambda row: (row["step"], row["epoch"])):

@@ -1,8 +1,8 @@
-"""What an earlier process of a run has left for `wandb sync`, cut back to where the run resumes.
+"""Cuts the offline files of W&B back to the step where a run resumes.
 
-A process that is killed leaves a file that ends within a record, at which `wandb sync` gives up, and rows of steps that
-are trained again. The file is LevelDB's log (github.com/google/leveldb, doc/log_format.md) behind a header of 7 bytes:
-blocks of 32 KiB with chunks of records, each with a checksum, a length and a kind.
+A killed process leaves a file that ends within a record, at which `wandb sync` fails, and rows of steps that will be
+trained again. The file has a header of 7 bytes, followed by LevelDB's log format (github.com/google/leveldb,
+doc/log_format.md): blocks of 32 KiB with chunks of records, each with a checksum, a length and a kind.
 """
 
 import json
@@ -20,10 +20,11 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 
 def cut(directory: Path, run_id: str, step: int, staging: Staging) -> int:
-    """Leave of each offline folder of the W&B run only whole records, up to the first row of `step` or later, where the
-    run goes on. A folder in which nothing of use is left is removed.
+    """Cut the offline files of the W&B run: keep whole records before the first row of `step`, at which the run
+    resumes. A folder with nothing useful left is removed.
 
-    Returns the first step of which W&B's files may lack rows: below `step` after a kill, since W&B keeps some back.
+    Returns the first step whose rows may be missing in W&B's files. After a kill that is before `step`, because W&B
+    writes some rows late.
     """
     missing = []
     for file in sorted((directory / "wandb").glob(f"offline-run-*-{run_id}/run-{run_id}.wandb")):
@@ -33,14 +34,14 @@ def cut(directory: Path, run_id: str, step: int, staging: Staging) -> int:
         if step == 0 or end <= _HEADER:
             staging.remove(file.parent)
         elif end < len(data):
-            # A copy in its place: what W&B's own process of a run that was stopped still writes goes into the old one.
+            # Replaced by a copy: a W&B process that is still running then writes to the old file only.
             kept = data[:end]
             staging.replace(file, lambda path, kept=kept: path.write_bytes(kept))  # type: ignore[misc]
     return max(missing, default=step)
 
 
 def replay(wandb_run: Any, files: Iterable[Path], since: int, until: int, every_n_steps: int) -> None:
-    """Log the rows of the steps from `since` to before `until` again, from the history's files: W&B's lack them."""
+    """Log the rows of steps since <= step < until again, from the history's `files`: W&B's files lack them."""
     if since >= until:
         return
     for values in logged(files):
@@ -51,10 +52,10 @@ def replay(wandb_run: Any, files: Iterable[Path], since: int, until: int, every_
 
 
 def _end(data: bytes, step: int) -> tuple[int, int]:
-    """Where the last record ends that is kept, and the first step of which rows may be missing."""
+    """The position where the last record to keep ends, and the first step whose rows may be missing."""
     from wandb.proto import wandb_internal_pb2
 
-    end, starts = _HEADER, {-1: _HEADER}  # where the rows of a step begin
+    end, starts = _HEADER, {-1: _HEADER}  # starts: the position of each step's first row
     for record, after in _records(data):
         entry = wandb_internal_pb2.Record.FromString(record)  # type: ignore[attr-defined]
         kind = entry.WhichOneof("record_type")
@@ -64,15 +65,15 @@ def _end(data: bytes, step: int) -> tuple[int, int]:
             if at >= step:
                 return end, step
             starts.setdefault(at, end)
-        elif kind == "exit":  # all that was logged is here
+        elif kind == "exit":  # the run ended normally, so nothing that was logged is missing
             return after, min(step, max(starts) + 1)
         end = after
     last = max(starts)
-    return starts[last], max(last, 0)  # of the last step other rows may have been on their way
+    return starts[last], max(last, 0)  # the last step may have had more rows that were not written
 
 
 def _records(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The whole records, each with the place where it ends; nothing more from the first damage on."""
+    """The whole records, each with the position where it ends, up to the first damage."""
     place, record = _HEADER, b""
     while True:
         left = _BLOCK - place % _BLOCK

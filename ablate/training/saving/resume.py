@@ -1,4 +1,4 @@
-"""Where a run resumes: at the newest checkpoint that loads and before which no row of its history is missing."""
+"""Finds where a run resumes: the newest checkpoint that can be loaded, with no row of history missing before it."""
 
 import math
 import pickle
@@ -18,11 +18,11 @@ from ablate.training.saving.history import SCHEMAS, RunHistory, read, rows_in
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins.
+    """Where a run starts.
 
-    checkpoint  None: with its first step
-    joined      the rows before it are those of metrics.parquet and gradient_norms.parquet, not of the parts
-    damage      what was passed over, and why
+    checkpoint  the checkpoint to resume from; None to start with the first step
+    joined      the history before it is in metrics.parquet and gradient_norms.parquet, not in parts
+    damage      the checkpoints that cannot be used, and why
     """
 
     checkpoint: Path | None = None
@@ -30,19 +30,19 @@ class Start:
     damage: list[str] = field(default_factory=list)
 
     def metrics(self, directory: Path) -> list[Path]:
-        """The files that hold the metrics of the steps before it."""
+        """The files with the metrics of the steps before the checkpoint."""
         history = RunHistory(directory)
         files = [history.joined("metrics")] if self.joined else history.parts_of("metrics")
         return [path for path in files if rows_in(path) is not None]
 
 
 def start(directory: Path, data: str | None, keeps_best: bool) -> Start:
-    """Where the run in `directory` begins.
+    """Where the run in `directory` starts.
 
-    data        checksum of the data, where no record says that the run is of these: then its checkpoints must
-    keeps_best  the result is that of the best epoch's weights (`best.pt`)
+    data        checksum of the data, if there is no record to compare it with: then the checkpoint must have it
+    keeps_best  the run's result needs the weights of the best epoch (`best.pt`)
 
-    Raises InputError for a checkpoint that holds more than tensors and plain values, which is not read.
+    Raises InputError for a checkpoint that contains more than tensors and plain values.
     """
     damage: list[str] = []
     for path in reversed(checkpoints(directory / "checkpoints")):
@@ -50,7 +50,7 @@ def start(directory: Path, data: str | None, keeps_best: bool) -> Start:
         if state is None:
             damage.append(f"{path.name} is damaged")
         elif data is not None and state.get("data") != data:
-            damage.append(f"{path.name} does not say that it is of these data, and run.json is missing or damaged")
+            damage.append(f"{path.name} has another checksum of the data, and run.json is missing or damaged")
         elif keeps_best and math.isfinite(state["best_acc"]) and loaded(path.with_name("best.pt")) is None:
             damage.append("best.pt is damaged or missing")
         else:
@@ -62,31 +62,30 @@ def start(directory: Path, data: str | None, keeps_best: bool) -> Start:
 
 
 def loaded(path: Path) -> dict[str, Any] | None:
-    """What torch has saved in `path`; None where it is missing, or damaged: not every byte as it was written, by the
-    checksums of its zip archive, or of no use to torch.
+    """What torch has saved in `path`; None if the file is missing or damaged. The zip archive's checksums are verified.
 
-    Raises InputError where it is whole, but holds more than tensors and plain values.
+    Raises InputError if the file is whole but contains more than tensors and plain values.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return None
-    except Exception:  # of many kinds where it is garbage
+    except Exception:  # garbage in a file can raise anything
         return None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} holds more than tensors and plain values, which are not read, since that runs code"
-            f" ({str(error).strip().splitlines()[-1]}). A callback of +trainer.callbacks may have saved it. Train"
-            " again with rerun=true, and without it."
+            f"{path} contains more than tensors and plain values. It is not read, because that can run code"
+            f" ({str(error).strip().splitlines()[-1]}). A callback in +trainer.callbacks may have saved it: leave the"
+            " callback out and train again with rerun=true."
         ) from error
     except Exception:
         return None
 
 
 def _own_state(path: Path) -> dict[str, Any] | None:
-    """What `Checkpoints` has saved in a checkpoint; None where that is damaged."""
+    """The state of `Checkpoints` in a checkpoint; None if that is damaged."""
     state = loaded(path)
     try:
         own = state["callbacks"][Checkpoints.__qualname__] if state else None
@@ -96,9 +95,9 @@ def _own_state(path: Path) -> dict[str, Any] | None:
 
 
 def _is_covered(directory: Path, step: int, rows: dict[str, int] | None, joined: bool) -> bool:
-    """Whether every row of the steps before `step` is there: in the joined files, or in the parts.
+    """Whether the history has every row of the steps before `step`: in the joined files, or in the parts.
 
-    rows  how many there must be; None for a checkpoint of an older version: then every step's loss is looked for
+    rows  how many there must be. None for a checkpoint of an older version: then every step must have a loss
     """
     history = RunHistory(directory)
     files = {kind: [history.joined(kind)] if joined else history.parts_of(kind) for kind in SCHEMAS}
@@ -119,6 +118,6 @@ def _has_steps(files: list[Path], step: int) -> bool:
 
 
 def _is_gapless(files: list[Path]) -> bool:
-    """Whether no part is missing between the first and the last, and each can be read."""
+    """Whether the parts are numbered without a gap, and all can be read."""
     numbers = [int(path.stem.rsplit("-", 1)[1]) for path in files if "-" in path.stem]
     return numbers == list(range(len(numbers))) and all(rows_in(path) is not None for path in files)

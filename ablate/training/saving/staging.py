@@ -1,4 +1,4 @@
-"""The one way into a run's directory: through a folder of the holder's own."""
+"""The only way to change a run's directory: through a folder that belongs to the holder of the claim."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.errors import is_full
 from ablate.process.interrupt import LostError
 
-ASIDE = "aside"  # within the folder: what is on its way out of the run's directory, to be kept
+ASIDE = "aside"  # within the staging folder: files that are being moved out of the run's directory, to be kept
 
 
 class FullDiskError(OSError):
@@ -19,17 +19,16 @@ class FullDiskError(OSError):
 
 
 class Staging:
-    """A folder in which files are written before they appear in a run's directory, and into which they go before
-    they are deleted.
+    """A folder in which files are written before they are moved to a run's directory, and to which they are moved
+    before they are deleted.
 
-    Every change of the run's directory is one rename with one end in this folder. Whoever takes the run over removes
-    the folder before it looks at anything else. From then on no such rename succeeds, neither a new one nor one that
-    was under way: the system carries out a rename and the removal of a directory one after the other, and there is
-    no way out of or into a directory that has been removed. Its name is drawn, so nobody makes it again. So a holder
-    that was stopped anywhere, even between a look at its claim and a write, can change nothing when it wakes up; what
-    it has done before is what a process that was killed at that point leaves, from which a run goes on.
+    Every change of the run's directory is a rename from or to this folder. A process that takes the run over first
+    removes the folder. After that no such rename can succeed, not even one that has started, because the system carries
+    out a rename and a directory's removal one after the other. The folder's name is random, so it is never created
+    again. So a holder that was suspended anywhere, even between checking its claim and writing, cannot change anything
+    when it wakes up. What it did before looks as if it had been killed at that point, and a run can resume from that.
 
-    Reading needs none. Neither do files that only one process ever opens (run.log, W&B's own).
+    Reading does not need the folder. Nor do files that a single process writes (run.log, W&B's files).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,19 +38,19 @@ class Staging:
         """Raise LostError if the run has been taken over."""
         if not self.folder.is_dir():
             run = Path(*self.folder.parts[:-3])
-            raise LostError(f"{run} has been taken over by another process: this one stops and writes no more.")
+            raise LostError(f"{run} has been taken over by another process: this one stops and writes nothing more.")
 
     def replace(self, path: Path, write: Callable[[Path], object]) -> None:
-        """Put what `write` writes at `path`: readers see the old file or the new one, whole.
+        """Replace the file `path` atomically: `write` is called with a temporary path, which is then renamed.
 
-        Raises LostError where the run has been taken over, FullDiskError, and what `write` raises.
+        Raises LostError if the run has been taken over, FullDiskError, and what `write` raises.
         """
         unfinished = self.folder / f"{path.name}.tmp"
         with self._held():
             try:
                 write(unfinished)
                 with unfinished.open("rb") as file:
-                    os.fsync(file.fileno())  # or a machine that dies may leave the name without the content
+                    os.fsync(file.fileno())  # otherwise a crash of the machine could leave an empty file
                 unfinished.replace(path)
             except BaseException as error:
                 full = _is_full(self.folder, error)
@@ -62,7 +61,7 @@ class Staging:
                 raise
 
     def make(self, folder: Path) -> None:
-        """Make an empty folder, unless it is there."""
+        """Create an empty folder, if it does not exist."""
         made = self.folder / f"{folder.name}.{secrets.token_hex(4)}.tmp"
         with self._held():
             if not folder.is_dir():
@@ -70,7 +69,7 @@ class Staging:
                 made.rename(folder)
 
     def remove(self, path: Path) -> None:
-        """Delete a file or a folder, if it is there."""
+        """Delete a file or a folder, if it exists."""
         gone = self.folder / f"{path.name}.{secrets.token_hex(4)}.tmp"
         with self._held():
             try:
@@ -84,10 +83,10 @@ class Staging:
             gone.unlink(missing_ok=True)
 
     def set_aside(self, paths: Iterable[Path], folder: Path) -> Path:
-        """Move files and folders to `folder`, or one of a similar name where that exists; return it."""
+        """Move files and folders to `folder`, or if that exists, to folder-2, folder-3, …; return the new folder."""
         waiting = self.folder / ASIDE / folder.name
         with self._held():
-            for made in (waiting.parent, waiting):  # one by one, lest a staging folder that is gone be made again
+            for made in (waiting.parent, waiting):  # not parents=True: a removed staging folder must not come back
                 made.mkdir(exist_ok=True)
             for path in paths:
                 put(path, waiting / path.name)
@@ -96,6 +95,7 @@ class Staging:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
+        """If the block fails because the run has been taken over, raise LostError instead."""
         try:
             yield
         except Exception:
@@ -104,7 +104,7 @@ class Staging:
 
 
 def put(folder: Path, target: Path) -> Path:
-    """Move a file or folder to `target`, or to target-2, target-3, … where that exists; return where it is now."""
+    """Move a file or folder to `target`, or if that exists, to target-2, target-3, …; return its new path."""
     number = 1
     while True:
         free = target if number == 1 else target.with_name(f"{target.name}-{number}")
@@ -118,7 +118,7 @@ def put(folder: Path, target: Path) -> Path:
 
 
 def _is_full(folder: Path, error: BaseException) -> bool:
-    """As `is_full`, for libraries that raise errors of their own too: then the disk is asked."""
+    """Like `errors.is_full`, but also for libraries that raise their own errors: then the disk's free space counts."""
     if is_full(error):
         return True
     try:

@@ -1,6 +1,6 @@
-"""Who looks on while a run is trained: W&B, and loggers of Lightning's, all of which are given the same series."""
+"""Logs the same series to all trackers of a run: W&B, and other Lightning loggers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,16 +15,27 @@ from ablate.training.assembly import part
 
 
 class Trackers:
-    """W&B's run, if there is one, and other loggers.
+    """The W&B run, if there is one, and other loggers.
 
-    Losses of steps, rates, gradient norms and pictures come from here; what modules log, from Lightning.
+    They get losses of steps, learning rates, gradient norms and pictures from here, and what modules log from
+    Lightning.
     """
 
     def __init__(self, wandb_run: Any, loggers: Sequence[Logger] = ()) -> None:
         self.wandb_run, self.loggers = wandb_run, list(loggers)
 
+    def expect(self, names: Iterable[str]) -> None:
+        """Series of steps by their names, before their first numbers: W&B keeps them out of its summary.
+
+        Each by itself: a pattern such as grad_norm/* does not match what has a dot in it (wandb 0.31).
+        """
+        if self.wandb_run is not None:
+            for name in names:
+                escaped = name.replace(".", r"\.")  # else it is a key within a mapping
+                self.wandb_run.define_metric(escaped, step_metric="trainer/global_step", summary="none")
+
     def log(self, values: Mapping[str, float]) -> None:
-        """Numbers of a step by their names, with its number as `trainer/global_step`."""
+        """Log the numbers of a step, by name. `trainer/global_step` is the step."""
         if self.wandb_run is not None:
             self.wandb_run.log(dict(values))
         numbers = {name: value for name, value in values.items() if name != "trainer/global_step"}
@@ -32,7 +43,7 @@ class Trackers:
             logger.log_metrics(numbers, int(values["trainer/global_step"]))
 
     def log_pictures(self, paths: Mapping[str, Path], step: int) -> None:
-        """Pictures in files by their names, to whoever can show them."""
+        """Log picture files, by name, to all trackers that can show pictures."""
         if self.wandb_run is not None:
             import wandb
 
@@ -44,7 +55,7 @@ class Trackers:
 
 
 def _show(logger: Logger, name: str, path: Path, step: int) -> None:
-    """Hand a picture over as the logger takes it: TensorBoard's way, MLflow's, or W&B's; others have none."""
+    """Log a picture in the way of TensorBoard, MLflow or W&B. Other loggers get none."""
     experiment = logger.experiment  # type: ignore[attr-defined]
     if hasattr(experiment, "add_image"):
         from PIL import Image
@@ -57,11 +68,11 @@ def _show(logger: Logger, name: str, path: Path, step: int) -> None:
 
 
 def configured(cfg: DictConfig, directory: Path, name: str, step: int) -> list[Logger]:
-    """The logger that `tracking.logger` names, or none.
+    """The logger that `tracking.logger` names; an empty list if it is null.
 
-    In its values {directory} stands for the run's directory, {runs_dir} for the folder in which that lies, {name} for
-    the run's name and {step} for the optimizer step that the run goes on from.
-    Raises InputError for what is no logger of Lightning's, and where the package that it needs is missing.
+    In its values, {directory} is replaced by the run's directory, {runs_dir} by the folder above it, {name} by the
+    run's name, and {step} by the optimizer step at which the run resumes. Raises InputError if it is not a Lightning
+    logger, or if a package that it needs is missing.
     """
     if cfg.tracking.get("logger") is None:
         return []
@@ -74,12 +85,12 @@ def configured(cfg: DictConfig, directory: Path, name: str, step: int) -> list[L
             raise InputError(f"tracking.logger={cfg.tracking.logger._target_}: {reason(cause)}") from error
         raise
     if not isinstance(logger, Logger):
-        raise InputError(f"tracking.logger._target_={cfg.tracking.logger._target_}: this is no logger of Lightning's.")
+        raise InputError(f"tracking.logger._target_={cfg.tracking.logger._target_}: this is not a Lightning logger.")
     return [logger]
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise InputError where `tracking.logger` cannot be had."""
+    """Raise InputError if `tracking.logger` cannot be created."""
     with TemporaryDirectory() as folder:
         configured(cfg, Path(folder) / "run", "check", 0)
 

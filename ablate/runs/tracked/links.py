@@ -1,0 +1,37 @@
+"""A folder in which `wandb leet` shows all offline runs of a sweep, each by its name: links, called what they show."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ablate.runs.record import RunRecord
+
+FOLDER = ".leet"  # below runs_dir
+
+
+def offline_folders(directory: Path) -> list[Path]:
+    """W&B's folders of a run that was offline, one for each process that trained it, the earliest first."""
+    return sorted((directory / "wandb").glob("offline-run-*"))
+
+
+def link(runs: Iterable[tuple[Path, RunRecord]], folder: Path) -> bool:
+    """Let `folder` have a link to each W&B folder of the runs, directories with their records, and no others.
+
+    Returns whether there are any. A name begins with `run-`, or leet (wandb 0.31) does not see it.
+    """
+    wanted: dict[str, Path] = {}
+    for directory, known in runs:
+        found = offline_folders(directory)
+        for number, target in enumerate(found, start=1):
+            part = f" part {number}" if len(found) > 1 else ""
+            name = f"run-{known.wandb.name or known.name}{part}".replace("/", "_")
+            wanted[f"{name} {known.fingerprint}" if name in wanted else name] = target
+    if not wanted:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if old.is_symlink():
+            old.unlink()
+    for name, target in wanted.items():
+        (folder / name).symlink_to(os.path.relpath(target, folder), target_is_directory=True)
+    return True
