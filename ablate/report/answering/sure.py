@@ -42,8 +42,8 @@ def _tests(comparison: Comparison) -> Iterator[tuple[str, str]]:
 
 def _circumstances(comparison: Comparison) -> Iterator[tuple[str, str]]:
     results = [result for variant in comparison.variants for result in variant.results]
-    if not results:
-        return
+    if not results or (not comparison.told and any(result.overrides is None for result in results)):
+        return  # of another program's runs nothing is known
     mixed = comparison.mixtures
     if one := [word for fact, word in ONE.items() if fact not in mixed]:
         yield FINE, "one " + ", one ".join(one)
