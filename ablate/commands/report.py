@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     elsewhere.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
     parser.add_argument("--pdf", action="store_true", help="also write the figures as PDF, for papers")
-    parser.add_argument("--wandb", action="store_true", help="also publish the report as a W&B Report")
+    parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 

@@ -34,7 +34,7 @@ REFUSED = {
     "+trainer.max_time=600": r"^trainer\.max_time=600: write days, hours",
     "+trainer.max_time='00:10:00'": r"^trainer\.max_time=00:10:00: .* format DD:HH:MM:SS",
     "+trainer.callbacks={_target_:pytorch_lightning.callbacks.Timer,duration:{hours:1}}": r"Use trainer\.max_time",
-    "+trainer.val_check_interval=00:00:10:00": r"^trainer\.val_check_interval=00:00:10:00: a time.*such as 0\.5",
+    "+trainer.val_check_interval=00:00:10:00": r"^trainer\.val_check_interval=00:00:10:00 is a time: .*such as 0\.5",
     "trainer.precision=8-bit": r"^trainer\.precision=8-bit: choose one of auto, 32-true, bf16-mixed, 16-mixed\.",
     "trainer.precision=64": r"^trainer\.precision=64: choose one of",
     "trainer.precision=bf16-true": r"^trainer\.precision=bf16-true: choose one of",
@@ -173,10 +173,10 @@ TOO_LATE = {
     "result=best +trainer.max_steps=5": r"^result=best: .* the first validation, after batch 10 of an epoch of 10",
     "result=best trainer.accumulate_grad_batches=3 +trainer.val_check_interval=4 +trainer.max_steps=1": "after batch 4",
     "result=best +trainer.check_val_every_n_epoch=null +trainer.val_check_interval=21 trainer.max_epochs=2": "batch 21",
-    "schedule=keras_plateau +trainer.val_check_interval=7": r"^The schedule .*_interval=7: of 10 .* number 7 is",
-    "schedule=reduce_on_plateau +trainer.val_check_interval=0.3": r"^The schedule .*=0\.3: of 10 .* number 9 is",
-    "+trainer.val_check_interval=50": r"^trainer\.val_check_interval=50: an epoch has 10 batches",
-    "+trainer.limit_train_batches=0.01": r"^trainer\.limit_train_batches=0\.01: of 10 batches .* none to train on",
+    "schedule=keras_plateau +trainer.val_check_interval=7": r"^The schedule .*_interval=7: of 10 .* after number 7\.",
+    "schedule=reduce_on_plateau +trainer.val_check_interval=0.3": r"^The schedule .*=0\.3: of 10 .* after number 9\.",
+    "+trainer.val_check_interval=50": r"^trainer\.val_check_interval=50: an epoch has only 10 batches",
+    "+trainer.limit_train_batches=0.01": r"^trainer\.limit_train_batches=0\.01: an epoch has 10 .* none to train on",
 }
 
 

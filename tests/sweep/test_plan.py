@@ -161,7 +161,7 @@ def test_data_with_too_few_batches_are_found_by_the_plan_that_reads_them(tmp_pat
     typed = [*FIXED, "data.batch_size=64", f"runs_dir={tmp_path}/runs"]  # 1293 images: 20 batches
     cells = plan(file, typed, check_data=True)
     assert [cell.status for cell in cells] == [TO_DO, TO_DO, INVALID, INVALID]
-    assert "an epoch has 20 batches" in str(cells[2].reason)
+    assert "an epoch has only 20 batches" in str(cells[2].reason)
     best = [*typed, "result=best", "+trainer.max_steps=5"]
     assert {cell.status for cell in plan(file, best, check_data=True)} == {INVALID}
 

@@ -187,5 +187,7 @@ def test_a_module_of_the_users(prepared):
 
 
 def test_a_metric_that_is_not_measured_cannot_be_gone_by(prepared):
-    with pytest.raises(InputError, match=r"monitor=val/acc: the validation does not measure it\. There are .*val/mine"):
+    with pytest.raises(
+        InputError, match=r"monitor=val/acc: the validation does not measure it\. It measures .*val/mine"
+    ):
         cell.run(prepared(*MIXED, "result=best", "monitor=val/acc", *FEW))

@@ -102,8 +102,8 @@ def test_the_test_set_is_cut_off_by_class_and_said(prepared, files, caplog):
         data.setup("fit")
     [said] = [message for message in caplog.messages if message.startswith("X.npy")]
     assert said == (
-        "X.npy: N x H x W, uint8: 480 images of 8x8 pixels and 1 channel to train on, 120 to test on (0.2 of them by"
-        " data.test_seed=0); labels: 10 classes."
+        "X.npy: N x H x W, uint8: 480 images of 8x8 pixels and 1 channel to train on, 120 to test on (data."
+        "test_fraction=0.2, drawn by data.test_seed=0); labels: 10 classes."
     )
     assert any("validation set has 48 of 480" in message for message in caplog.messages)
     tested = torch.cat([labels for _, labels in data.test_dataloader()]).bincount()
