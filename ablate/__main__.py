@@ -18,9 +18,11 @@ COMMANDS = {
     "design": "write a sweep file of one change at a time, pairs, or a screen",
     "plan": "list the cells of a sweep file, with status and cost",
     "sweep": "run the cells of a sweep file that have no result yet",
+    "watch": "show a sweep in the browser while it runs",
     "report": "compare runs: which choice mattered, as a page, tables and figures",
     "table": "write runs as one table for pandas or a spreadsheet, one row a run",
     "judge": "judge a candidate against a baseline, with as many seeds as needed",
+    "aa": "run the baseline of a sweep file against itself: the noise floor",
     "doctor": "find out which stored runs are whole, resumable or unusable",
     "export": "write a run's trained network to a file: ONNX, or torch's format",
     "flow": "draw the gradient maps of finished runs side by side",
@@ -86,7 +88,11 @@ def called(name: str, words: list[str]) -> int | None:
     if name in ON_CONFIGURATION:
         from ablate.commands.words import hydra_app
 
-        return hydra_app.run(command.run, *parser.parse_known_args(words))
+        options, rest = parser.parse_known_args(words)
+        code = hydra_app.run(command.run, options, rest)
+        if hasattr(command, "after"):
+            command.after(options)
+        return code
     return command.run(parser.parse_intermixed_args(words))
 
 

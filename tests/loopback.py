@@ -21,6 +21,10 @@ class Loopback:
         """The answer to what was sent to `path`, as JSON; `request` is empty for a file, which comes as it is."""
         raise NotImplementedError
 
+    def status(self, path: str) -> int:
+        """The HTTP status of the next answer; one that is not 200 has nothing in it."""
+        return 200
+
     def not_known(self, name: str) -> dict[str, Any]:
         """The answer to an operation that the subclass does not know, which is remembered in `unknown`."""
         self.unknown.append(name)
@@ -34,12 +38,14 @@ class Loopback:
                 sent = self.rfile.read(int(self.headers["Content-Length"]))
                 is_json = (self.headers["Content-Type"] or "").startswith("application/json")
                 with server.lock:
+                    status = server.status(self.path)
                     try:
-                        answer = server.answer(self.path, json.loads(sent) if is_json and sent else {})
+                        asked = json.loads(sent) if is_json and sent else {}
+                        answer = server.answer(self.path, asked) if status == 200 else {}
                     except Exception as error:  # else whoever asks would ask again and again
                         answer = server.not_known(f"{self.path}: {error!r}")
                 body = json.dumps(answer).encode()
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "sweep": {"design", "process", "configuration", "training", "runs"},
     "comparison": {"process", "configuration", "training", "runs", "sweep", "statistics"},
     "report": {"process", "configuration", "training", "runs", "sweep", "statistics", "comparison"},
+    "watch": {"process", "configuration", "training", "runs", "sweep", "comparison", "report"},
     "bench": {"design", "process", "configuration", "training", "runs", "sweep"},
 }
 MAY_IMPORT["api"] = set(MAY_IMPORT) - {"bench"}

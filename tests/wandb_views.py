@@ -4,15 +4,15 @@ import base64
 from typing import Any
 
 from tests.loopback import operation
-from tests.wandb_server import ENTITY, WandbServer
+from tests.wandb_server import WandbServer
 
 
 class ViewServer(WandbServer):
-    """What `wandb_workspaces` asks to save views and to read them back. `projects` are those that there are."""
+    """What `wandb_workspaces` asks to save views and to read them back. `projects` are those that it has made."""
 
-    def __init__(self, *projects: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.projects = list(projects)
+        self.projects: list[str] = []
         self.views: dict[str, dict[str, Any]] = {}
 
     def answer(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -34,10 +34,7 @@ class ViewServer(WandbServer):
         return {"data": known[name](request.get("variables") or {})}
 
     def _get_projects(self, variables: dict[str, Any]) -> dict[str, Any]:
-        nodes = [{"id": name, "name": name, "entityName": ENTITY, "createdAt": ""} for name in self.projects]
-        page = {"endCursor": None, "hasNextPage": False}
-        edges = [{"cursor": node["name"], "node": node} for node in nodes]
-        return {"models": {"edges": edges, "pageInfo": page}}
+        return {"models": {"edges": [], "pageInfo": {"endCursor": None, "hasNextPage": False}}}
 
     def _create_project(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = variables["input"]["name"]

@@ -105,8 +105,11 @@ def compare(
         return Report(contents(values.read(stored), drawn_before=stored.parent / "figures"))
     files = sweep_files(names)
     if files:
-        typed = [*folder(Path(config_dir) if config_dir else None), *overrides]
-        return Report(contents(_of_files(files, typed, metric, chosen, goal, margin)))
+        from ablate.configuration.refusals import explaining
+
+        with explaining():
+            typed = [*folder(Path(config_dir) if config_dir else None), *overrides]
+            return Report(contents(_of_files(files, typed, metric, chosen, goal, margin)))
     found = sources.read(names, replace(asked or Asked(), metric=metric))
     group, *others = groups(matching(found.results, overrides), besides=chosen)
     metric = metric or found.metric or usual([result.record for result in group.results])
@@ -176,7 +179,7 @@ def _of_files(
     request = Request.of(overrides)
     plans = _planned(paths, overrides)
     files = [file for file, _ in plans]
-    metric = metric or usual([cell.record for _, cells in plans for cell in cells if cell.record])
+    asked, metric = metric, metric or usual([cell.record for _, cells in plans for cell in cells if cell.record])
     if len(files) == 1 and not chosen and (rules := _rules(*plans[0], request.typed)) and rules.metric == metric:
         file = rounds.seeded(files[0], rules.seeds)
         comparison = from_plans([(file, planned(file, request, check_data=False))], metric, None, rules.goal)
@@ -185,6 +188,11 @@ def _of_files(
     compared = from_plans(plans, metric, chosen, goal, in_its_units(margin, metric))
     for file, cells in plans:
         compared.besides += [*stored_otherwise(cells, file.path, overrides), *absent_metric(file, cells)]
+        if asked is None and file.metric_name not in (None, metric):
+            compared.besides.append(
+                f"{file.path} names {file.metric_name}, by which a tuner would choose; reports compare {metric} unless"
+                f" you type --metric {file.metric_name}."
+            )
     return compared
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.configuration.composition import Composition
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.refusals import explaining, register_resolvers
 from ablate.errors import InputError
 from ablate.runs import record as records
 from ablate.runs.record import RunRecord
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """finished, diverged, interrupted, failed or running."""
+        """finished, diverged, stopped (as hopeless), interrupted, failed or running."""
         return self.record.status
 
     @property
@@ -118,7 +118,9 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     if isinstance(overrides, str):
         raise InputError(f"train({overrides!r}): a list of words is expected, such as [{overrides!r}].")
     register_resolvers()
-    return trained(Composition.of([*folder(Path(config_dir) if config_dir else None), *overrides]))
+    with explaining():
+        composition = Composition.of([*folder(Path(config_dir) if config_dir else None), *overrides])
+        return trained(composition)
 
 
 def trained(composition: Composition) -> Run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.api.runs import Run
 from ablate.configuration import place
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.refusals import explaining, register_resolvers
 from ablate.report.terminal import sweep_view
 from ablate.runs.origin import Here
 from ablate.runs.record import RESULTS
@@ -66,7 +66,8 @@ def sweep(
     read, request = SweepFile.read(Path(file)), Request.of(typed)
     if request.in_pool:
         pool.prepare()
-    cells = planned(read, request)
+    with explaining():
+        cells = planned(read, request)
     run(read, execution.to_run(cells, retry_failed, rerun_outdated), request)
     return Swept(cells)
 
@@ -76,11 +77,16 @@ def planned(file: SweepFile, request: Request) -> list[PlannedCell]:
     return execution.planned(file, request, check_data=not request.elsewhere, here=Here())
 
 
-def run(file: SweepFile, cells: Sequence[PlannedCell], request: Request) -> None:
-    """Run these cells, and show it. Raises Stopped, Interrupted or KeyboardInterrupt, all state saved."""
+def run(
+    file: SweepFile, cells: Sequence[PlannedCell], request: Request, every: Sequence[PlannedCell] | None = None
+) -> None:
+    """Run these cells, and show it among `every` cell of the sweep.
+
+    Raises Stopped, Interrupted or KeyboardInterrupt, all state saved.
+    """
     if not cells:
         return
     place.make(cells[0].directory.parent)
-    view = sweep_view.SweepView(file, cells)
+    view = sweep_view.SweepView(file, cells, every)
     with view if request.in_pool else nullcontext():  # the others show their runs themselves
         execution.sweep(cells, request, view)

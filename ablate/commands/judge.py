@@ -8,12 +8,11 @@ Exit codes: 0 better, 3 equivalent, 4 worse, 5 undecided; 1 if a run failed, 2 i
 
 import argparse
 import json
-import sys
-from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from ablate.commands import until_decided
+from ablate.commands.words import rounds as words
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.gathering import from_plan
 from ablate.comparison.looking import judgements, rounds
@@ -61,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rerun-outdated", action="store_true", help="train again the runs whose code or data have changed"
     )
     parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
-    until_decided.add_rules(parser)
+    words.add_rules(parser)
+    words.add_new_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     entry = judgements.entered(ledger, candidate, options.candidate)
     wanted = until_decided.declared(options, looks, seeds, comparison.goal, family, entry.level)
     path = runs_dir / rounds.FOLDER / f"judge-{baseline}-{candidate}.json"
-    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+    with until_decided.told_elsewhere(options.json):
         made, stands, rules = until_decided.go(cells, file, request, path, wanted, options)
     decision = stands.decisions.get(candidate)
     if decision:

@@ -18,9 +18,10 @@ from ablate.comparison.elsewhere import sources
 from ablate.comparison.gathering import usual
 from ablate.comparison.pair import pair
 from ablate.errors import InputError
-from ablate.report import tables
+from ablate.report import latex, tables
 from ablate.report.contents import Contents, contents
 from ablate.report.folder import write
+from ablate.report.latex import Paper
 from ablate.training.goal import GOALS, goal_by_name
 
 
@@ -55,6 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir", "-cd", type=Path, help="the folder with your own option files, if the sweep ran with it"
     )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        choices=latex.COLUMNS,
+        metavar="COLUMN",
+        help=f"of table.tex: {' '.join(latex.COLUMNS)} ({' '.join(latex.USUAL)})",
+    )
+    parser.add_argument("--pivot", metavar="KEY", help="of table.tex: this choice's values side by side, such as data")
     elsewhere.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
     parser.add_argument("--pdf", action="store_true", help="also write the figures as PDF, for papers")
@@ -65,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read the runs, and write the page, tables and figures. Raises InputError."""
     made = _made(options)
-    write(made, options.out, as_pdf=options.pdf)
+    write(made, options.out, Paper(options.columns or latex.USUAL, options.pivot), as_pdf=options.pdf)
     if options.json:
         print((options.out / "comparison.json").read_text(encoding="utf-8"), end="")
     else:

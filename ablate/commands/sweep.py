@@ -5,17 +5,21 @@ ablate sweep sweeps/quick.yaml
 
 import argparse
 import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 from ablate.api import sweeping
-from ablate.commands import of_sweep_file, until_decided
-from ablate.errors import bare
+from ablate.commands import of_sweep_file, until_decided, watch
+from ablate.errors import InputError, bare
 from ablate.process.exit_codes import CTRL_C, DONE, FAILED, WRONG_INPUT, by_signal
 from ablate.process.interrupt import Interrupted
-from ablate.report.terminal import plan_table, sweep_view
+from ablate.report.terminal import ending, plan_table, sweep_view
 from ablate.runs.record import RESULTS
 from ablate.sweep import execution
 from ablate.sweep.engines import pool
-from ablate.sweep.plan import INVALID
+from ablate.sweep.execution import Request
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import INVALID, PlannedCell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun-outdated", action="store_true", help="train again only the cells whose code or data have changed"
     )
+    parser.add_argument("--watch", action="store_true", help="show it in the browser too, as `ablate watch FILE` does")
     until_decided.add_flags(parser)
 
 
@@ -33,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if request.in_pool:
         pool.prepare()
     if options.until_decided:
+        if options.watch:
+            raise InputError("--watch shows the file's seeds, not rounds: run `ablate watch runs` beside instead.")
         return until_decided.run(options, file, request)
     cells = sweeping.planned(file, request)
     if all(cell.status == INVALID for cell in cells):
@@ -44,12 +51,21 @@ def run(options: argparse.Namespace) -> int:
     for line in (*plan_table.metric_lines(file, cells), plan_table.threads_line(cells)):
         if line:
             print(bare(line), flush=True)
-    code = DONE
-    try:
-        sweeping.run(file, left, request)
-    except (pool.Stopped, Interrupted) as stop:
-        code = by_signal(stop.signum)
-    except KeyboardInterrupt:
-        code = CTRL_C
-    sweep_view.show_result(file, cells, sys.argv[2:])
+    with watch.beside(file, cells, options) if options.watch else nullcontext() as page:
+        code = _run(file, cells, left, request)
+        sweep_view.show_result(file, cells, [text for text in sys.argv[2:] if text != "--watch"])
+        ending.show(file, cells, watch.words(file, options))
+        if page is not None and not code:
+            watch.stay(page)
     return code or (DONE if all(cell.status in RESULTS for cell in valid) else FAILED)
+
+
+def _run(file: SweepFile, cells: Sequence[PlannedCell], left: Sequence[PlannedCell], request: Request) -> int:
+    """Run those of the cells that are left. Returns the exit code of an interruption, else DONE."""
+    try:
+        sweeping.run(file, left, request, cells)
+    except (pool.Stopped, Interrupted) as stop:
+        return by_signal(stop.signum)
+    except KeyboardInterrupt:
+        return CTRL_C
+    return DONE

@@ -27,5 +27,15 @@ def run(composition: Composition, options: argparse.Namespace) -> None:
 
     run = runs.trained(composition)
     closing.show(run.record, run.directory, run.trained)
+    options.ended = [*getattr(options, "ended", []), run.directory]
     if run.reported:
         print(f"Its stored result has been reported to W&B as the run {run.reported}.")
+
+
+def after(options: argparse.Namespace) -> None:
+    """Say what the runs of a multirun come to together."""
+    ended = getattr(options, "ended", [])  # those of this process: a launcher may train elsewhere
+    if len(ended) > 1:
+        from ablate.report.terminal import ending
+
+        ending.show_runs(ended)

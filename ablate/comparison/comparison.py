@@ -154,7 +154,7 @@ def compare(
     variants = [
         Variant(
             assignment=group[0].assignment,
-            label=_label(group[0].assignment, first.assignment),
+            label=label(group[0].assignment, first.assignment),
             entries=sorted(group, key=lambda entry: entry.seed),
             metric=metric,
             is_baseline=group[0].assignment == first.assignment,
@@ -167,7 +167,7 @@ def compare(
         question=question,
         source=source,
         metric=metric,
-        goal=goal_of(metric, goal),
+        goal=goal_of(metric, goal or _recorded_goal(variants, metric)),
         factors=factors,
         variants=variants,
         why_baseline=f"chosen by --baseline {' '.join(f'{k}={v}' for k, v in chosen.items())}"
@@ -201,6 +201,12 @@ def _check_metric(variants: Sequence[Variant], metric: str) -> None:
         raise InputError(f"--metric {metric}: no run has it.{nearest(metric, known)} They have {', '.join(known)}.")
 
 
+def _recorded_goal(variants: Sequence[Variant], metric: str) -> str | None:
+    """Which way of the metric is up, as its runs say; None where none does, or not all the same."""
+    found = {(result.record.goals or {}).get(metric) for variant in variants for result in variant.results} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
 def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[Any]], exactly: bool) -> Entry:
     """A cell of the variant that has the first value of most factors."""
     entry = min((group[0] for group in groups.values()), key=lambda e: sum(map(bool, levels(e.assignment, factors))))
@@ -213,7 +219,7 @@ def _closest(groups: Mapping[str, list[Entry]], factors: Mapping[str, Sequence[A
     return entry
 
 
-def _label(assignment: Assignment, baseline: Assignment) -> str:
+def label(assignment: Assignment, baseline: Assignment) -> str:
     """By what a variant differs from the baseline."""
     apart = [f"{k}={word(v)}" for k, v in assignment.items() if identity(v) != identity(baseline[k])]
     return " ".join(apart) or "baseline"

@@ -6,6 +6,7 @@ from typing import Any
 
 from ablate.comparison.results import Result, differences
 from ablate.runs.origin import Here
+from ablate.runs.provenance import OF_NETWORKS
 
 LISTED = 4  # values or seeds that a warning names; of more it says how many
 
@@ -23,14 +24,22 @@ def hardware(provenance: dict[str, Any]) -> str:
 
 
 def _libraries(provenance: dict[str, Any]) -> str:
-    versions = {"python": provenance["python"]} | provenance["packages"]
+    packages = {name: version for name, version in provenance["packages"].items() if name not in OF_NETWORKS.values()}
+    versions = {"python": provenance["python"]} | packages
     return ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _of_networks(provenance: dict[str, Any]) -> str:
+    """Of libraries from which only some networks are."""
+    found = [(name, provenance["packages"].get(name)) for name in sorted(set(OF_NETWORKS.values()))]
+    return ", ".join(f"{name} {version}" for name, version in found if version)
 
 
 FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "code": code,
     "hardware": hardware,
     "library versions": _libraries,
+    "network library": _of_networks,
     "data": lambda provenance: str(provenance["data_checksum"]),
 }
 
@@ -54,7 +63,8 @@ def confounds(
         for name, what in (("params", "parameters"), ("macs", "multiply-adds")):
             ours, theirs = (group[0].record.cost.get(name) for group in (runs, baseline))
             if ours and theirs and ours != theirs:
-                warnings.append(f"{ours / theirs - 1:+.2%} {what}")
+                ratio = ours / theirs
+                warnings.append(f"{ratio - 1:+.2%} {what}" if 0.5 < ratio < 2 else f"{ratio:.3g} times the {what}")
         changed = differences(baseline[0].config, runs[0].config, besides)
         if changed:
             shown = [f"{key} {_short(a)} → {_short(b)}" for key, (a, b) in list(changed.items())[:LISTED]]
@@ -65,11 +75,7 @@ def confounds(
             warnings.append(f"its own seeds differ in {_listed(sorted(mixed)[:LISTED], len(mixed))}")
     partners = {run.seed: run for run in baseline}
     for name, fact in FACTS.items():
-        apart = [
-            run.seed
-            for run in runs
-            if run.seed in partners and fact(run.record.provenance) != fact(partners[run.seed].record.provenance)
-        ]
+        apart = [run.seed for run in runs if run.seed in partners and _differ(fact, run, partners[run.seed])]
         if apart:
             warnings.append(
                 f"{name} other than the baseline's in {_seeds(apart)}: {_apart(runs, partners, apart, fact)}"
@@ -96,8 +102,16 @@ def outdated(runs: Sequence[Result], here: Here) -> dict[str, list[int]]:
 
 def mixtures(runs: Sequence[Result]) -> dict[str, dict[str, int]]:
     """The facts that are not the same for all runs: how many runs have which value."""
-    counts = {name: Counter(fact(run.record.provenance) for run in runs) for name, fact in FACTS.items()}
+    counts = {
+        name: Counter(found for run in runs if (found := fact(run.record.provenance))) for name, fact in FACTS.items()
+    }
     return {name: dict(counter.most_common()) for name, counter in counts.items() if len(counter) > 1}
+
+
+def _differ(fact: Callable[[dict[str, Any]], str], run: Result, other: Result) -> bool:
+    """Whether it is a fact of both, and not the same."""
+    ours, theirs = fact(run.record.provenance), fact(other.record.provenance)
+    return bool(ours and theirs) and ours != theirs
 
 
 def _apart(

@@ -35,17 +35,13 @@ def from_results(
     metric: without one, `usual`.
     """
     metric = metric or usual([result.record for result in results])
-    factors = varied(results)
+    factors = choices(results)
     made_here = any(result.overrides is not None for result in results)
     usually = "the defaults, as far as runs have them" if made_here else "the first row's values"
     why = usually if factors else "the only variant"
-    for key, found in factors.items():
-        having = next(result for result in results if result.has(key))
-        ours = [value for value in found if identity(value) == identity(having.default(key))]
-        move_first(found, ours[0] if ours else having.value(key))
     by_cell: dict[tuple[str, int], list[Result]] = {}
     for result in results:
-        cell = identity(_assignment(result, factors))
+        cell = identity(assignment(result, factors))
         by_cell.setdefault((cell, result.seed), []).append(result)
     entries = []
     for runs in by_cell.values():
@@ -53,7 +49,7 @@ def from_results(
         *older, result = sorted(runs, key=lambda r: (r.record.status == "finished", r.record.started))
         entries.append(
             Entry(
-                assignment=_assignment(result, factors),
+                assignment=assignment(result, factors),
                 seed=result.seed,
                 status=result.record.status,
                 overrides=result.overrides,
@@ -63,7 +59,6 @@ def from_results(
                 without=frozenset(key for key in factors if not result.has(key)),
             )
         )
-    entries += _missing(entries) if made_here else []
     entries.sort(key=lambda entry: levels(entry.assignment, factors))
     return compare(
         entries,
@@ -79,7 +74,17 @@ def from_results(
     )
 
 
-def _assignment(result: Result, factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def choices(results: Sequence[Result]) -> dict[str, list[Any]]:
+    """By what the runs differ, each choice with its values: the default first, or else what the first run has."""
+    factors = varied(results)
+    for key, found in factors.items():
+        having = next(result for result in results if result.has(key))
+        ours = [value for value in found if identity(value) == identity(having.default(key))]
+        move_first(found, ours[0] if ours else having.value(key))
+    return factors
+
+
+def assignment(result: Result, factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """The run's choices; the baseline's where its network has none."""
     return {key: result.value(key) if result.has(key) else found[0] for key, found in factors.items()}
 
@@ -146,9 +151,14 @@ def from_plans(
         chosen=chosen,
         why_baseline="the first value of every parameter" + (f" of {files[0].path}" if len(files) > 1 else ""),
         question=" ".join(dict.fromkeys(file.description for file in files if file.description)) or None,
-        goal=goal or next((file.goal for file in files if file.metric_name == metric), None),
+        goal=goal or next((said for file in files if (said := _said_goal(file, metric))), None),
         margin=margin,
     )
+
+
+def _said_goal(file: "SweepFile", metric: str) -> str | None:
+    """The goal that the file itself gives its metric, if that is the one meant."""
+    return file.metric.get("goal") if file.metric is not None and file.metric_name == metric else None
 
 
 def usual(records: Sequence[RunRecord]) -> str:
@@ -174,17 +184,3 @@ def _result(cell: "PlannedCell") -> Result | None:
         log.warning("left out: %s", bare(error))
         cell.status, cell.reason = "damaged", str(error)
         return None
-
-
-def _missing(entries: Sequence[Entry]) -> list[Entry]:
-    """The cells that would make every variant have every seed."""
-    by_variant: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_variant.setdefault(identity(entry.assignment), []).append(entry)
-    seeds = sorted({entry.seed for entry in entries})
-    return [
-        Entry(group[0].assignment, seed, "to do", group[0].overrides)
-        for group in by_variant.values()
-        for seed in seeds
-        if seed not in {entry.seed for entry in group}
-    ]

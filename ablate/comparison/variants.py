@@ -13,7 +13,7 @@ from ablate.configuration.values import identity
 from ablate.runs.record import LOST
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate, Outperforming
-from ablate.statistics.rounds import Decision
+from ablate.statistics.rounds import GOES_ON, Decision
 
 Assignment = dict[str, Any]
 
@@ -118,7 +118,9 @@ class Variant:
         """baseline, better, worse, equivalent, or why none can be said."""
         if self.decision:
             return self.decision.outcome
-        found = self.test.verdict(self.p_holm, self.p_equivalent) if self.test else "baseline"
+        if not self.test:
+            return "baseline" if self.is_baseline else GOES_ON
+        found = self.test.verdict(self.p_holm, self.p_equivalent)
         return "lost" if found == "diverged" and self.seeds("stopped") else found
 
     @property

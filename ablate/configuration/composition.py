@@ -12,6 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
@@ -63,7 +64,7 @@ class Composition:
         except InterpolationResolutionError as error:
             _, is_input_error, message = str(error.msg).partition("InputError raised while resolving interpolation: ")
             if is_input_error:  # OmegaConf keeps only the error's text
-                raise InputError(message) from error
+                raise InputError(message.partition("\n")[0]) from error
             raise
         values = whole.without(values, self.unused)
         as_words(values, self.overridden)
@@ -247,7 +248,11 @@ def composed(overrides: list[str]) -> DictConfig:
     if HydraConfig.initialized() and not _search_path(overrides):
         # The application's loader keeps the rest of its search path, but not this override.
         overrides = [*_search_path(HydraConfig.get().overrides.hydra), *overrides]
-    return compose("config", overrides=overrides, return_hydra_config=True)
+    try:
+        return compose("config", overrides=overrides, return_hydra_config=True)
+    except ConfigCompositionException as error:
+        error.typed = overrides  # type: ignore[attr-defined]  # whoever explains it needs to know of what it was made
+        raise
 
 
 def _search_path(overrides: Sequence[str]) -> list[str]:

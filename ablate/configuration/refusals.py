@@ -6,7 +6,8 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,10 +16,11 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from ablate.configuration.composition import axes, check_option, composed
+from ablate.configuration.composition import axes, check_option, composed, plain
 from ablate.configuration.schema import suggestion
 from ablate.errors import InputError, bare, described, is_full, nearest, reason
 from ablate.paths import CONF
@@ -33,10 +35,17 @@ DEEPEST = 40  # brackets within brackets
 
 def register_resolvers() -> None:
     """Register the resolvers of conf/: `${up_to_64_pixels:size,small,large}`, and `${of_arrays:…}` (array_files)."""
-    OmegaConf.register_new_resolver(
-        "up_to_64_pixels", lambda size, small, large: small if size <= SMALL_IMAGE else large, replace=True
-    )
+    OmegaConf.register_new_resolver("up_to_64_pixels", _by_size, replace=True)
     OmegaConf.register_new_resolver("of_arrays", _of_arrays, replace=True)
+
+
+def _by_size(size: int | None, small: Any, large: Any) -> Any:
+    if size is None:
+        raise InputError(
+            "data.image_size is null: the file of your data must say channels, image_size and num_classes; of"
+            " data=arrays they come from data.images and data.labels."
+        )
+    return small if size <= SMALL_IMAGE else large
 
 
 def _of_arrays(*arguments: Any) -> int | None:
@@ -63,13 +72,23 @@ def guarded(task: Callable[..., Any], *arguments: Any) -> int:
         if is_full(error):
             print(f"ablate: {bare(error)}. Make room, then run the same command again: it resumes.", file=sys.stderr)
             return FAILED
-        if not isinstance(error, InputError | HydraException | OmegaConfBaseException) and not _no_option(error):
+        known = InputError | HydraException | OmegaConfBaseException | YAMLError
+        if not isinstance(error, known) and not _no_option(error):
             print(bare(described(error)), file=sys.stderr)
             return FAILED
         if os.environ.get("ABLATE_TRACEBACK") == "1":
             traceback.print_exc()
         print(f"ablate: {bare(explained(error))}", file=sys.stderr)
         return WRONG_INPUT
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf refuse as an InputError, in the words of `explained`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explained(error)) from error
 
 
 def explained(error: Exception) -> str:
@@ -98,7 +117,7 @@ def explained(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         return _unknown_option(error)
     key = re.search(r"Could not override '([^']+)'", text)
-    return _unknown_key(key[1]) if key else in_one_line(text)
+    return _unknown_key(key[1], getattr(error, "typed", ())) if key else in_one_line(text)
 
 
 def in_one_line(text: str) -> str:
@@ -173,9 +192,17 @@ def _unreadable(error: OverrideParseException) -> str:
         OverridesParser.create().parse_override(quoted)
     except HydraException:
         value = ""
+    if not value and (axis := _axis_of(error.override)):
+        return f"{error.override} is an option of {axis}: write {axis}={error.override}."
     if not value:
         return f"{error.override}: this cannot be read. Write key=value or axis=option, and lists in brackets."
     return f"{error.override}: this value cannot be read without quotes. Write {shlex.quote(quoted)}."
+
+
+def _axis_of(option: str) -> str | None:
+    """The axis that has an option of this name, if there is just one."""
+    found = [path.parent.name for path in CONF.glob(f"*/{glob.escape(option)}.yaml")]
+    return found[0] if len(found) == 1 else None
 
 
 def _unknown_option(error: MissingConfigException) -> str:
@@ -189,9 +216,9 @@ def _unknown_option(error: MissingConfigException) -> str:
     return f"{axis}={option}: there is no such option.{hint}{near} Options: {', '.join(options)}.{others}"
 
 
-def _unknown_key(key: str) -> str:
-    """The message for a `key` that is neither an axis nor a value of the configuration."""
-    defaults = composed([])
+def _unknown_key(key: str, typed: Sequence[str]) -> str:
+    """The message for a `key` that is neither an axis nor a value of the configuration that `typed` chooses."""
+    defaults = _of_options(typed)
     if key in axes(defaults):
         return f"{key}: an axis takes the name of an option. Set its values one by one: {key}.KEY=VALUE."
     parent, _, word = key.rpartition(".")
@@ -199,9 +226,27 @@ def _unknown_key(key: str) -> str:
     while holder is None or not OmegaConf.is_config(holder):
         parent, _, word = parent.rpartition(".")
         holder = OmegaConf.select(defaults, parent) if parent else defaults
-    known = sorted({str(k) for k in holder if k != "hydra"} | (set() if parent else set(axes(defaults))))
+    own = {str(k) for k in holder if k != "hydra" and not str(k).startswith("_")}
+    known = sorted(own | (set() if parent else set(axes(defaults))))
     what = f"{parent} has the keys" if parent else "axes and values are"
     prefix = f"{parent}." if parent else ""
-    near = suggestion(prefix + word, word, known)
+    target = str(holder.get("_target_") or "ablate.")
+    # What else code of the user's takes nobody knows, and keys of that name elsewhere have nothing to do with it.
+    near = suggestion(prefix + word, word, known) if target.startswith("ablate.") else nearest(word, known)
+    if not parent and not near:  # a key of an option that was chosen
+        options = plain(defaults, resolve=False)
+        inside = [f"{axis}.{word}" for axis, own in options.items() if isinstance(own, dict) and word in own]
+        near = f" Did you mean {' or '.join(inside)}?" if inside else ""
     addition = f" (+{key}=… adds a key that is new.)" if parent else ""
-    return f"{key}: there is no such axis or value.{near} Here {what}: {', '.join(known)}.{addition}"
+    return f"{key}: there is no such axis or value.{near} Here {what}: {', '.join(known) or 'none'}.{addition}"
+
+
+def _of_options(typed: Sequence[str]) -> DictConfig:
+    """What the axes' options and the folders among the words `typed` give; the defaults where that cannot be had."""
+    usual = composed([])
+    known = axes(usual)
+    chosen = [word for word in typed if word.partition("=")[0] in known or word.startswith("hydra.searchpath=")]
+    try:
+        return composed(chosen)
+    except (HydraException, OmegaConfBaseException, YAMLError):  # one of them is wrong too
+        return usual

@@ -138,7 +138,7 @@ def check(values: Mapping[str, Any]) -> None:
         for key, path, rule, needed in rules:
             if key not in holder:
                 if needed and not (its_own and path in whole.PARTS):
-                    raise _missing(path)
+                    raise _missing(path, values)
             elif rule is not None and (expected := rule.refusal(holder[key])):
                 raise InputError(f"{path}={_shown(holder[key])}: {expected}")
 
@@ -148,7 +148,7 @@ def _holder(values: Mapping[str, Any], parents: tuple[str, ...]) -> Mapping[str,
     holder = values
     for depth, key in enumerate(parents):
         if key not in holder and depth == 0:
-            raise _missing(key)
+            raise _missing(key, values)
         holder = holder.get(key)  # type: ignore[assignment]
         if not isinstance(holder, Mapping):
             if depth == 0:
@@ -208,10 +208,16 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _missing(path: str) -> InputError:
-    return InputError(
-        f"{path} is missing: every run needs it. Set another value instead of deleting it: leave out ~{path}."
-    )
+def _missing(path: str, values: Mapping[str, Any]) -> InputError:
+    axis = path.partition(".")[0]
+    own = values.get(axis)
+    target = own.get("_target_") if isinstance(own, Mapping) else None
+    advice = f"Set another value instead of deleting it: leave out ~{path}."
+    if path == "model.stages":
+        advice = "A model's file has stages and widths, or a _target_ that is the whole network."
+    elif axis == "data" and isinstance(target, str) and not target.startswith("ablate."):
+        advice = "Start your data's file with `defaults: [arrays, _self_]`, which sets the usual values."
+    return InputError(f"{path} is missing: every run needs it. {advice}")
 
 
 def _shown(value: Any) -> str:

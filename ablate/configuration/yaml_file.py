@@ -22,12 +22,12 @@ def text(path: Path) -> str:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise InputError(f"{path} is {what}: a YAML file is expected, such as sweeps/quick.yaml.")
+            raise InputError(f"{path} is {what}: a YAML file is expected.")
         if found.st_size > _BYTES:
             raise InputError(f"{path} has {found.st_size:,} bytes: at most {_BYTES:,} are read.")
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. A YAML file is expected, such as sweeps/quick.yaml.") from error
+        raise InputError(f"{path}: {error.strerror}. A YAML file is expected.") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path} is not UTF-8, in line {line}: save it with that encoding.") from error

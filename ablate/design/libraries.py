@@ -1,5 +1,7 @@
 """Networks of torchvision and timm by name, with random weights."""
 
+import inspect
+import sys
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,7 +16,8 @@ def torchvision_model(name: str, *, channels: int, num_classes: int, **options: 
 
     options  further arguments of the model, such as dropout
 
-    Raises InputError for a name that torchvision does not have, and for images of neither one channel nor three.
+    Raises InputError for a name that torchvision does not have, for images of neither one channel nor three, and for
+    options that the model passes over in silence.
     """
     from torchvision import models
 
@@ -22,6 +25,13 @@ def torchvision_model(name: str, *, channels: int, num_classes: int, **options: 
     if channels not in (1, _COLOURS):
         raise InputError(f"model=torchvision reads images of {_COLOURS} channels, or grey ones, not of {channels}.")
     network = models.get_model(name, weights=None, num_classes=num_classes, **options)
+    takes = _taken(network)
+    for key in options:
+        if key not in takes:
+            raise InputError(
+                f"model.{key}={options[key]}: torchvision's {name} does not take it.{nearest(key, takes)} It takes"
+                f" {', '.join(takes)}."
+            )
     if channels == 1:
         network.register_forward_pre_hook(_in_colours)
     return network
@@ -49,6 +59,19 @@ def _check_name(library: str, name: str, known: list[str]) -> None:
             f"model.name={name}: {library} has no such model.{nearest(str(name), known)} It has {len(known)}, such as"
             f" {', '.join(known[:: max(1, len(known) // 5)][:5])}."
         )
+
+
+def _taken(network: nn.Module) -> list[str]:
+    """The arguments of one of torchvision's networks: those of its class, and of the functions beside it that read some
+    of the many and pass on the others."""
+    beside = vars(sys.modules[type(network).__module__]).values()
+    found = dict(inspect.signature(type(network)).parameters)
+    for function in (one for one in beside if inspect.isfunction(one) and one.__module__ == type(network).__module__):
+        takes = inspect.signature(function).parameters
+        if function.__name__.startswith("_") and any(one.kind == one.VAR_KEYWORD for one in takes.values()):
+            found |= takes
+    unset = ("num_classes", "weights", "progress")  # said otherwise
+    return [name for name, taken in found.items() if taken.kind != taken.VAR_KEYWORD and name not in unset]
 
 
 def _in_colours(network: nn.Module, inputs: tuple[Tensor]) -> Tensor:

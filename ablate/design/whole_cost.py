@@ -31,7 +31,8 @@ def whole_cost(network: nn.Module, channels: int, size: int) -> tuple[Cost, dict
     Counts the forwards of 2 and of 4 images: half of the difference is the cost of one image, whatever the network
     does inside. If the network is on the meta device, nothing is computed or allocated.
 
-    Raises InputError if the network does not return a tensor, and whatever its forward raises.
+    Raises InputError if the network does not return a tensor, or if no parameter can learn by its scores, and whatever
+    its forward raises.
     """
     fewer, more = (_counted(network, channels, size, images) for images in (FEW, 2 * FEW))
     parts: dict[str, nn.Module] = dict(network.named_children())
@@ -67,6 +68,19 @@ def _numbers(parameters: Any, module: nn.Module | None) -> dict[str, int]:
         "params": sum(p.numel() for p in parameters if p.requires_grad),
         "buffers": sum(b.numel() for b in buffers if b.is_floating_point()),
     }
+
+
+def _untrained(network: nn.Module) -> str:
+    """Why nothing of the network would learn."""
+    parameters = list(network.parameters())
+    if not parameters:
+        return "the network has no parameters: there is nothing to train."
+    if not any(parameter.requires_grad for parameter in parameters):
+        return f"none of the network's {len(parameters)} parameters is trained: their requires_grad is False."
+    return (
+        "no gradient comes from the network's scores: its forward cuts them off from its parameters, as detach(),"
+        " torch.no_grad() or numbers taken out of a tensor do."
+    )
 
 
 def _called(module: nn.Module) -> list[nn.Module]:
@@ -119,6 +133,8 @@ def _counted(network: nn.Module, channels: int, size: int, images: int) -> dict[
             hook.remove()
     if not isinstance(scores, Tensor):
         raise InputError(f"model: the network returns {type(scores).__name__}; a tensor of scores is expected.")
+    if not scores.requires_grad:
+        raise InputError(f"model: {_untrained(network)}")
     rest = found.pop(_REST, _Counts())
     found[_REST] = _Counts(rest.flops + flops.get_total_flops(), rest.kept_bytes, tuple(scores.shape[1:]))
     return found

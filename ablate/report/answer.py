@@ -12,6 +12,7 @@ from ablate.report.answering.phrases import capital
 from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import EQUIVALENT, TOO_FEW
+from ablate.statistics.rounds import GOES_ON
 
 RANKED = 3  # findings by ranks that are told one by one
 
@@ -35,11 +36,14 @@ def answer(comparison: Comparison) -> list[str]:
         how = f"It is made by: {made_by}" if made_by else "--baseline KEY=VALUE chooses another."
         return ["Nothing can be compared yet: the baseline has no finished run.", how]
     found = findings(comparison)
+    if not found and comparison.rounds:
+        return [f"The first look is at {comparison.rounds.looks[0]} seeds: before it nothing is compared."]
     if not found:
         return ["No variant shares a finished seed with the baseline, so nothing is compared yet."]
     if comparison.effects:
         return [*_of_crossed(comparison, found), *_fallen(comparison), *_best(comparison)]
-    if len(comparison.variants) > 2 and any(is_sure(variant) for variant in comparison.variants):
+    others = [variant for variant in comparison.variants if not variant.is_baseline]
+    if len(others) > 1 and all(variant.test for variant in others) and any(map(is_sure, others)):
         return best_and_worst(comparison)
     return _of_findings(comparison, found)
 
@@ -125,13 +129,19 @@ def _cannot_tell(comparison: Comparison, finding: Finding) -> str:
         return (
             f"{before}{finding.choice} makes no difference that matters: {finding.again} changes {comparison.metric} "
             f"by {changed(comparison, finding)}, and surely by less than {of.value(comparison.margin)}"
-            f"{of.of_difference} (two one-sided tests, {p_phrase(finding.p_equivalent)} after correction)."
+            f"{of.of_difference} ({_how_equivalent(finding)})."
         )
-    what = "has too few seeds" if verdict == TOO_FEW else "is undecided"
+    what = {TOO_FEW: "has too few seeds", GOES_ON: "is not decided yet"}.get(verdict, "is undecided")
     return (
         f"{before}{finding.choice} {what}: {finding.again} changes {comparison.metric} by "
         f"{changed(comparison, finding)}{possible(comparison, finding.difference)}."
     )
+
+
+def _how_equivalent(finding: Finding) -> str:
+    if finding.p_equivalent is None:
+        return "the interval at the level of all variants and looks lies within"
+    return f"two one-sided tests, {p_phrase(finding.p_equivalent)} after correction"
 
 
 def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:

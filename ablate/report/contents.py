@@ -46,6 +46,12 @@ class Contents:
     across: Across | None = None
 
     @property
+    def choices(self) -> list[str]:
+        """Those that have a column of their own in tables: all, where more than one varies."""
+        factors = list(self.comparison.factors)
+        return factors if len(factors) > 1 else []
+
+    @property
     def unit(self) -> Unit:
         return unit(self.comparison.metric)
 
@@ -85,6 +91,7 @@ def row(variant: Variant, comparison: Comparison, of: Unit) -> dict[str, Any]:
         "label": variant.label,
         "is_baseline": variant.is_baseline,
         "choices": " ".join(f"{key}={word(value)}" for key, value in variant.choices.items()),
+        "values": [word(variant.choices[key]) if key in variant.choices else DASH for key in comparison.factors],
         "n": estimate.n,
         "mean": (estimate.mean, of.value(estimate.mean)),
         "interval": _interval(variant, of),

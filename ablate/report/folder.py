@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 from ablate.errors import InputError
-from ablate.report import data_sets, page, tables
+from ablate.report import data_sets, latex, page, tables
 from ablate.report.contents import Contents
 from ablate.report.drawing import paper
+from ablate.report.latex import Paper
 
 TEXTS = ("index.html", "comparison.json", "table.md", "table.tex", "data_sets.md", "data_sets.tex")
 MARKER = ".report"  # in the folder of a report: the files that it has made, one a line
@@ -16,10 +17,11 @@ _OWN = re.compile(rf"{'|'.join(map(re.escape, TEXTS))}|figures/[^/\\]+\.(svg|pdf
 _DRAWN = re.compile(r"(curve|against|gradients?|interactions?|main_effects|differences|variance)(_|$)")
 
 
-def write(made: Contents, folder: Path, as_pdf: bool = False) -> None:
+def write(made: Contents, folder: Path, table: Paper | None = None, as_pdf: bool = False) -> None:
     """index.html, comparison.json, table.md, table.tex and figures/*.svg, of several data sets data_sets.md and
     data_sets.tex; what an earlier report has more goes.
 
+    table   what table.tex has, where that is not the usual
     as_pdf  the figures as PDF too, which takes a fifth of a second each
     """
     alone = {figure.name: paper.with_legend(figure.drawing, made.labels) for figure in made.figures}
@@ -27,7 +29,7 @@ def write(made: Contents, folder: Path, as_pdf: bool = False) -> None:
         "index.html": page.render(made),
         "comparison.json": json.dumps(tables.as_json(made), indent=1, allow_nan=False) + "\n",
         "table.md": tables.markdown(made),
-        "table.tex": tables.latex(made),
+        "table.tex": latex.table(made, table),
         **_of_data_sets(made),
         **{f"figures/{name}.svg": str(drawing) for name, drawing in alone.items()},
         **{

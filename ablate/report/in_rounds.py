@@ -6,6 +6,7 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant
 from ablate.report.numbers import numbered, unit
 from ablate.runs.record import RESULTS
+from ablate.statistics.rounds import GOES_ON
 
 
 def rules(comparison: Comparison) -> str:
@@ -46,12 +47,17 @@ def rounds(comparison: Comparison) -> list[str]:
     ]
     by_look: dict[int, list[str]] = {}
     for variant in comparison.variants:
-        if variant.decision:
+        if variant.decision and variant.decision.is_final:
             seeds = declared.looks[variant.decision.look]
             by_look.setdefault(seeds, []).append(f"{variant.label} ({variant.decision.outcome})")
     said += [f"Decided at {seeds} seeds: {', '.join(labels)}." for seeds, labels in sorted(by_look.items())]
-    if going := [v.label for v in comparison.variants if not v.decision and not v.is_baseline]:
+    if going := [v.label for v in comparison.variants if v.verdict == GOES_ON]:
         said.append(f"Not decided yet: {', '.join(going)}.")
+    if apart := [v.label for v in comparison.variants if v.decision and v.decision.apart]:
+        said.append(
+            f"Of {', '.join(apart)} and the baseline, one is at chance in every seed. There is no interval: what other "
+            "seeds would do, these cannot say."
+        )
     if len(declared.families) > 1:
         said.append(
             f"{numbered(sum(map(len, declared.families[1:])), 'variant')} joined later: each later family has 5% of "

@@ -57,7 +57,7 @@ def circumstances(comparison: Comparison) -> str:
     seconds = [result.record.cost["seconds"] for result in results if "seconds" in result.record.cost]
     if not seconds:
         return ""
-    if any(result.overrides is None for result in results):  # of another program's nothing else is known
+    if not all("cores" in result.record.provenance["hardware"] for result in results):  # from elsewhere
         return f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all"
     changes = Counter(str(_changes(result.config)) for result in results).most_common()
     seed = f"; a seed changes {changes[0][0]}" if len(changes) == 1 else ""

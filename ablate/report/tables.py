@@ -36,6 +36,7 @@ COLUMNS = (
     "stopped",
     "failed",
 )
+CHOICES = 4  # so many have columns on the terminal
 
 
 def as_json(made: Contents) -> dict[str, Any]:
@@ -170,19 +171,10 @@ def _effect(effect: Effect) -> dict[str, Any]:
 
 
 def markdown(made: Contents) -> str:
-    lines = [_cells(made.unit.of_value.strip()), ["---"] + ["---:"] * (len(COLUMNS) - 1)]
-    lines += [[in_markdown(cell) for cell in _line(row)] for row in made.rows]
+    lines = [list(map(in_markdown, _heads(made))), ["---"] * (1 + len(made.choices)) + ["---:"] * (len(COLUMNS) - 1)]
+    lines += [[in_markdown(cell) for cell in _line(row, made)] for row in made.rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{in_markdown(' '.join(made.answer))}\n\n{table}\n"
-
-
-def latex(made: Contents) -> str:
-    """A tabular for booktabs."""
-    head = " & ".join(in_latex(cell) for cell in _cells(made.unit.of_value.strip()))
-    rows = [" & ".join(in_latex(cell) for cell in _line(row)) + r" \\" for row in made.rows]
-    kinds = "l" + "r" * (len(COLUMNS) - 1)
-    body = "\n".join(rows)
-    return f"\\begin{{tabular}}{{{kinds}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
 
 
 def show(made: Contents, page: str) -> None:
@@ -198,13 +190,18 @@ def show(made: Contents, page: str) -> None:
     heads = ["variant", "n", made.comparison.metric, "difference, 95% CI", "p", "verdict"]
     heads += ["parameters", "time", "gradient flow"]
     lost = [word for word in ("diverged", "stopped", "failed") if any(row[word] for row in made.rows)]
+    # Beside what differs, the values of all choices, where there is room for them.
+    choices = made.choices if len(made.choices) <= CHOICES else []
+    heads[1:1] = choices
     for head in (*heads, *lost):
-        table.add_column(head, justify="left" if head in ("variant", "verdict", "gradient flow") else "right")
+        is_text = head in ("variant", "verdict", "gradient flow", *choices)
+        table.add_column(plain(head), justify="left" if is_text else "right")
     for row in made.rows[:most]:
         change = f"{row['difference'][1]} [dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
             plain(_name(row)),
+            *(map(plain, row["values"]) if choices else ()),
             str(row["n"]),
             row["mean"][1],
             change,
@@ -218,7 +215,9 @@ def show(made: Contents, page: str) -> None:
     console.print()
     unknown = {"parameters": "params", "time": "seconds", "gradient flow": "flow"}
     empty = [head for head, name in unknown.items() if all(DASH in (row[name], row[name][-1]) for row in made.rows)]
-    console.print(fitted(without(table, empty), console, ("gradient flow", "time", "parameters", "p", "n", *lost)))
+    console.print(
+        fitted(without(table, empty), console, ("gradient flow", "time", "parameters", *choices, "p", "n", *lost))
+    )
     left = len(made.comparison.variants) - min(most, len(made.rows))
     if left > 0:
         console.print(f"[dim]and {left} more variants: see the report[/dim]")
@@ -228,15 +227,18 @@ def show(made: Contents, page: str) -> None:
     console.print(f"report: {plain(page)}", soft_wrap=True)
 
 
-def _cells(of: str) -> list[str]:
-    return [f"{column} ({of})" if column == "mean" and of else column for column in COLUMNS]
+def _heads(made: Contents) -> list[str]:
+    of = made.unit.of_value.strip()
+    variant, *others = (f"{column} ({of})" if column == "mean" and of else column for column in COLUMNS)
+    return [variant, *made.choices, *others]
 
 
-def _line(row: dict[str, Any]) -> list[str]:
+def _line(row: dict[str, Any], made: Contents) -> list[str]:
     pairs = ("difference", "p", "params", "macs", "seconds", "mean")
     said = {name: row[name][1] for name in pairs}
     return [
         _name(row),
+        *(row["values"] if made.choices else []),
         str(row["n"]),
         said["mean"],
         row["interval"],

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 
 from ablate.configuration import agent, place, refusals
 from ablate.configuration.composition import Composition, plain
-from ablate.configuration.fingerprint import fingerprint
+from ablate.configuration.fingerprint import ADDED, fingerprint
 from ablate.design.cost import Cost
 from ablate.errors import InputError
 from ablate.process.interrupt import StopRequest, stop_request
@@ -123,7 +123,8 @@ def run(
         memory.forget()
     data.prepare_data()
     data.setup("fit")  # raises for unusable data before anything is written
-    build.check_validations(cfg, data)
+    is_classifier = values["module"] == ADDED["module"]  # another module may use outputs of any shape
+    build.check_validations(cfg, data, cell.cost.shape[0] if is_classifier else None)
     here = origin(values, data)
     if cell.tracking_mode == "online":
         tracking.check_login()

@@ -39,11 +39,12 @@ ON_GPU = 1e-3  # relative tolerance: a GPU need not add numbers in the same orde
 
 @dataclass(frozen=True)
 class Answer:
-    """A promise, whether the design keeps it, and if not, what was seen instead."""
+    """A promise, whether the design keeps it, and if not, what was seen instead and what that means for comparisons."""
 
     promise: str
     kept: bool
     seen: str = ""
+    advice: str = ""
 
 
 def answers(composition: Composition) -> Iterator[Answer]:
@@ -68,14 +69,8 @@ def answers(composition: Composition) -> Iterator[Answer]:
         yield _answered(promise, lambda seen=seen: seen(cfg, data))  # type: ignore[misc]
     with TemporaryDirectory(prefix="ablate-check-") as folder:
         first, second, resumed = (Path(folder) / name for name in ("first", "second", "resumed"))
-        yield _answered(
-            "same seed twice gives equal numbers",
-            lambda: _difference(_trained(cfg, first), _trained(cfg, second), on_gpu),
-        )
-        yield _answered(
-            "interrupted and resumed gives equal numbers",
-            lambda: _difference(_read(first), _interrupted(cfg, resumed), on_gpu),
-        )
+        yield _answered(_TWICE, lambda: _difference(_trained(cfg, first), _trained(cfg, second), on_gpu))
+        yield _answered(_RESUMED, lambda: _difference(_read(first), _interrupted(cfg, resumed), on_gpu))
 
 
 def _answered(promise: str, seen: Callable[[], str]) -> Answer:
@@ -83,8 +78,8 @@ def _answered(promise: str, seen: Callable[[], str]) -> Answer:
     try:
         against = seen()
     except Exception as error:  # the user's code may raise anything
-        against = str(error) if isinstance(error, InputError) else reason(error)
-    return Answer(promise, not against, against)
+        return Answer(promise, False, str(error) if isinstance(error, InputError) else reason(error))
+    return Answer(promise, not against, against, _ADVICE[promise] if against else "")
 
 
 def _shortened(values: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +124,8 @@ def _gradients(cfg: DictConfig, data: Data) -> str:
     at zero, the layers before it get their first gradient a step later."""
     net = build.initialised_network(cfg).train()
     parameters = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    if not parameters:
+        return "it has none that is trained"
     optimizer = torch.optim.SGD(parameters.values(), lr=0.01)
     without = set(parameters)
     for batch in _batches(data, BATCHES):
@@ -199,12 +196,31 @@ def _batches(data: Data, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield data.on_after_batch_transfer(batch, 0)
 
 
+_SHAPE = "scores have the right shape in training and evaluation"
+_ONE = "a batch of one image works"
+_GRADIENT = "every parameter gets a gradient"
+_GLOBAL = "no global random numbers are drawn"
+_BATCHES = "two designs with one seed see the same batches"
+_TWICE = "same seed twice gives equal numbers"
+_RESUMED = "interrupted and resumed gives equal numbers"
+
 _PROMISES: dict[str, Callable[[DictConfig, Data], str]] = {
-    "scores have the right shape in training and evaluation": _scores,
-    "a batch of one image works": _one_image,
-    "every parameter gets a gradient": _gradients,
-    "no global random numbers are drawn": _draws,
-    "two designs with one seed see the same batches": _same_batches,
+    _SHAPE: _scores,
+    _ONE: _one_image,
+    _GRADIENT: _gradients,
+    _GLOBAL: _draws,
+    _BATCHES: _same_batches,
+}
+_ADVICE = {
+    _SHAPE: "A network returns a tensor (images, data.num_classes): one score for each class.",
+    _ONE: "An evaluation's last batch may hold one image: keep the first axis, by flatten(1) rather than squeeze().",
+    _GRADIENT: "They never learn: use them in forward, leave them out, or set their requires_grad to False.",
+    _GLOBAL: "No seed of a run covers these numbers, so nobody can repeat it. Draw with torch, and in training alone.",
+    _BATCHES: "What sets two designs apart would be their images too. Let the data draw in their loaders, when an epoch"
+    " begins.",
+    _TWICE: "Then designs differ by chance even with one seed, and pairing them by seed gains nothing.",
+    _RESUMED: "Then an interruption changes the result. What the network counts must be in its buffers, what it draws"
+    " be torch's.",
 }
 
 
@@ -250,7 +266,7 @@ def _interrupted(cfg: DictConfig, folder: Path) -> dict[tuple[Any, ...], float]:
 def _read(folder: Path) -> dict[tuple[Any, ...], float]:
     """Every recorded number, by (name, step, epoch). Raises InputError if nothing was recorded."""
     if not (folder / "metrics.parquet").exists():
-        raise InputError("there is no training to compare with")
+        raise InputError("not tried, since the training before it failed")
     metrics, norms = (read(folder / f"{kind}.parquet").to_pylist() for kind in ("metrics", "gradient_norms"))
     found = {(row["name"], row["step"], row["epoch"]): row["value"] for row in metrics}
     return found | {(f"gradient norm of {row['layer']}", row["step"], None): row["norm"] for row in norms}

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from ablate.configuration.fingerprint import ADDED
 from ablate.configuration.whole import is_whole
@@ -16,7 +17,7 @@ from ablate.runs.description import network_cost, network_parts
 from ablate.training import build
 from ablate.training.assembly import network, network_on_meta
 from ablate.training.epoch import check_epoch
-from ablate.training.objective import named
+from ablate.training.objective import losses, named
 from ablate.training.saving import trackers
 from ablate.training.trainer import check_trainer
 
@@ -60,12 +61,14 @@ class Checks:
         data = values["data"] | {"seed": 0}
         self._once("images", data, lambda: build.images(OmegaConf.create({"data": data})))
         if self.check_data:
-            batches = self._once("data", data, lambda: _batches(values))
+            batches, labels = self._once("data", data, lambda: _batches(values))
             check_epoch(values, batches, by_validation)
         parts = network_parts(values)
         cost = self._once("network", parts, lambda: _cost(parts, asked))
         if values["module"] == ADDED["module"]:  # another module may use outputs of any shape
             _check_scores(cost, values)
+            if self.check_data and cost.shape[0] != values["data"]["num_classes"]:
+                named.check(OmegaConf.create(values), labels, cost.shape[0])
         if data.get("batch_size", 1) // trainer["devices"] == 1:
             self._once("one image", parts, lambda: _check_one_image(parts))
         if not self.elsewhere:
@@ -86,22 +89,26 @@ class Checks:
 
 
 def _check_scores(cost: Cost, values: dict[str, Any]) -> None:
-    """Raise InputError unless the network gives each class a score."""
+    """Raise InputError unless the network gives each class a score. A user's loss may read more outputs."""
     classes = values["data"]["num_classes"]
-    if len(cost.shape) != 1 or cost.shape[0] < classes:
+    is_ours = str(values["loss"].get("_target_")).startswith(f"{losses.__name__}.")
+    if len(cost.shape) != 1 or cost.shape[0] < classes or (is_ours and cost.shape[0] > classes):
         raise InputError(
             f"model: for each image the network returns numbers of shape {cost.shape}; {classes} are expected, one"
             " score for each of data.num_classes."
         )
 
 
-def _batches(values: dict[str, Any]) -> int:
-    """How many batches an epoch has. Raises InputError for data that do not fit the configuration."""
+def _batches(values: dict[str, Any]) -> tuple[int, Tensor | None]:
+    """How many batches an epoch has, and some labels if they are known.
+
+    Raises InputError for data that do not fit the configuration.
+    """
     images = build.images(OmegaConf.create(values))
     images.prepare_data()
     images.setup("fit")
     named.check(OmegaConf.create(values), images.labels)
-    return images.batches
+    return images.batches, None if images.labels is None else images.labels[: named.CHECKED]
 
 
 def _check_one_image(parts: dict[str, Any]) -> None:

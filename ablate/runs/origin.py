@@ -92,9 +92,9 @@ class Here:
             data.prepare_data()
             data.setup("fit")
             return {"data_checksum": data.checksum(), "data_files": data.files()}
-        except OSError:
-            return {}
         except Exception as error:  # a user's function may raise anything
+            if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+                return {}
             return {"unreadable": str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"}
 
     def _once(self, key: Any, find: Any) -> Any:

@@ -20,13 +20,21 @@ PACKAGES = (
 )
 
 
-def provenance(data_checksum: str | None) -> dict[str, Any]:
-    """This machine and its software now: Python, packages, git commit, hardware; with the checksum of the data."""
+# Packages whose versions are recorded if the network is theirs, by the beginning of its _target_.
+OF_NETWORKS = {"ablate.design.libraries.timm_model": "timm", "timm.": "timm"}
+
+
+def provenance(data_checksum: str | None, network: str = "") -> dict[str, Any]:
+    """This machine and its software now: Python, packages, git commit, hardware; with the checksum of the data.
+
+    network  the model's _target_, if it has one
+    """
     import torch  # not at the top: a plan needs this module without torch
 
+    theirs = sorted({package for start, package in OF_NETWORKS.items() if network.startswith(start)})
     return {
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": {package: version(package) for package in (*PACKAGES, *theirs)},
         "git": git_state(Path(__file__).resolve().parents[1]),
         "hardware": {
             "host": platform.node(),

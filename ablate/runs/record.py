@@ -26,7 +26,7 @@ VERSION = 1
 # The fields that records of every version have. A record that lacks one is damaged.
 ALWAYS = ("fingerprint", "choices", "overrides", "seed", "summary", "cost", "provenance", "started")
 # Fields that are left out of the file if they are None.
-_IF_ANY = ("files", "diverged_at", "stopped", "reason", "error")
+_IF_ANY = ("goals", "files", "diverged_at", "stopped", "reason", "error")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class RunRecord(_Stored):
     overrides       as typed
     search_path     the arguments that add folders of your own options
     summary         the last value of every metric
+    goals           of metrics of the user's: maximize or minimize, by name, as far as they say; None: there are none
     cost            params, macs and, once trained, seconds
     provenance      code, data, libraries and machine: see `provenance` and `origin`
     started, ended  UTC, in ISO 8601; `ended` is None while the run is under way
@@ -108,6 +109,7 @@ class RunRecord(_Stored):
     search_path: list[str] = field(default_factory=list)
     seed: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
+    goals: dict[str, Any] | None = None
     cost: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     wandb: WandbRun = field(default_factory=WandbRun)

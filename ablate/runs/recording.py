@@ -22,6 +22,7 @@ from ablate.runs.record import RunRecord, WandbRun
 from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.images.own import Data
+from ablate.training.objective import named
 from ablate.training.run import Outcome, Watch, train
 from ablate.training.saving import offline
 from ablate.training.saving.checkpoints import step_of
@@ -57,7 +58,8 @@ def recorded(
     mode = cell.tracking_mode
     run = replace(
         RunRecord.begun(cell.composition, cell.fingerprint, cell.cfg.seed, cell.cost.params, cell.cost.macs),
-        provenance=provenance(here["data_checksum"]) | here,
+        provenance=provenance(here["data_checksum"], str(cell.cfg.model.get("_target_") or "")) | here,
+        goals=named.goals(cell.cfg) or None,
         wandb=WandbRun(tracking.run_id(mode, known.wandb.id if known else None), mode),
         resumed=known is not None,
     )

@@ -14,12 +14,12 @@ from functools import partial
 from ablate.statistics.judgement import EQUIVALENT, UNDECIDED, Outcome, Test, assessed
 from ablate.statistics.paired import LEVEL, Difference
 from ablate.statistics.sequential import Looks, chance_to_decide, rejected
-from ablate.statistics.splits import low_seeds
+from ablate.statistics.splits import is_at_chance, low_seeds
 
 HOPELESS = 0.05  # chance to be decided at a later look, below which a variant is given up
 
 BETTER, WORSE, DIVERGED = "better", "worse", "diverged"
-GIVEN_UP = "given up"
+GIVEN_UP, GOES_ON = "given up", "goes on"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Decision:
     """What became of a variant, and at which look.
 
     bound  what the test's p had to reach there; None without a test
+    apart  whether all seeds of one side are at chance, and not all of the other
     """
 
     outcome: str
@@ -49,6 +50,17 @@ class Decision:
     test: Test
     difference: Difference | None
     bound: float | None
+    apart: bool = False
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether an interval means something. Where one side has learned in no seed, further seeds may be of the other
+        kind: of that, what has been seen says nothing."""
+        return self.test.has_interval and not self.apart
+
+    @property
+    def is_final(self) -> bool:
+        return self.outcome != GOES_ON
 
     @property
     def is_called(self) -> bool:
@@ -60,11 +72,13 @@ class Standing:
     """How far things are.
 
     decisions  of the variants that have stopped
+    latest     of those that go on, what the last look said, if there has been one
     look       for which results are still missing; None where every variant has stopped
     running    the variants that take part in it
     """
 
     decisions: dict[str, Decision]
+    latest: dict[str, Decision]
     look: int | None
     running: tuple[str, ...]
 
@@ -79,17 +93,19 @@ def standing(
     chance              the accuracy of guessing, where the results are accuracies
     """
     decisions: dict[str, Decision] = {}
+    latest: dict[str, Decision] = {}
     running = list(variants)
     for look, n in enumerate(rules.looks.seeds):
         if any(len(values) < n for values in (baseline, *(variants[name] for name in running))):
-            return Standing(decisions, look, tuple(running))
+            return Standing(decisions, latest, look, tuple(running))
         known = {name: variants[name][:n] for name in running}
         found = _look(look, baseline[:n], known, rules, sum(d.is_called for d in decisions.values()), chance)
-        decisions |= found
-        running = [name for name in running if name not in found]
+        decisions |= {name: decision for name, decision in found.items() if decision.is_final}
+        latest = {name: decision for name, decision in found.items() if not decision.is_final}
+        running = list(latest)
         if not running:
             break
-    return Standing(decisions, None, ())
+    return Standing(decisions, {}, None, ())
 
 
 def _look(
@@ -100,7 +116,7 @@ def _look(
     already: int,
     chance: float | None,
 ) -> dict[str, Decision]:
-    """The variants that stop at a look."""
+    """What a look says of each variant."""
     looks, last = rules.looks, look == len(rules.looks.seeds) - 1
     tests = _tests(baseline, variants, chance)
     bounds = [partial(_bound, test, looks, look) for test, _ in tests.values()]
@@ -119,9 +135,14 @@ def _look(
         elif _is_hopeless(test, difference, rules, look, level):
             outcome = GIVEN_UP
         else:
-            continue
-        decisions[name] = Decision(outcome, look, test, difference, bound)
+            outcome = GOES_ON
+        apart = chance is not None and _at_chance(variants[name], chance) != _at_chance(baseline, chance)
+        decisions[name] = Decision(outcome, look, test, difference, bound, apart)
     return decisions
+
+
+def _at_chance(values: Sequence[float], chance: float) -> bool:
+    return all(is_at_chance(value, chance) for value in values)
 
 
 def _tests(

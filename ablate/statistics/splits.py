@@ -36,9 +36,14 @@ class _Gap:
 
 
 def is_at_chance(accuracy: float, chance: float) -> bool:
-    """Whether an accuracy is that of guessing: above `chance` by at most half of it, and by at most 5% of 1 -
+    """Whether an accuracy is that of guessing."""
+    return accuracy <= chance_limit(chance)
+
+
+def chance_limit(chance: float) -> float:
+    """The highest accuracy that counts as guessing: above `chance` by at most half of it, and by at most 5% of 1 -
     chance."""
-    return accuracy <= chance + min(0.5 * chance, 0.05 * (1 - chance))
+    return chance + min(0.5 * chance, 0.05 * (1 - chance))
 
 
 def low_seeds(variants: Sequence[Mapping[int, float]], chance: float | None = None) -> list[set[int]]:

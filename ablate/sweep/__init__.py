@@ -1,6 +1,8 @@
 """A sweep: its file, the plan of its cells, how long they take, and the engines that run them.
 
-`ablate.sweep("sweeps/quick.yaml")` runs one: see `ablate.api.sweeping.sweep`.
+From Python a sweep is run by its name, and help(ablate.api.sweeping.sweep) says what it takes and gives:
+
+    ablate.sweep("sweeps/quick.yaml", ["trainer.max_epochs=5"]).table
 """
 
 import sys as _sys

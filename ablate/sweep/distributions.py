@@ -120,7 +120,7 @@ def check_parameter(name: str, spec: Spec) -> str:
     if missing := [key for key in _KEYS[kind] if key in ("min", "max", "value", "values") and key not in spec]:
         raise InputError(f"{name}: {kind} needs `{missing[0]}`.")
     if "values" in spec and not (isinstance(spec["values"], list) and spec["values"]):
-        raise InputError(f"{name}: `values` is a list with at least one value.")
+        raise InputError(f"{name}: `values` must be a list with at least one value, such as values: [0, 1, 2].")
     if "parameters" in spec and not (isinstance(spec["parameters"], Mapping) and spec["parameters"]):
         raise InputError(f"{name}: `parameters` must contain parameters, such as lr: {{values: [0.1, 0.01]}}.")
     numbers = {key: spec[key] for key in (*_BOUNDS, *_NORMAL, *_BETA, "q") if key in spec}

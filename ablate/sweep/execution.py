@@ -55,9 +55,11 @@ class Request:
         return self.launcher._target_ not in (POOL, IN_PROCESS)
 
 
-def planned(file: SweepFile, request: Request, check_data: bool, here: Here | None = None) -> list[PlannedCell]:
+def planned(
+    file: SweepFile, request: Request, check_data: bool, here: Here | None = None, costs: bool = True
+) -> list[PlannedCell]:
     """The plan of the file with the overrides of `request`: see `plan`."""
-    return plan(file, request.typed, check_data=check_data, elsewhere=request.elsewhere, here=here)
+    return plan(file, request.typed, check_data=check_data, elsewhere=request.elsewhere, here=here, costs=costs)
 
 
 def to_run(cells: Sequence[PlannedCell], retry_failed: bool, rerun_outdated: bool = False) -> list[PlannedCell]:

@@ -209,7 +209,8 @@ def _parameters(
     for key, spec in parameters.items():
         name = f"{prefix}{key}"
         if not isinstance(spec, dict):
-            raise InputError(f"{path}: {name}: {spec}: write `value: {spec}`, or `values: […]`.")
+            instead = f"values: {spec}" if isinstance(spec, list) else f"value: {spec}"
+            raise InputError(f"{path}: {name}: {spec}: write {name}: {{{instead}}}.")
         kind = check_parameter(f"{path}: {name}", spec)
         if kind == "parameters":
             yield from _parameters(path, spec["parameters"], f"{name}.")

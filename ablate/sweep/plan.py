@@ -122,13 +122,10 @@ class PlannedCell:
         """Set `status` to outdated if code or data have changed since the result, or the checkpoints, were made."""
         assert self.values is not None
         done = self.status in record.RESULTS
-        if self.record and (done or (self.status in (INTERRUPTED, FAILED, DAMAGED) and self._can_resume())):
+        if self.record and (done or (self.status in (INTERRUPTED, FAILED, DAMAGED) and _can_resume(self.directory))):
             then, root = self.record.provenance, self.values["data"].get("root")
             if changed := here.difference(then, self.values, root):
                 self.status, self.reason = OUTDATED, changed
-
-    def _can_resume(self) -> bool:
-        return any((self.directory / "checkpoints").glob("step-*.ckpt"))
 
     def look(self) -> None:
         """Bring `status`, `reason`, `record` and measured `seconds` up to date with the cell's directory."""
@@ -137,21 +134,29 @@ class PlannedCell:
         before, self.record = record.training(self.record), record.read(self.directory)
         if self.status == OUTDATED and record.training(self.record) == before:
             return  # nothing has changed since `compare`
-        self.reason = None
+        self.status, self.reason = standing(self.directory, self.record)
         if self.record and self.record.is_result:
-            self.status, self.seconds = self.record.status, self.record.cost.get("seconds")
-            if faults := intact.faults(self.directory, self.record, thorough=False):
-                self.status, self.reason = DAMAGED, "; ".join(faults)
-        elif who := holder(self.directory) if self.directory.exists() else None:
-            self.status, self.reason = RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
-        elif self.record and self.record.status == FAILED:
-            self.status, self.reason = FAILED, self.record.failure
-        elif self.record:
-            self.status, self.reason = INTERRUPTED, self.record.reason
-        elif self._can_resume():
-            self.status, self.reason = INTERRUPTED, "run.json is damaged or missing, but there are checkpoints"
-        else:
-            self.status = TO_DO
+            self.seconds = self.record.cost.get("seconds")
+
+
+def standing(directory: Path, known: RunRecord | None) -> tuple[str, str | None]:
+    """The status of the run in a directory, there or not, and the reason. `known`: what run.json says."""
+    if known and known.is_result:
+        faults = intact.faults(directory, known, thorough=False)
+        return (DAMAGED, "; ".join(faults)) if faults else (known.status, None)
+    if who := holder(directory) if directory.exists() else None:
+        return RUNNING, f"{who.get('host', 'another host')}, process {who.get('pid', '?')}"
+    if known and known.status == FAILED:
+        return FAILED, known.failure
+    if known:
+        return INTERRUPTED, known.reason
+    if _can_resume(directory):
+        return INTERRUPTED, "run.json is damaged or missing, but there are checkpoints"
+    return TO_DO, None
+
+
+def _can_resume(directory: Path) -> bool:
+    return any((directory / "checkpoints").glob("step-*.ckpt"))
 
 
 def named(assignment: Mapping[str, Any]) -> str:
@@ -171,6 +176,7 @@ def plan(
     check_data: bool = False,
     elsewhere: bool = False,
     here: Here | None = None,
+    costs: bool = True,
 ) -> list[PlannedCell]:
     """Every cell of the file. Identical cells become one.
 
@@ -178,6 +184,8 @@ def plan(
     check_data  also read (and download) each data set, and check that the configuration fits it
     elsewhere   the cells are for other machines: this one need not have the GPUs that they ask for
     here        the code and data to compare stored results with; None: do not compare
+    costs       also build each network: refuse what cannot be built, and count parameters and multiply-adds. Without,
+                nothing is imported that trains, and these are known of cells with a result only
 
     Raises what Hydra raises if the file or `typed` name an axis, an option or a value that does not exist.
     """
@@ -211,7 +219,7 @@ def plan(
                     cell.compare(here)
             if cell.record and cell.status in (OUTDATED, *record.RESULTS) and not values["rerun"]:
                 cell.params, cell.macs = (cell.record.cost.get(name) for name in ("params", "macs"))
-            else:
+            elif costs:
                 checks = checks or _checks(check_data, elsewhere)
                 cost = checks(values, cell.asked)
                 cell.params, cell.macs = cost.params, cost.macs

@@ -11,12 +11,14 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from ablate.configuration.whole import is_whole
 from ablate.design.convolution import PADDINGS
 from ablate.design.network import Network
 from ablate.design.placement import Parts
 from ablate.errors import ImageSizeError, InputError, nearest, reason
+from ablate.process.importing import missing
 
 _HYDRAS_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
@@ -66,8 +68,7 @@ def called(cfg: DictConfig, path: str) -> Callable[..., Any]:
         target = get_object(name)
         inspect.signature(target)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}._target_={name}: there is no class or function of that name ({reason}).") from error
+        raise InputError(f"{path}._target_={name}: {missing(name, error)}") from error
     return target
 
 
@@ -141,6 +142,11 @@ def _whole(cfg: DictConfig) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise InputError(
             f"model._target_={values['_target_']}: it returns {type(made).__name__}; a torch.nn.Module is expected."
+        )
+    if lazy := [name for name, p in made.named_parameters() if isinstance(p, UninitializedParameter)]:
+        raise InputError(
+            f"model: the size of {lazy[0]} is not known before images go through the network. Give the lazy layer's"
+            " usual kind its number of inputs, or call the network once on an image at the end of its __init__."
         )
     return made
 

@@ -79,10 +79,10 @@ def check_recipe(cfg: DictConfig) -> bool:
     return by_validation
 
 
-def check_validations(cfg: DictConfig, data: Data) -> None:
-    """Raise InputError if loss or metrics cannot use the labels, or if there are too few batches for a validation that
-    the run needs. The data must be set up."""
-    named.check(cfg, data.labels)
+def check_validations(cfg: DictConfig, data: Data, outputs: int | None = None) -> None:
+    """Raise InputError if loss or metrics cannot use the labels with this number of network `outputs`, or if there are
+    too few batches for a validation that the run needs. The data must be set up."""
+    named.check(cfg, data.labels, outputs)
     check_epoch(cfg, data.batches, _goes_by_validation(cfg))
 
 

@@ -18,7 +18,8 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ablate.errors import InputError, nearest, reason
+from ablate.errors import InputError, nearest, reason, say
+from ablate.training.goal import KNOWN
 from ablate.training.progress import progress
 from ablate.training.saving.checkpoints import PlainFiles
 
@@ -96,6 +97,7 @@ def new_trainer(
             " environment. Leave yours out."
         )
     own = [*_of_the_user(given, "callbacks", Callback), *_watchers(cfg)]
+    _check_monitors(own)
     _check_clocks(own, given.keywords.get("val_check_interval"))
     shown = progress(given.keywords.get("enable_progress_bar", True))
     is_bar, has_bar = isinstance(shown, ProgressBar), any(isinstance(callback, ProgressBar) for callback in own)
@@ -114,6 +116,22 @@ def new_trainer(
             "plugins": [*plugins, LightningEnvironment(), PlainFiles()],
         }
     )
+
+
+def _check_monitors(own: Sequence[Callback]) -> None:
+    """Raise InputError for a callback that goes by `auto`; warn of one that takes the worst for the best."""
+    for callback in own:
+        name, mode = getattr(callback, "monitor", None), getattr(callback, "mode", None)
+        kind = type(callback).__name__
+        if name == "auto":
+            raise InputError(
+                f"{kind}: monitor=${{monitor}} is the run's monitor, which is auto: add monitor=val/acc, or another"
+                " metric."
+            )
+        goal = KNOWN.get(str(name))
+        if goal and mode in ("min", "max") and not goal.startswith(mode):
+            better, other = ("more", "max") if mode == "min" else ("less", "min")
+            say(f"{kind}: monitor={name} mode={mode}: of this {better} is better. You may want mode={other}.")
 
 
 def max_seconds(trainer: DictConfig) -> float | None:

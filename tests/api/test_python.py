@@ -1,6 +1,8 @@
 """`import ablate`: train, load, predict, sweep, compare, export, and a notebook that does it all. 60 s."""
 
+import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import ablate
+from ablate.api import sweeping
 from ablate.errors import InputError
 from ablate.runs import record
 
@@ -56,6 +59,42 @@ def test_to_import_it_takes_nothing():
     program += "; print('torch' in sys.modules, 'hydra' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "False", "False", "False"]
+
+
+def example(name: str) -> str:
+    """The lines of code in the documentation of what `ablate` offers."""
+    text = inspect.getdoc(getattr(ablate, name)) or ""
+    return "\n".join(line[4:] for line in text.splitlines() if re.match(r"    (run|report|ablate)\b", line))
+
+
+@pytest.mark.parametrize("name", ["train", "load", "sweep", "compare", "export"])
+def test_the_example_of_each_name_runs(name, run, folder, tested, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "sweeps").mkdir(exist_ok=True)
+    swept = {"method": "grid", "parameters": {"norm": {"values": ["batch", "none"]}}}
+    (folder / "sweeps" / "quick.yaml").write_text(yaml.safe_dump(swept))
+    small = ", ".join(map(repr, [*SMALL, "hydra/launcher=basic"]))
+    if name == "compare":  # which takes two
+        ablate.train([*SMALL, "norm=none"])
+    code = example(name)
+    for typed, meant in {
+        '"model=resnet20", "seed=1", "trainer.max_epochs=5"': small.rpartition(",")[0],
+        '"trainer.max_epochs=5"': small,
+        '"runs/07c0"': repr(f"runs/{run.record.fingerprint[:4]}"),
+    }.items():
+        code = code.replace(typed, meant)
+    assert code
+    exec(code, {"ablate": ablate, "images": tested[0]})
+    assert name != "export" or (folder / "net.onnx").exists()
+
+
+def test_every_name_is_documented():
+    offered = {name for name in dir(ablate) if not name.startswith("_")} - {"errors"}
+    assert offered >= {"train", "load", "sweep", "compare", "export", "Run", "InputError"}
+    for function in (ablate.train, ablate.load, ablate.compare, ablate.export, sweeping.sweep):
+        assert "Raises InputError" in (inspect.getdoc(function) or ""), function
+    for name, member in vars(ablate.Run).items():
+        assert name.startswith("_") or inspect.getdoc(member), name
 
 
 def test_a_run_is_trained_once(run, folder):

@@ -87,9 +87,8 @@ def test_unequal_seeds_pair_on_the_common_ones_and_say_so(run, compared):
     none = labelled(comparison, "norm=none")
     assert none.paired_seeds == (1, 2, 3)
     assert none.difference.values == pytest.approx((-0.10, -0.09, -0.11))
-    assert none.seeds("to do") == [0] and comparison.baseline.seeds("to do") == [7]
     assert any("Unequal seeds: norm=none is paired" in note for note in notes(comparison))
-    assert any(note.startswith("8 of 10 runs have a result; 2 not run yet") for note in notes(comparison))
+    assert not any("not run yet" in note for note in notes(comparison)), "nobody has asked for other runs"
 
 
 def test_a_diverged_run_is_counted_never_dropped(run, compared):

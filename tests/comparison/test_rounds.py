@@ -120,6 +120,7 @@ def test_a_variant_that_joins_later_is_a_family_of_its_own(sweeping, tmp_path, c
     [
         (("--looks", "4,x"), "numbers of seeds"),
         (("--looks", "6,4"), "rising numbers"),
+        (("--spending", "all"), "there are pocock, obrien_fleming"),
         (("--metric", "test/quality"), "goal"),
         (("seed=3",), "leave seed= out"),
     ],
@@ -136,3 +137,86 @@ def test_rules_that_cannot_be_read_are_named(sweeping, tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match="move it away"):
         sweeping(("batch", "none"))
+
+
+def _reported(capsys):
+    """The report, and its only variant."""
+    capsys.readouterr()
+    called("report", ["ours.yaml", "trainer=cpu", "threads=1", "--json"])
+    made = json.loads(capsys.readouterr().out)
+    return made, next(variant for variant in made["variants"] if not variant["is_baseline"])
+
+
+def test_before_the_first_look_a_report_calls_nothing(sweeping, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        sweeping(("batch", "none"), interrupted_after=7)  # three pairs, of which a t-test would call none worse
+    made, none = _reported(capsys)
+    assert none["verdict"] == "goes on" and none["difference"] is None
+    assert made["answer"] == ["The first look is at 4 seeds: before it nothing is compared."]
+
+
+def test_on_the_way_a_report_says_what_the_last_look_said(sweeping, monkeypatch, capsys):
+    monkeypatch.setitem(NOISE, "layer", NOISE["group"] + 0.012)
+    with pytest.raises(KeyboardInterrupt):
+        sweeping(("batch", "layer"), "--looks", "3,8", interrupted_after=9)
+    made, layer = _reported(capsys)
+    assert layer["verdict"] == layer["decision"]["outcome"] == "goes on"
+    assert layer["difference"]["n"] == 3 and layer["difference"]["p_holm"] > 0.05
+    assert any("Not decided yet: norm=layer." in note for note in made["notes"])
+    # What is still possible is wider than the interval of a single look.
+    differences = MEANS["layer"] - MEANS["batch"] + (NOISE["layer"] - NOISE["batch"])[:3]
+    low, high = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert layer["difference"]["interval"][0] < low and layer["difference"]["interval"][1] > high
+
+
+def test_where_one_side_never_learns_there_is_no_interval(sweeping, monkeypatch, capsys):
+    monkeypatch.setitem(MEANS, "none", 0.1)
+    monkeypatch.setitem(NOISE, "none", 0.001 * np.arange(16))
+    sweeping(("batch", "none"))
+    made, none = _reported(capsys)
+    assert none["verdict"] == "worse" and none["difference"]["interval"] is None
+    assert "no interval, as one side is at chance in every seed" in made["answer"][0]
+    assert any("one is at chance in every seed" in note for note in made["notes"])
+
+
+def test_what_a_look_finds_equivalent_the_report_calls_so(sweeping, capsys):
+    sweeping(("batch", "group"), "--margin", "5")
+    made, _ = _reported(capsys)
+    assert made["margin"] == pytest.approx(0.05)
+    assert made["answer"][0].startswith("The variant is equivalent to the baseline within 5.00 points")
+
+
+def _planned(capsys):
+    capsys.readouterr()
+    code = called("plan", ["ours.yaml", "trainer=cpu", "threads=1", "--until-decided", "--json"])
+    return code, json.loads(capsys.readouterr().out)["rounds"]
+
+
+def test_a_plan_says_how_many_runs_at_least_and_at_most(sweeping, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(until_decided, "estimate", lambda cells, measure: None)
+    with pytest.raises(KeyboardInterrupt):
+        sweeping(("batch", "none", "layer"), interrupted_after=2)
+    code, ahead = _planned(capsys)
+    assert code == 0 and (ahead["least"], ahead["most"], ahead["done"]) == (3 * 4, 3 * 12, 2)
+    # Whether both differ clearly or not at all, most sweeps end long before the last look.
+    assert 12 <= ahead["if_different"] < 27 and 12 < ahead["if_equal"] < 27
+
+    # Once none is decided, the others are counted from where they are.
+    with pytest.raises(KeyboardInterrupt):
+        sweeping(("batch", "none", "layer"), interrupted_after=11)
+    _, ahead = _planned(capsys)
+    assert (ahead["least"], ahead["most"], ahead["done"]) == (4 + 6 + 6, 4 + 12 + 12, 13)
+    assert ahead["if_equal"] is None
+
+    sweeping(("batch", "none", "layer"))
+    _, ahead = _planned(capsys)
+    assert ahead["least"] == ahead["most"] == ahead["done"]
+
+
+def test_a_plan_says_it_in_words_and_trains_nothing(sweeping, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(until_decided, "estimate", lambda cells, measure: None)
+    sweeping(("batch", "none"))
+    called("plan", ["ours.yaml", "trainer=cpu", "threads=1", "--until-decided", "runs_dir=others"])
+    said = capsys.readouterr().out
+    assert "with looks at 4, 6, 8, 12: 8 runs at least, 24 at most, 0 of them done. To be expected are about" in said
+    assert not (tmp_path / "others").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ablate.__main__ import called
-from ablate.comparison import simulation
+from ablate.comparison.simulation import fixed as simulation
 from ablate.errors import InputError
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "statistics.md").read_text()

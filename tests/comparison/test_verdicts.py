@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ablate.comparison import simulation
 from ablate.comparison.comparison import compare
+from ablate.comparison.simulation import fixed as simulation
 from ablate.comparison.values import entry
 from ablate.statistics.judgement import Outcome
 

@@ -77,7 +77,7 @@ REFUSED = {
     "data.source.split_seed=5000000000": r"^data\.source\.split_seed=5000000000: it must not be above",
     "data=image_folder data.num_workers=-1": r"^data\.num_workers=-1: it must not be negative",
     "block._target_=": r"^block\._target_=''",
-    "block._target_=no.such": r"^block\._target_=no\.such: there is no class or function of that name",
+    "block._target_=no.such": r"^block\._target_=no\.such: there is no module no\.",
     "norm._target_=torch.nn.GroupNorm ~norm.momentum": r"^No network can be built .*num_channels",
     "+shortcut.join.pp=1": r"^shortcut\.join\.pp=1: ablate\.design\.shortcut\.Sum does not take it",
     "+data.foo=1": r"^data\.foo=1: ablate\.training\.data\.InMemoryImages does not take it\..* channels_last\.$",

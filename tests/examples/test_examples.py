@@ -1,5 +1,6 @@
 """Each folder of examples/ does what its README.md says: the commands in it are run, in a copy."""
 
+import json
 import os
 import shlex
 import shutil
@@ -48,4 +49,13 @@ def run_by_itself(words: list[str]) -> None:
     done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}"
     if "check" in words:
-        assert {line[:3] for line in done.stdout.splitlines()} == {"yes"}
+        assert {line[:3] for line in done.stdout.splitlines()[:-1]} == {"yes"}
+
+
+def test_a_plan_knows_what_a_loss_measures(monkeypatch, capsys):
+    """val/mae, which loss=mse brings with it."""
+    monkeypatch.chdir(ROOT / "examples" / "own_data")
+    monkeypatch.syspath_prepend(".")
+    words = ["plan", "--json", "sweep.yaml", "--config-dir", "my_conf", f"runs_dir={Path.cwd().anchor}nowhere"]
+    assert __main__._run(words) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []

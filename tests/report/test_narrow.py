@@ -12,10 +12,10 @@ from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import PlannedCell
 
 WORDS = {
-    40: ["optimizer.lr norm val/acc", "0.1 batch 0.9130", "0.01 none failed"],
+    40: ["optimizer.lr norm val/acc", "0.1 batch 91.30%", "0.01 none failed"],
     60: [
         "optimizer.lr norm val/acc test/acc run",
-        "0.1 batch 0.9130 0.9020 0123456789ab",
+        "0.1 batch 91.30% 90.20% 0123456789ab",
         "0.01 none failed ba9876543210",
     ],
     100: ["optimizer.lr norm val/acc test/acc parameters training run"],
@@ -99,4 +99,4 @@ def test_long_values_are_broken_between_words_and_numbers_are_not(swept, monkeyp
         cell.assignment["norm"] = cell.assignment["norm"] + " with many words after it"
     sweep_view.show_result(file, cells, ["sweep.yaml"])
     out = capsys.readouterr().out
-    assert "0.9130" in out and "…" not in out
+    assert "91.30%" in out and "…" not in out

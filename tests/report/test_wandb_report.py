@@ -138,7 +138,7 @@ def server(monkeypatch, tmp_path):
     wandb.teardown()
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    with ViewServer("another") as server:
+    with ViewServer() as server:
         for name, value in server.environment.items():
             if name != "WANDB_MODE":
                 monkeypatch.setenv(name, value)
@@ -154,7 +154,7 @@ def test_both_are_saved_and_read_back(made, server):
 
     shown = made()
     at, dashboards = wandb_report.publish(shown)
-    assert server.projects == ["another", "ablate"] and {"upsertView", "UpsertView2"} <= set(server.operations)
+    assert server.projects == ["ablate"] and {"upsertView", "UpsertView2"} <= set(server.operations)
     report = wr.Report.from_url(at)
     assert report.entity == ENTITY and report.description == shown.answer[0]
     assert isinstance(report.blocks[0], wr.TableOfContents)

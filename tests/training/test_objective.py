@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from torchvision.ops import sigmoid_focal_loss
 
 from ablate.comparison.gathering import from_results
 from ablate.comparison.results import find
 from ablate.errors import InputError
 from ablate.runs import cell
+from ablate.runs.record import read as read_record
 from ablate.training.objective.losses import Focal
 from ablate.training.saving.checkpoints import checkpoints
 from ablate.training.saving.history import read
@@ -115,6 +116,7 @@ def test_a_loss_that_does_not_fit_the_labels_is_refused(on, labels, typed, messa
         (["result=best", "monitor=test/acc"], "monitor=test/acc: a metric of the validation"),
         (["result=best", "monitor=val/mine"], "monitor=val/mine: is more of it better.*monitor_goal"),
         (["module._target_=torch.nn.Identity"], "LightningModule is expected"),
+        ([f"module._target_={__name__}.Untested"], r"module: .*Untested has no test_step, which logs what"),
         (["loss=mes"], "mse"),
     ],
 )
@@ -124,11 +126,66 @@ def test_what_is_none_is_refused(prepared, typed, message):
         cell.run(chosen)
 
 
+def doubled(scores: Tensor, labels: Tensor, by: float = 2.0) -> Tensor:
+    return by * F.cross_entropy(scores, labels)
+
+
+def test_a_loss_may_be_a_function_of_scores_and_labels(prepared):
+    usual, twice, half = (
+        cell.run(prepared(*words, *FEW, "optimizer.lr=0"))[0].summary
+        for words in ((), (f"loss._target_={__name__}.doubled",), (f"loss._target_={__name__}.doubled", "+loss.by=0.5"))
+    )
+    assert twice["test/loss"] == pytest.approx(2 * usual["test/loss"])
+    assert half["test/loss"] == pytest.approx(usual["test/loss"] / 2)
+
+
 def test_a_metric_of_torchmetrics_is_measured(prepared):
     f1 = "{_target_: torchmetrics.classification.MulticlassF1Score, average: micro}"
     record, _ = cell.run(prepared(f"+metrics.f1={f1}", *FEW))
     for split in ("train", "val", "test"):  # with one label an image, micro F1 is the accuracy
         assert record.summary[f"{split}/f1"] == pytest.approx(record.summary[f"{split}/acc"])
+
+
+class Missed(MulticlassAccuracy):
+    """The share that is wrong: less of it is better."""
+
+    higher_is_better = False
+
+    def compute(self) -> Tensor:
+        return 1 - super().compute()
+
+
+def test_which_way_of_a_metric_is_up_is_on_record_and_a_report_goes_by_it(prepared):
+    missed = f"{{_target_: {__name__}.Missed, average: micro}}"
+    words = (f"+metrics.missed={missed}", "+metrics.top={_target_: torchmetrics.classification.MulticlassPrecision}")
+    chosen = prepared(*words, *FEW)
+    record, _ = cell.run(chosen)
+    splits = ("train", "val", "test")
+    assert record.goals == {
+        **{f"{split}/missed": "minimize" for split in splits},
+        **{f"{split}/top": "maximize" for split in splits},
+    }
+    assert read_record(chosen.directory).goals == record.goals
+    for metric, goal in (("test/missed", "minimize"), ("test/top", "maximize")):
+        assert from_results(find([chosen.directory]), "runs", metric).goal == goal
+    assert from_results(find([chosen.directory]), "runs", "test/missed", goal="maximize").goal == "maximize"
+    assert cell.run(prepared(*FEW))[0].goals is None, "of what everybody has, everybody knows it"
+
+
+def early(monitor: str, mode: str) -> str:
+    stop = "_target_: pytorch_lightning.callbacks.EarlyStopping, patience: 1, min_delta: 1.0"
+    return f"+trainer.callbacks=[{{{stop}, monitor: {monitor}, mode: {mode}}}]"
+
+
+def test_an_early_stop_goes_by_a_metric_of_the_users(prepared, caplog):
+    """It asks for a gain of a whole 1, which there is not: the second validation without one ends the training."""
+    f1 = "+metrics.f1={_target_: torchmetrics.classification.MulticlassF1Score}"
+    chosen = prepared(f1, "monitor=val/f1", early("${monitor}", "max"), "trainer.max_epochs=6")
+    assert cell.run(chosen)[0].status == "finished" and len(series(chosen, "val/f1")) == 2
+    with pytest.raises(InputError, match=r"EarlyStopping: monitor=\$\{monitor\} is the run's monitor, which is auto"):
+        prepared(early("${monitor}", "max"))
+    prepared(early("val/acc", "min"))
+    assert "EarlyStopping: monitor=val/acc mode=min: of this more is better. You may want mode=max." in caplog.text
 
 
 def test_a_plateau_goes_by_the_monitor(prepared):
@@ -170,6 +227,13 @@ class Mixed(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
+class Untested(Mixed):
+    test_step = pl.LightningModule.test_step
+
+    def __init__(self, network: nn.Module, num_classes: int) -> None:
+        super().__init__(network, num_classes, 1.0)
+
+
 MIXED = (f"module._target_={__name__}.Mixed", "+module.alpha=1.0")
 
 
@@ -182,7 +246,7 @@ def test_a_module_of_the_users(prepared):
     assert len(series(chosen, "train/loss_step")) == 60 and len(series(chosen, "val/mine")) == 6
     assert saved(chosen)["callbacks"]["Checkpoints"]["best_acc"] == pytest.approx(max(series(chosen, "val/mine")))
     assert read(chosen.directory / "gradient_norms.parquet").num_rows > 0
-    comparison = from_results(find([chosen.directory]), "runs", "test/mine", goal="maximize")
+    comparison = from_results(find([chosen.directory]), "runs", "test/mine")  # as monitor_goal says
     assert comparison.baseline.estimate.mean == pytest.approx(record.summary["test/mine"])
 
 

@@ -131,7 +131,7 @@ def test_one_file_with_all_arrays(prepared, files):
         (lambda: np.save("X.npy", BYTES[:600].astype(int)), "int64.*uint8"),
         (lambda: np.save("X.npy", np.where(BYTES[:600] > 9, np.nan, 1.0)), "not finite"),
         (lambda: np.save("y.npy", np.array(list("abcdefghij") * 60)), "whole numbers"),
-        (lambda: np.save("y.npy", -DIGITS.target[:600]), "label -9"),
+        (lambda: np.save("y.npy", -DIGITS.target[:600]), "The labels are -9 to 0"),
         (lambda: Path("X.npy").write_bytes(b"no array"), "X.npy cannot be read"),
         (lambda: np.save("y.npy", np.array([object()] * 600), allow_pickle=True), "can run code"),
         (lambda: np.save("X.npy", BYTES[:600] * 0), "Channel 0"),
@@ -225,13 +225,52 @@ def test_a_function_that_returns_arrays(prepared, their):
 
 @pytest.mark.parametrize(
     ("returned", "message"),
-    [("3", "int"), ("{'pictures': 3}", "pictures"), ("{'images': [[1]]}", "no labels"), ("1 / 0", "division by zero")],
+    [
+        ("3", "int"),
+        ("(1, 2, 3)", "their_data.load returned 3 values: return"),
+        ("{'pictures': 3}", "pictures"),
+        ("{'images': [[1]]}", "no labels"),
+        ("1 / 0", r"their_data\.load failed: ZeroDivisionError: division by zero \(.*their_data\.py, line 2, in load"),
+        ("[np.ones((2, 2)), np.ones((3, 3))], [0, 1]", "array images cannot be made an array"),
+        ("np.ones((0, 8, 8)), np.ones(0)", "array images is empty"),
+        ("np.ones((4, 8, 8), int), np.arange(4)", r"images are uint8.* These are 1 to 1: .*astype\('uint8'\)"),
+        ("np.arange(256.).reshape(4, 8, 8), np.arange(4)[:3]", "has 4 images, .* 3 labels"),
+        ("noise(100), np.arange(100) % 2 + 1", "The labels are 1 to 2, where .*: subtract 1 from each"),
+        ("noise(100), np.arange(100) % 2 - 1", "The labels are -1 to 0, where .*: add 1 to each"),
+        ("noise(100), np.arange(100.) % 2", r"1 target for each image.*num_classes=1\. If they are classes, give N"),
+        ("noise(100), np.ones((100, 3)) / 2", r"3 targets for each image.*Use data\.num_classes=3\.$"),
+    ],
 )
 def test_what_a_function_must_return(prepared, their, returned, message):
-    path = their(f"def load(): return {returned}", _target_="their_data.load", **SIZES)
-    with pytest.raises(Exception, match=message):
+    start = "import numpy as np; noise = lambda n: np.random.default_rng(0).random((n, 8, 8))\n"
+    path = their(f"{start}def load(): return {returned}", _target_="their_data.load", **SIZES)
+    with pytest.raises(InputError, match=message):
         data = build.images(prepared("data=theirs", path).cfg)
         data.setup("fit")
+
+
+def test_what_the_file_of_a_function_lacks_is_named(prepared, their):
+    with pytest.raises(InputError, match=r"data\.count is missing: their_data\.load takes it"):
+        prepared("data=theirs", their(FUNCTION, _target_="their_data.load", scale=2.0, **SIZES))
+    with pytest.raises(InputError, match=r"data\.image_size is null: the file of your data must say channels"):
+        prepared("data=theirs", their(FUNCTION, _target_="their_data.load", count=3))
+    path = their(FUNCTION, _target_="their_data.load", count=3, **SIZES)
+    with pytest.raises(InputError, match=r"data\.root is missing: .*Begin the file of your data with `defaults: \[arr"):
+        prepared("data=theirs", path, "~data.root")
+
+
+def test_data_that_a_function_no_longer_finds_are_not_here(prepared, their, tmp_path):
+    """They may lie on another machine: their results stand."""
+    (tmp_path / "x.npy").touch()
+    source = f"{FUNCTION}\nplain = load\ndef load(count, seed):\n    open({str(tmp_path / 'x.npy')!r})\n"
+    words = (
+        "data=theirs",
+        their(f"{source}    return plain(count, seed)", _target_="their_data.load", count=400, **SIZES),
+    )
+    record, _ = cell.run(prepared(*words, "trainer.max_epochs=1"))
+    (tmp_path / "x.npy").unlink()
+    memory._kept.clear()
+    assert cell.run(prepared(*words, "trainer.max_epochs=1")) == (record, False)
 
 
 # A Lightning data module of the user's.

@@ -18,6 +18,11 @@ MODELS = {
     "noisy": {"_target_": "tests.whole.their_networks.Noisy", **PIXELS},
     "rolling": {"_target_": "tests.whole.their_networks.Rolling", **PIXELS},
     "dead": {"_target_": "tests.whole.their_networks.Dead", **PIXELS},
+    **{
+        name: {"_target_": f"tests.whole.their_networks.{name.capitalize()}", **PIXELS}
+        for name in ("bare", "frozen", "detached", "lazy")
+    },
+    "empty": {},
     "misspelt": {"_target_": "tests.whole.their_networks.Misspelt", **PIXELS},
     "unbuildable": {"_target_": "tests.whole.their_networks.Unbuildable", **PIXELS},
     "nine": {"_target_": "tests.whole.their_networks.Perceptron", "pixels": 64, "classes": 9},

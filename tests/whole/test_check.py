@@ -41,7 +41,7 @@ PROMISES = [
             {
                 "scores have the right shape in training and evaluation": "in training (128, 9) for 128 images and 10",
                 "same seed twice gives equal numbers": "IndexError: Target 9 is out of bounds.",
-                "interrupted and resumed gives equal numbers": "there is no training to compare with",
+                "interrupted and resumed gives equal numbers": "not tried, since the training before it failed",
             },
         ),
     ],
@@ -53,6 +53,9 @@ def test_a_bad_network_is_told_by_what_it_breaks(model, broken, typed, tmp_path)
     assert said.keys() == broken.keys(), said
     for promise, words in broken.items():
         assert words in said[promise]
+    failed = {"same seed twice gives equal numbers", "interrupted and resumed gives equal numbers"}
+    told = {answer.promise for answer in found if answer.advice}
+    assert told == said.keys() - (failed if model == "nine" else set()), "a training that failed tells nothing more"
     assert not (tmp_path / "runs").exists()
 
 
@@ -65,7 +68,7 @@ def test_this_projects_own_networks_keep_them(typed):
 def test_on_the_command_line(their_conf, tmp_path):
     def check(model: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ablate", "check", "--config-dir", str(their_conf), f"model={model}"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
         return subprocess.run(
             [*command, "trainer=cpu", "threads=1"],
             cwd=tmp_path,
@@ -77,6 +80,10 @@ def test_on_the_command_line(their_conf, tmp_path):
 
     good, bad = check("perceptron"), check("dead")
     assert (good.returncode, bad.returncode) == (0, 1), good.stderr + bad.stderr
-    assert [line[:3] for line in good.stdout.splitlines()] == ["yes"] * len(PROMISES)
-    assert "no   every parameter gets a gradient: none reaches forgotten.weight, forgotten.bias" in bad.stdout
+    *lines, last = good.stdout.splitlines()
+    assert [line[:3] for line in lines] == ["yes"] * len(PROMISES) and "paired by seed" in last
+    said = " ".join(bad.stdout.split())
+    assert "no every parameter gets a gradient: none reaches forgotten.weight, forgotten.bias They never" in said
+    assert said.endswith("1 of 7 not kept: put that right before runs are compared.")
+    assert max(map(len, bad.stdout.splitlines())) <= 80
     assert list(Path(tmp_path).iterdir()) == []

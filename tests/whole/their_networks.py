@@ -56,6 +56,37 @@ class Dead(Perceptron):
         self.forgotten = nn.Linear(3, 3)
 
 
+class Bare(nn.Module):
+    """Computes, and learns nothing."""
+
+    def __init__(self, pixels: int, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, : self.classes]
+
+
+class Frozen(Perceptron):
+    def __init__(self, pixels: int, classes: int) -> None:
+        super().__init__(pixels, classes)
+        self.requires_grad_(False)
+
+
+class Detached(Perceptron):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).detach()
+
+
+class Lazy(nn.Module):
+    def __init__(self, pixels: int, classes: int) -> None:
+        super().__init__()
+        self.layer = nn.LazyLinear(classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1))
+
+
 class Misspelt(Perceptron):
     def forward(self, x: Tensor) -> Tensor:
         return self.outt(torch.relu(self.hidden(x.flatten(1))))

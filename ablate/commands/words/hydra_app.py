@@ -4,15 +4,18 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ablate.configuration import parameters, refusals
 from ablate.configuration.composition import CONF, Composition
+from ablate.configuration.overrides import folder
 from ablate.errors import InputError, nearest
 
 
@@ -32,7 +35,11 @@ def run(task: Callable[[Composition, argparse.Namespace], Any], options: argpars
         # The parameters of a W&B agent's run become overrides.
         sys.argv[1:] = flags_first(parameters.permitted(parameters.arguments(words)))
         _complete_commands(sys.argv[1:])
-        refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
+        try:
+            refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
+        except ConfigCompositionException as error:
+            error.typed = _typed(sys.argv[1:])  # type: ignore[attr-defined]  # what it was made of, to explain it by
+            raise
 
     # Makes Hydra raise errors. Otherwise it prints them and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -51,12 +58,19 @@ def flags_first(words: Sequence[str]) -> list[str]:
     if unknown:
         flags = [flag for action in parser._actions for flag in action.option_strings]
         raise InputError(
-            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} ablate --hydra-help lists all."
+            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} Values are set without dashes, as in"
+            " trainer.max_epochs=5; ablate --help lists the axes, ablate --hydra-help the flags."
         )
     flags = list(words)
     for override in parsed.overrides or []:
         flags.remove(override)
     return [*flags, *(parsed.overrides or [])]
+
+
+def _typed(words: Sequence[str]) -> list[str]:
+    """The overrides, and the folder of --config-dir as one."""
+    parsed, _ = get_args_parser().parse_known_args(list(words))
+    return [*folder(Path(parsed.config_dir) if parsed.config_dir else None), *(parsed.overrides or [])]
 
 
 def _refuse(message: str) -> NoReturn:

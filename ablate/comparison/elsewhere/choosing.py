@@ -5,6 +5,7 @@ a value that follows from the other choices. Where a table mixes choices with me
 it is asked for.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,14 +65,9 @@ def guessed(table: pd.DataFrame, what_is: Callable[[pd.Series], str | None], ask
     reasons = {str(name): why for name in table if (why := what_is(table[name])) is not None}
     free = [str(name) for name in table if str(name) not in reasons]
     # Words before numbers: of a model's name and its size, the size follows.
-    free.sort(key=lambda name: pd.api.types.is_numeric_dtype(table[name]))
-    factors: list[str] = []
-    for name in free:
-        if _count(table, [*factors, name]) > _count(table, factors):
-            factors.append(name)
-        else:
-            reasons[name] = f"follows from {' and '.join(factors) or 'nothing'}"
-    factors = [str(name) for name in table if str(name) in factors]
+    kept = independent(table, sorted(free, key=lambda name: _is_number(table[name])))
+    reasons |= {name: f"follows from {' and '.join(kept)}" for name in free if name not in kept}
+    factors = [name for name in free if name in kept]
     if unclear := [name for name, why in reasons.items() if why == ASK]:
         known = " ".join(factors)
         raise InputError(
@@ -121,6 +117,21 @@ def tabled(column: pd.Series) -> str | None:
         return "hardly any value repeats"
     is_clear = counts.min() > 1 and len(counts) <= FEW if is_number else True
     return None if is_clear and len(values) == len(column) else ASK
+
+
+def independent(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The columns without those that follow from the others, of several that follow from each other the first."""
+    kept, every = list(columns), _count(table, columns)
+    for name in reversed(columns):
+        others = [other for other in kept if other != name]
+        if _count(table, others) == every:
+            kept = others
+    return kept
+
+
+def _is_number(column: pd.Series) -> bool:
+    known = [value for value in column if not (isinstance(value, float) and math.isnan(value))]
+    return all(isinstance(value, int | float) for value in known)
 
 
 def _count(table: pd.DataFrame, columns: Sequence[str]) -> int:

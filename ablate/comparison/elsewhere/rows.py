@@ -72,6 +72,17 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def flat(config: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """A nested configuration by dotted names; what a tracker keeps for itself, under an underscore, is left out."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if not place and str(key).startswith("_"):
+            continue
+        name = f"{place}.{key}" if place else str(key)
+        found |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
+    return found
+
+
 def runs(rows: Sequence[Row], source: str, average: bool) -> tuple[list[Foreign], list[str]]:
     """The rows as runs, and what is said of them. Those without a seed are numbered.
 

@@ -21,6 +21,8 @@ def read(names: Sequence[str], asked: Asked) -> Found:
     """The runs of one table. Raises InputError where it cannot be read, or something has to be asked."""
     if len(names) > 1:
         raise InputError(f"{' '.join(names)}: one table at a time is reported.")
+    if asked.where:
+        raise InputError("--filter is for trackers; the rows of a table are chosen by KEY=VALUE behind its name.")
     path = Path(names[0])
     table, first_line = _read(path)
     if own_table.is_one(table):
@@ -86,13 +88,13 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
         # As words, since a reader that guesses takes an option called None or NA for nothing at all.
         comma = "\t" if path.suffix == ".tsv" else ","
         words = pd.read_csv(path, sep=comma, dtype=str, keep_default_na=False, skip_blank_lines=False)
-        return words if own_table.is_one(words) else words.apply(_typed), 2
+        return words if own_table.is_one(words) else words.apply(typed), 2
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a table ({' '.join(str(error).split())}).") from error
 
 
-def _typed(column: pd.Series) -> pd.Series:
-    """The column as numbers or truth values, where all its words are; an empty word is a missing value."""
+def typed(column: pd.Series) -> pd.Series:
+    """The column of words as numbers or truth values, where all its words are; an empty word is a missing value."""
     words = column[column != ""]
     if len(words) and words.str.lower().isin(("true", "false")).all():
         return words.str.lower().eq("true").reindex(column.index).astype(object)

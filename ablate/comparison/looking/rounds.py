@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,16 +69,15 @@ class Declared:
 
 @dataclass(frozen=True)
 class Looked(Difference):
-    """Differences of a variant that stopped at a look, with the interval that holds whenever one stops."""
+    """Differences of a variant at its last look, with the interval that holds whenever one stops."""
 
     looks: Looks
-    look: int
+    decision: Decision
 
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        if self.mean is None or not self.deviation:
+    def interval_at(self, level: float) -> tuple[float, float] | None:
+        if self.mean is None or not self.deviation or not self.decision.has_interval:
             return None
-        half = self.looks.half_width(self.look, self.deviation)
+        half = self.looks.half_width(self.decision.look, self.deviation, level)
         return self.mean - half, self.mean + half
 
 
@@ -187,12 +186,14 @@ class Progress:
     """How far a sweep is.
 
     decisions  of the variants that have stopped, by name
+    latest     of those that go on, what the last look said, if there has been one
     look       the first look, of all families, for which runs are missing; None where every variant has stopped
     running    how many variants go on
     wanted     the cells without a result that these looks need
     """
 
     decisions: dict[str, Decision]
+    latest: dict[str, Decision]
     look: int | None
     running: int
     wanted: list[Entry]
@@ -201,23 +202,25 @@ class Progress:
 def progress(comparison: Comparison, declared: Declared) -> Progress:
     """How far the sweep is."""
     variants = by_name(comparison, declared.seeds[0])
-    baseline = _results(comparison.baseline, declared.seeds, comparison.sign)
+    baseline = results(comparison.baseline, declared.seeds, comparison.sign)
     decisions: dict[str, Decision] = {}
+    latest: dict[str, Decision] = {}
     running: dict[str, int] = {}
     for names in declared.families:
-        known = {name: _results(variants[name], declared.seeds, comparison.sign) for name in names if name in variants}
+        known = {name: results(variants[name], declared.seeds, comparison.sign) for name in names if name in variants}
         stands = standing(baseline, known, declared.of(names), comparison.chance)
         decisions |= stands.decisions
+        latest |= stands.latest
         running |= dict.fromkeys(stands.running, stands.look or 0)
     wanted: dict[int, Entry] = {}
     for name, look in running.items():
         seeds = declared.seeds[: declared.looks[look]]
         for variant in (comparison.baseline, variants[name]):
             wanted |= {id(e): e for e in variant.entries if e.seed in seeds and e.status not in record.RESULTS}
-    return Progress(decisions, min(running.values(), default=None), len(running), list(wanted.values()))
+    return Progress(decisions, latest, min(running.values(), default=None), len(running), list(wanted.values()))
 
 
-def _results(variant: Variant, seeds: Sequence[int], sign: int) -> list[float]:
+def results(variant: Variant, seeds: Sequence[int], sign: int) -> list[float]:
     """Larger is better, -inf a run that diverged, up to the first seed that has no result."""
     ended = {entry.seed for entry in variant.entries if entry.status in record.RESULTS}
     found = []
@@ -226,27 +229,30 @@ def _results(variant: Variant, seeds: Sequence[int], sign: int) -> list[float]:
     return found
 
 
-def by_rounds(comparison: Comparison, declared: Declared) -> Progress:
+def by_rounds(comparison: Comparison, declared: Declared, stands: Progress | None = None) -> Progress:
     """Give the comparison's variants what the rounds decided in place of what one look at all seeds would say.
 
-    Only the seeds up to a variant's last look count. Effects over several variants are left out: their runs stopped for
-    reasons that no test of effects knows of.
+    stands  the comparison's progress, where it is known
+
+    Only the seeds up to a variant's last look count. Of a variant that goes on, nothing is said before its first look.
+    Effects over several variants are left out: their runs stopped for reasons that no test of effects knows of.
     """
-    stands = progress(comparison, declared)
+    stands = stands or progress(comparison, declared)
     looks, wanted = Looks(declared.looks, declared.spending), {id(entry) for entry in stands.wanted}
+    said = stands.decisions | stands.latest
     for variant in comparison.variants:
-        decided = [stands.decisions[e.fingerprint] for e in variant.entries if e.fingerprint in stands.decisions]
-        used = declared.seeds[: declared.looks[decided[0].look]] if decided else declared.seeds
+        decision = next((said[e.fingerprint] for e in variant.entries if e.fingerprint in said), None)
+        is_over = decision is not None and decision.is_final
+        used = declared.seeds[: declared.looks[decision.look]] if decision and is_over else declared.seeds
         variant.keep([e for e in variant.entries if id(e) in wanted or (e.status in record.RESULTS and e.seed in used)])
-        if not decided:
+        if variant.is_baseline:
             continue
-        (decision,) = decided
-        variant.decision, variant.test = decision, decision.test
-        if decision.difference:
+        variant.decision, variant.test = decision, decision.test if decision else None
+        variant.difference, variant.p_holm = None, None
+        if decision and decision.difference:
             values = tuple(comparison.sign * value for value in decision.difference.values)
-            variant.difference = Looked(values, looks, decision.look)
-        p, bound = decision.test.p, decision.bound
-        # Such that 0.05 is the bound, as everywhere.
-        variant.p_holm = None if p is None or bound is None else min(1.0, LEVEL * p / bound)
-    comparison.effects, comparison.rounds = [], declared
+            variant.difference = Looked(values, looks, decision)
+        if decision and decision.test.p is not None and decision.bound is not None:
+            variant.p_holm = min(1.0, LEVEL * decision.test.p / decision.bound)  # 0.05 is the bound, as everywhere
+    comparison.effects, comparison.rounds, comparison.margin = [], declared, declared.margin
     return stands

@@ -53,15 +53,13 @@ def _best(comparison: Comparison, best: Variant, ordered: Sequence[Variant]) -> 
         every = f"all {len(others)} others are worse" if len(others) == len(worse) else _counted(worse, others)
         name = named(comparison, best)
         return f"{capital(name)}{'' if name == 'the baseline' else ', the baseline,'} is best ({level}): {every}."
-    if best.verdict == "better":
-        assert best.difference is not None and best.test is not None
-        how = how_surely(comparison, best.difference, best.test, best.p_holm)
-        against = named(comparison, comparison.baseline)
-        told = moved(comparison, best.difference) if best.test.has_interval else "is better"
-        if best.test.has_interval:
-            return f"{capital(named(comparison, best))} is best ({level}): against {against} it {told} {how}."
+    if best.verdict == "better" and best.test is not None:
+        against, name = named(comparison, comparison.baseline), capital(named(comparison, best))
+        if best.test.has_interval and best.difference is not None:
+            how = how_surely(comparison, best.difference, best.test, best.p_holm)
+            return f"{name} is best ({level}): against {against} it {moved(comparison, best.difference)} {how}."
         ranks = f"{fell(comparison, best.test, (best, comparison.baseline))} {by_ranks(best.test, best.p_holm)}"
-        return f"{capital(named(comparison, best))} is best ({level}): {told} than {against}, {ranks}."
+        return f"{name} is best ({level}), better than {against}, {ranks}."
     return f"{capital(named(comparison, best))} has the best mean ({level}), but {_open(comparison, best)}."
 
 
@@ -83,7 +81,8 @@ def _worst(comparison: Comparison, worst: Variant) -> str:
 def _open(comparison: Comparison, variant: Variant) -> str:
     """What cannot be told of a variant and the baseline, and what is still possible."""
     against = named(comparison, comparison.baseline)
-    assert variant.difference is not None and variant.test is not None
+    if variant.difference is None or variant.test is None:
+        return f"it shares no seed with {against} yet"
     how = how_surely(comparison, variant.difference, variant.test, variant.p_holm)
     what = f"{change(comparison, variant.difference)} {how}"
     if variant.verdict == EQUIVALENT:

@@ -57,7 +57,9 @@ def how_surely(comparison: Comparison, difference: Difference, test: Test, p_hol
         return "(one seed: no interval)"
     seeds = numbered(difference.n, "seed")
     if difference.interval is None:
-        return f"(every seed gives the same: {test.name}, {p_phrase(p_holm)}, {seeds})"
+        lacks = "no interval, as one side is at chance in every seed"
+        why = lacks if difference.deviation else "every seed gives the same"
+        return f"({why}: {test.name}, {p_phrase(p_holm)}, {seeds})"
     interval = unit(comparison.metric).to(difference.interval).interval(difference.interval, changes=True)
     return f"(95% CI {interval}, {p_phrase(p_holm)}, {seeds})"
 

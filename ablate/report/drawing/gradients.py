@@ -60,7 +60,7 @@ def heat_map(label: str, said: str, gradients: Gradients) -> Drawing:
         drawing.line(LEFT - 4, TOP + part.first * line, LEFT, TOP + part.first * line, "muted")
     for part in look.labelled(parts, len(gradients.layers), HEIGHT // 12):
         middle = TOP + (part.first + part.end) / 2 * line
-        drawing.text(LEFT - 6, middle + 4, shortened(part.name, 8), "end", muted=True, font_size=10)
+        drawing.text(LEFT - 6, middle + 4, _abbreviated(part.name, 8), "end", muted=True, font_size=10)
     for step, words in ticks(0, gradients.steps, 4):
         x = LEFT + WIDTH * step / gradients.steps
         drawing.line(x, TOP + HEIGHT, x, TOP + HEIGHT + 3, "muted")
@@ -150,3 +150,11 @@ def _png(pixels: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _abbreviated(name: str, length: int) -> str:
+    """A part's name in so many characters: of a dotted one the last word too, which its neighbours do not share."""
+    last = f".{name.rpartition('.')[2]}"
+    if len(name) <= length or "." not in name:
+        return shortened(name, length)
+    return f"{name[: max(0, length - 1 - len(last))]}…{last}"[-length:]

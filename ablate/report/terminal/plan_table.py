@@ -3,11 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from ablate.configuration.fingerprint import ADDED
 from ablate.configuration.values import word
 from ablate.errors import nearest
 from ablate.process import processors
@@ -18,6 +20,9 @@ from ablate.runs.record import RESULTS
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
 from ablate.training.goal import KNOWN, MAXIMIZE
+
+if TYPE_CHECKING:
+    from ablate.comparison.looking.ahead import Ahead
 
 SHOWN = 60  # rows; more only on request
 COLOURS = {
@@ -32,9 +37,12 @@ COLOURS = {
 }
 
 
-def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every: bool) -> None:
+def show(
+    file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every: bool, rounds: "Ahead | None" = None
+) -> None:
+    """rounds: what adding seeds in rounds takes, where that is asked for"""
     if as_json:
-        print(json.dumps(as_data(file, cells)))
+        print(json.dumps(as_data(file, cells) | ({"rounds": asdict(rounds)} if rounds else {})))
         return
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
@@ -64,6 +72,8 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], *, as_json: bool, every:
         console.print(f"[yellow]{plain(line)}[/yellow]")
     if threads := threads_line(cells):
         console.print(threads)
+    if rounds:
+        console.print(rounds_line(rounds))
 
 
 def outdated_lines(cells: Sequence[PlannedCell]) -> list[str]:
@@ -97,9 +107,13 @@ def absent_metric(file: SweepFile, cells: Sequence[PlannedCell]) -> list[str]:
     if file.metric is None:
         return []
     name = file.metric_name
+    known = [cell.values for cell in cells if cell.values]
+    if any(values["module"] != ADDED["module"] for values in known):  # what another one logs nobody knows
+        return []
+    measured = {f"{split}/{own}" for values in known for own in values["metrics"] for split in ("train", "val", "test")}
     few = max((cell.values["data"]["num_classes"] for cell in cells if cell.values), default=6) <= 5
-    if name not in KNOWN:
-        meant = nearest(name, list(KNOWN))
+    if name not in KNOWN and name not in measured:
+        meant = nearest(name, [*KNOWN, *measured])
         return [f"metric {name}: no run has it, unless a callback of yours logs it.{meant}"]
     if name.endswith("/acc_top5") and few:
         return [f"metric {name}: no run has it, as there are no more than five classes. Use {name[:-5]}."]
@@ -119,6 +133,20 @@ def threads_line(cells: Sequence[PlannedCell]) -> str | None:
         f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
         f" and is another result.{idle}"
     )
+
+
+def rounds_line(ahead: "Ahead") -> str:
+    """How many runs seeds in rounds take."""
+    said = (
+        f"Seeds in rounds, with looks at {', '.join(map(str, ahead.looks))}: {ahead.least:,} runs at least, "
+        f"{ahead.most:,} at most, {ahead.done:,} of them done."
+    )
+    if ahead.if_equal is not None and ahead.if_different is not None:
+        said += (
+            f" To be expected are about {ahead.if_equal:.0f} where no variant differs, and about "
+            f"{ahead.if_different:.0f} where all differ clearly (simulated: normal noise, no margin)."
+        )
+    return said
 
 
 def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
@@ -201,6 +229,7 @@ def _unasked(cells: Sequence[PlannedCell]) -> str | None:
     for field, name in (("params", "parameters"), ("macs", "multiply-adds")):
         numbers = [number for cell in cells if (number := getattr(cell, field)) is not None]
         if numbers and min(numbers) < max(numbers):
-            more = 100 * (max(numbers) / min(numbers) - 1)
-            ranges.append(f"{name} from {count(min(numbers))} to {count(max(numbers))} (+{more:.3g}%)")
+            ratio = max(numbers) / min(numbers)
+            more = f"{ratio:.3g} times" if ratio >= 2 else f"+{100 * (ratio - 1):.3g}%"
+            ranges.append(f"{name} from {count(min(numbers))} to {count(max(numbers))} ({more})")
     return f"The cells differ in {' and in '.join(ranges)}." if ranges else None

@@ -38,7 +38,7 @@ def show(comparison: Comparison, stands: Progress, declared: Declared, arguments
         difference = variant.difference
         table.add_row(
             plain(variant.label),
-            variant.decision.outcome if variant.decision else "" if variant.is_baseline else "goes on",
+            "" if variant.is_baseline else variant.verdict,
             str(len(variant.entries)),
             of.value(variant.estimate.mean),
             of.change(difference.mean) if difference else DASH,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ablate.comparison.simulation import EQUAL, ONE_DIFFERS, Row, simulate
+from ablate.comparison.simulation.fixed import EQUAL, ONE_DIFFERS, Row, simulate
 from ablate.errors import InputError
 from ablate.report.numbers import DASH
 
@@ -41,10 +41,10 @@ def show(words: Sequence[str], sweeps: int, as_json: bool = False) -> None:
     for kind, names in (("equal", EQUAL), ("differs", ONE_DIFFERS)):
         wanted = [name for name in chosen if name in names]
         if wanted:
-            print(_line(HEADS[kind]))
-            print(_line(["---", "---", *["---:"] * (len(HEADS[kind]) - 2)]))
+            print(line(HEADS[kind]))
+            print(line(["---", "---", *["---:"] * (len(HEADS[kind]) - 2)]))
         for row in simulate(sweeps, wanted):
-            print(_line(_cells(row)), flush=True)
+            print(line(_cells(row)), flush=True)
         if wanted:
             print()
 
@@ -56,5 +56,5 @@ def _cells(row: Row) -> list[str]:
     return [row.noise, row.designs, str(row.seeds), *said]
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -4,21 +4,30 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from ablate.configuration.values import word
 from ablate.paths import relative
-from ablate.report.numbers import about, count, duration
+from ablate.report.numbers import about, count, duration, unit
 from ablate.report.terminal.markup import plain
 from ablate.report.terminal.narrow import fitted
 from ablate.report.terminal.plan_table import COLOURS, outdated_lines, varying
+from ablate.report.terminal.seed_rows import ROWS, SeedRows
 from ablate.runs.record import RESULTS
 from ablate.runs.tracked.links import FOLDER, link
 from ablate.sweep.file import SweepFile
@@ -30,16 +39,26 @@ if TYPE_CHECKING:  # what shows a training's progress takes Lightning, which a p
 
 
 class SweepView:
-    """On a terminal one bar for the sweep above one for each run; elsewhere one plain line for each run that ends."""
+    """On a terminal a row for each variant with a mark for each seed, a bar for the sweep and one for each run;
+    elsewhere one plain line for each run that ends.
 
-    def __init__(self, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
+    cells  that are run
+    every  all cells of the sweep, if there are others
+    """
+
+    def __init__(
+        self, file: SweepFile, cells: Sequence[PlannedCell], every: Sequence[PlannedCell] | None = None
+    ) -> None:
         self._count, self._ended = len(cells), 0
         self._metric = file.metric_name
         self._varying = varying(cells)
         self._console = Console(highlight=False, soft_wrap=True)
         self._started = time.monotonic()
         self._waited = False
-        self._progress = Progress(
+        self._tasks: dict[Path, TaskID] = {}
+        self._progress = _WithRows(
+            SeedRows(file, every or cells),
+            self._tasks,
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -50,7 +69,6 @@ class SweepView:
             disable=not sys.stdout.isatty(),
         )
         self._whole = self._progress.add_task(f"[bold]{plain(file.name)}", total=len(cells), note="")
-        self._tasks: dict[Path, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -65,7 +83,7 @@ class SweepView:
         self._tasks[cell.directory] = self._progress.add_task(f"  {plain(self._short(cell))}", total=None, note="")
 
     def epoch(self, cell: PlannedCell, epoch: "Epoch") -> None:
-        note = f"{self._metric} {epoch.metrics[self._metric]:.4f}" if self._metric in epoch.metrics else ""
+        note = _said(self._metric, epoch.metrics[self._metric]) if self._metric in epoch.metrics else ""
         self._progress.update(self._tasks[cell.directory], completed=epoch.number, total=epoch.of, note=note)
 
     def taken(self, cell: PlannedCell) -> None:
@@ -76,7 +94,7 @@ class SweepView:
         self._remove(cell)
         self._ended += 1
         value = _value(cell, self._metric)
-        numbers = "" if value is None else f"  {self._metric} {value:.4f}"
+        numbers = "" if value is None else f"  {_said(self._metric, value)}"
         seconds = f"  {duration(cell.seconds)}" if cell.status in RESULTS else ""
         reason = f"  {plain(cell.reason)}" if cell.reason else ""
         self._console.print(
@@ -104,7 +122,8 @@ class SweepView:
 
     def _short(self, cell: PlannedCell) -> str:
         names = self._varying or list(cell.assignment)
-        return " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
+        said = " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
+        return said or cell.name or "baseline"  # a variant that sets nothing
 
 
 def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequence[str]) -> None:
@@ -136,8 +155,8 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
         values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
         numbers = [_value(cell, name) for name in shown]
         colour = COLOURS.get(cell.status, "default")
-        first = f"[{colour}]{cell.status}[/]" if numbers[0] is None else f"{numbers[0]:.4f}"
-        rest = ["" if number is None else f"{number:.4f}" for number in numbers[1:]]
+        first, *rest = ("" if n is None else _written(name, n) for name, n in zip(shown, numbers, strict=True))
+        first = first or f"[{colour}]{cell.status}[/]"
         params = "" if cell.params is None else count(cell.params)
         seconds = duration(cell.seconds) if cell.status in RESULTS else ""
         table.add_row(*values, first, *rest, params, seconds, f"[dim]{cell.fingerprint or ''}[/]")
@@ -161,6 +180,22 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
         console.print(f"{unfinished} left: the same command continues the sweep.")
 
 
+class _WithRows(Progress):
+    """Bars below the variants' rows."""
+
+    def __init__(
+        self, rows: SeedRows, running: Mapping[Path, TaskID], *columns: ProgressColumn, console: Console, **how: Any
+    ) -> None:
+        self._rows, self._running, self._screen = rows, running, console
+        super().__init__(*columns, console=console, **how)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        room = self._screen.height - len(self.tasks) - 2  # a frame higher than the terminal would scroll away
+        if room > 1:
+            yield self._rows.table(self._running.keys(), min(ROWS, room - 1))
+        yield from super().get_renderables()
+
+
 def show_offline(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
     """How to look at what W&B has of the runs here, and how to upload it."""
     console = Console(highlight=False, soft_wrap=True)
@@ -177,6 +212,16 @@ def show_offline(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
 
 def last(text: str | None) -> str:
     return (text or "").strip().splitlines()[-1] if text else ""
+
+
+def _said(metric: str, value: float) -> str:
+    return f"{metric} {_written(metric, value)}"
+
+
+def _written(metric: str, value: float) -> str:
+    """As a report writes it: accuracies in percent."""
+    of = unit(metric)
+    return of.value(value) + of.of_value
 
 
 def _value(cell: PlannedCell, metric: str) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ablate.configuration import array_files
-from ablate.errors import InputError, say
+from ablate.errors import InputError, reason, say
 from ablate.training.data import InMemoryImages
 from ablate.training.sources import Source
 
@@ -83,8 +83,14 @@ def of_function(
     test_seed: int,
     layout: str,
 ) -> Source:
-    """The arrays that the user's function returns. Raises InputError if it returns anything else."""
-    given = function(**arguments)
+    """The arrays that the user's function returns. Raises InputError if it fails, or returns anything else."""
+    name = f"{function.__module__}.{getattr(function, '__qualname__', function)}"
+    try:
+        given = function(**arguments)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise InputError(f"data: {name} failed: {reason(error)}") from error
     if isinstance(given, Source):
         return given
     files: Sequence[Path] | None = None
@@ -97,14 +103,26 @@ def of_function(
         arrays = dict(zip(NAMES, given, strict=False))
     else:
         raise InputError(
-            f"data: the function returned {type(given).__name__}: return (images, labels), (images, labels,"
-            f" test_images, test_labels), or a mapping of {', '.join(NAMES)}."
+            f"data: {name} returned {_kind(given)}: return (images, labels), (images, labels, test_images,"
+            f" test_labels), or a mapping of {', '.join(NAMES)}."
         )
     if missing := [key for key in ("images", "labels") if key not in arrays]:
-        raise InputError(f"data: the function returned no {missing[0]}.")
-    # Copied, because the function may keep its arrays and change them.
-    arrays = {key: np.array(array) for key, array in arrays.items()}
-    return made(arrays, {key: f"the function's {key}" for key in arrays}, files, test_fraction, test_seed, layout)
+        raise InputError(f"data: {name} returned no {missing[0]}.")
+    what = {key: f"{name}: the array {key}" for key in arrays}
+    arrays = {key: _copied(array, what[key]) for key, array in arrays.items()}
+    return made(arrays, what, files, test_fraction, test_seed, layout)
+
+
+def _kind(value: Any) -> str:
+    return f"{len(value)} values" if isinstance(value, tuple) else type(value).__name__
+
+
+def _copied(array: Any, what: str) -> np.ndarray:
+    """A copy as a NumPy array, because the function may keep its arrays and change them."""
+    try:
+        return np.array(array)
+    except (ValueError, TypeError, RuntimeError) as error:  # for example lists of different lengths, or GPU tensors
+        raise InputError(f"{what} cannot be converted to a NumPy array: {' '.join(str(error).split())}") from error
 
 
 def made(
@@ -148,8 +166,14 @@ def made(
 def _channels_first(images: np.ndarray, axes: str, what: str) -> np.ndarray:
     if images.ndim != len(axes):
         raise InputError(f"{what} has {images.ndim} axes, the training images {len(axes)}: use the same layout.")
+    if not len(images):
+        raise InputError(f"{what} is empty.")
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise InputError(f"{what} is of type {images.dtype}: images are uint8 (0 to 255) or floats.")
+        as_bytes = np.issubdtype(images.dtype, np.integer) and images.min() >= 0 and images.max() <= 255
+        advice = (
+            f" These are {images.min()} to {images.max()}: convert them, array.astype('uint8')." if as_bytes else ""
+        )
+        raise InputError(f"{what} is of type {images.dtype}: images are uint8 (0 to 255) or floats.{advice}")
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
         if not np.isfinite(images).all():

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ablate.errors import InputError
+from ablate.errors import InputError, say
 from ablate.training.images import files
 from ablate.training.sources import Source
 
@@ -56,9 +56,14 @@ def classes(source: Source, expected: int) -> int:
     Raises InputError for a negative label, or one beyond the `expected` number while others are missing.
     """
     if source.train_labels.ndim == 2:
-        return source.train_labels.shape[1]
+        return _targets(source, expected)
     seen = torch.cat([source.train_labels, source.test_labels]).unique()
     least, most = int(seen[0]), int(seen[-1])
+    if least != 0 and len(seen) == most - least + 1:
+        shifted = f"The labels are {least} to {most}, where classes count from 0 up"
+        if least < 0 or most >= expected:
+            raise InputError(f"{shifted}: {f'add {-least} to' if least < 0 else f'subtract {least} from'} each.")
+        say(f"{shifted}: no image is of class 0.")
     if least < 0 or (most >= expected and len(seen) <= most):
         raise InputError(
             f"The data have a label {least if least < 0 else most} and {len(seen)} different labels in all. With"
@@ -66,6 +71,20 @@ def classes(source: Source, expected: int) -> int:
             " data."
         )
     return most + 1
+
+
+def _targets(source: Source, expected: int) -> int:
+    """How many targets an image has. Raises InputError where they are not as many as expected."""
+    targets = source.train_labels
+    count = targets.shape[1]
+    if count != expected:
+        may_be_classes = count == 1 and bool((targets == targets.round()).all()) and float(targets.min()) >= 0
+        hint = " If they are classes, give N whole numbers: labels.reshape(-1).astype(int)." if may_be_classes else ""
+        raise InputError(
+            f"The labels are {count} target{'s' * (count > 1)} for each image, data.num_classes={expected}. Use"
+            f" data.num_classes={count}.{hint}"
+        )
+    return count
 
 
 def forget() -> None:

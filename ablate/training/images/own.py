@@ -37,6 +37,11 @@ def _of_function(function: Callable[..., Any], cfg: DictConfig) -> Arrays:
     values = _plain(cfg)
     takes = inspect.signature(function).parameters
     own = {key: value for key, value in values.items() if key in takes}
+    if needs := [name for name, taken in takes.items() if _is_needed(taken) and name not in own]:
+        raise InputError(
+            f"data.{needs[0]} is missing: {cfg['_target_']} takes it. Write it into the file of your data, or give"
+            f" +data.{needs[0]}=VALUE."
+        )
     shared = _parameters(Arrays)
     rest = {key: value for key, value in values.items() if key in shared or key not in takes}
     for key in rest:
@@ -52,6 +57,11 @@ def _of_function(function: Callable[..., Any], cfg: DictConfig) -> Arrays:
             " usual values."
         )
     return Arrays(function=function, arguments=own, **{key: rest[key] for key in rest if key not in _reserved(own)})
+
+
+def _is_needed(taken: inspect.Parameter) -> bool:
+    is_one = taken.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return is_one and taken.default is inspect.Parameter.empty
 
 
 def _reserved(own: Mapping[str, Any]) -> set[str]:

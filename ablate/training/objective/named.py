@@ -1,19 +1,27 @@
 """What is minimised, measured and gone by, as a configuration names it, and the Lightning module that does it."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from ablate.errors import InputError, reason
 from ablate.training.assembly import called, part
-from ablate.training.goal import MAXIMIZE, MINIMIZE, goal_of
+from ablate.training.goal import KNOWN, MAXIMIZE, MINIMIZE, goal_of
+
+# What a run calls of a module, and for what.
+_METHODS = {
+    "training_step": "returns the loss of a batch",
+    "configure_optimizers": "returns the optimizer",
+    "test_step": "logs what a run is compared by, as self.log('test/loss', …)",
+}
 
 CHECKED = 8  # labels on which loss and metrics are tried
 
@@ -41,14 +49,28 @@ def given_what_it_takes(cfg: DictConfig, path: str, offered: Mapping[str, Any]) 
 
 
 def loss(cfg: DictConfig) -> Any:
-    """The loss, called with scores and labels. Raises InputError for label smoothing that it does not take."""
+    """The loss, called with scores and labels: what the _target_ makes, or itself where it is a function of these two.
+
+    Raises InputError for label smoothing that it does not take.
+    """
     made = given_what_it_takes(cfg.loss, "loss", {"label_smoothing": cfg.label_smoothing})
     if cfg.label_smoothing and "label_smoothing" not in made:
         raise InputError(
             f"label_smoothing={cfg.label_smoothing}: {cfg.loss._target_} does not take it. Leave it out, or use"
             " loss=cross_entropy."
         )
-    return part(_placed(made, "loss"))
+    later = {"_partial_": True} if _is_called_later(called(cfg.loss, "loss"), made) else {}
+    return part(_placed(OmegaConf.merge(made, later), "loss"))
+
+
+def _is_called_later(target: Callable[..., Any], given: DictConfig) -> bool:
+    """Whether it is a function that lacks two of its arguments: scores and labels."""
+    if inspect.isclass(target):
+        return False
+    takes = inspect.signature(target).parameters.values()
+    is_one = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [taken for taken in takes if taken.kind in is_one and taken.default is inspect.Parameter.empty]
+    return len([taken for taken in needed if taken.name not in given]) == 2
 
 
 def metrics(cfg: DictConfig) -> dict[str, Metric]:
@@ -103,6 +125,20 @@ def _monitor(cfg: DictConfig, name: str) -> Monitor:
         raise InputError(f"monitor={name}: {said}") from error
 
 
+def goals(cfg: DictConfig) -> dict[str, str]:
+    """maximize or minimize of every metric that says which, and of the monitor, by name; of metrics of this package's
+    own everybody knows it."""
+    found = {}
+    ways = {name: metric.higher_is_better for name, metric in metrics(cfg).items()}
+    if cfg.monitor_goal is not None and cfg.monitor != "auto":
+        ways[str(cfg.monitor).removeprefix("val/")] = cfg.monitor_goal == MAXIMIZE
+    for name, is_higher in ways.items():
+        for metric in (f"{split}/{name}" for split in ("train", "val", "test")):
+            if is_higher is not None and metric not in KNOWN:
+                found[metric] = MAXIMIZE if is_higher else MINIMIZE
+    return found
+
+
 def schedule(cfg: DictConfig) -> Any:
     """The schedule; one that goes by a metric is told which, and which way is up."""
     offered = {}
@@ -143,19 +179,23 @@ def module(cfg: DictConfig, network: nn.Module) -> pl.LightningModule:
         raise InputError(f"module: {reason(error)}") from error
     if not isinstance(made, pl.LightningModule):
         raise InputError(f"module._target_={cfg.module._target_}: a LightningModule is expected.")
+    for method, what in _METHODS.items():
+        if not is_overridden(method, made):
+            raise InputError(f"module: {cfg.module._target_} has no {method}, which {what}.")
     return made
 
 
-def check(cfg: DictConfig, labels: Tensor | None) -> None:
+def check(cfg: DictConfig, labels: Tensor | None, outputs: int | None = None) -> None:
     """Raise InputError for a loss or metrics that do not fit each other's labels, or are no numbers.
 
     labels: the training set's, of which a few are tried; None where nobody knows them yet.
+    outputs: how many scores an image has; None: data.num_classes.
     """
     made, measured = loss(cfg), metrics(cfg)
     if labels is None:
         return
     labels = labels[:CHECKED]
-    scores = torch.zeros(len(labels), cfg.data.num_classes)
+    scores = torch.zeros(len(labels), outputs or cfg.data.num_classes)
     _tried("loss", made, scores, labels)
     for name, metric in measured.items():
         if hasattr(metric, "validate_args"):  # which costs too much in a training
@@ -169,7 +209,8 @@ def _tried(path: str, function: Any, scores: Tensor, labels: Tensor) -> None:
     except InputError:
         raise
     except Exception as error:  # of many kinds
-        raise InputError(f"{path} does not go with these labels: {reason(error)}") from error
+        given = f"scores {tuple(scores.shape)} and labels {tuple(labels.shape)} of {labels.dtype}"
+        raise InputError(f"{path} does not go with these labels ({given}): {reason(error)}") from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise InputError(f"{path} is not one number but {value}: a mean over classes or outputs is expected.")
 

@@ -1,0 +1,100 @@
+"""What a sweep shows on the terminal: a mark for each seed while it runs, and its answer at the end."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ablate.configuration.refusals import register_resolvers
+from ablate.report.terminal import ending, sweep_view
+from ablate.report.terminal.seed_rows import SeedRows
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import plan
+
+SWEEP = """
+method: grid
+metric: {name: val/acc, goal: maximize}
+parameters:
+  norm: {values: [batch, none]}
+  seed: {values: [0, 1, 2, 3]}
+  trainer: {value: cpu}
+"""
+
+
+@pytest.fixture
+def swept(tmp_path, simulate):
+    """`swept(left)`: the file and its cells, all with a result but for the last `left` of norm=none."""
+
+    def made(left):
+        register_resolvers()
+        (tmp_path / "sweep.yaml").write_text(SWEEP)
+        file, typed = SweepFile.read(tmp_path / "sweep.yaml"), [f"runs_dir={tmp_path / 'runs'}"]
+        for cell in plan(file, typed, costs=False):
+            norm, seed = cell.assignment["norm"], cell.assignment["seed"]
+            if norm == "none" and seed >= 4 - left:
+                continue
+            value = (0.9 if norm == "batch" else 0.5) + seed**2 / 1000
+            simulate(tmp_path / "runs", {"norm": norm}, seed, value, directory=cell.directory, history=False)
+        return file, plan(file, typed, costs=False)
+
+    return made
+
+
+def drawn(renderable):
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    console.print(renderable)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def test_each_variant_has_a_row_with_a_mark_for_each_seed_and_the_best_mean(swept):
+    file, cells = swept(2)
+    running = [cell for cell in cells if cell.assignment == cells[-2].assignment]
+    rows = drawn(SeedRows(file, cells).table({cell.directory for cell in running}))
+    # What runs comes first. The mean of 0.5 and 0.501; of 0.9, 0.901, 0.904 and 0.909.
+    assert rows == ["norm=none ●●◐○ val/acc 50.05%", "norm=batch ●●●● val/acc 90.35%, best so far"]
+    assert drawn(SeedRows(file, cells).table(set(), 1)) == ["norm=batch ●●●● val/acc 90.35%, best so far", "and 1 more"]
+
+
+def test_a_short_terminal_keeps_the_bars(swept, monkeypatch):
+    file, cells = swept(2)
+    shown = {}
+    for height in (3, 40):
+        monkeypatch.setenv("LINES", str(height))
+        view = sweep_view.SweepView(file, cells)
+        view.started(cells[-1])
+        shown[height] = drawn(view._progress.get_renderable())
+    assert not any("norm=batch" in line for line in shown[3]) and any(line.startswith("sweep") for line in shown[3])
+    assert "norm=none ●●○◐ val/acc 50.05%" in shown[40]
+
+
+def test_a_sweep_ends_with_its_answer_and_the_command_that_shows_the_rest(swept, capsys):
+    file, cells = swept(0)
+    ending.show(file, cells, ["my sweeps/s.yaml", "runs_dir=r"])
+    answer, command = capsys.readouterr().out.strip().splitlines()
+    assert "norm" in answer and "points" in answer
+    assert command == "The report: python -m ablate report 'my sweeps/s.yaml' runs_dir=r"
+
+
+def test_there_is_no_answer_as_long_as_cells_are_left(swept, capsys):
+    file, cells = swept(1)
+    ending.show(file, cells, ["s.yaml"])
+    assert capsys.readouterr().out.strip() == "The report: python -m ablate report s.yaml"
+    for cell in cells:
+        cell.status, cell.record = "to do", None
+    ending.show(file, cells, ["s.yaml"])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_multirun_ends_so_too(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for few in (1, 8):  # four runs, then more than a command would name
+        made = [
+            run({"norm": norm}, seed, (0.9 if norm == "batch" else 0.5) + seed**2 / 1000, note=few, history=False)
+            for norm in ("batch", "none")
+            for seed in range(2 * few)
+        ]
+        ending.show_runs(made)
+        answer, command = capsys.readouterr().out.strip().splitlines()
+        assert "norm" in answer
+        named = " ".join(f"runs/{path.name}" for path in made) if few == 1 else "runs"
+        assert command == f"The report: python -m ablate report {named}"
