@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.comparison import values
 from ablate.comparison.beside import groups, left_out, matching, stored_otherwise
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.elsewhere import sources
@@ -54,9 +55,10 @@ class Report:
         rows = [[number(row[name]) for name in _COLUMNS] for row in self.contents.rows]
         return pd.DataFrame(rows, columns=list(_COLUMNS))
 
-    def write(self, out: str | Path) -> Path:
-        """index.html, comparison.json, table.md, table.tex and figures/ in the folder `out`. Returns the page."""
-        write(self.contents, Path(out))
+    def write(self, out: str | Path, pdf: bool = False) -> Path:
+        """index.html, comparison.json, table.md, table.tex and figures/ in the folder `out`, the figures as SVG and,
+        where asked, as PDF. Returns the page."""
+        write(self.contents, Path(out), as_pdf=pdf)
         return Path(out) / "index.html"
 
     def __repr__(self) -> str:
@@ -84,8 +86,9 @@ def compare(
         report = ablate.compare("runs", metric="val/acc", baseline={"norm": "batch"})
         report.table
 
-    source      sweep files, which are one study; directories of runs and folders of them; or runs from elsewhere: a
-                table such as results.csv, wandb:ENTITY/PROJECT, mlflow:FOLDER, tensorboard:FOLDER
+    source      sweep files, which are one study; directories of runs and folders of them; a report's comparison.json,
+                whose values are judged again; or runs from elsewhere: a table such as results.csv,
+                wandb:ENTITY/PROJECT, mlflow:FOLDER, tensorboard:FOLDER
     metric      test/acc, or test/loss where no accuracy is measured
     goal        maximize or minimize, where that is not known of the metric
     baseline    its values, where it is not the defaults, or the file's first ones
@@ -96,8 +99,11 @@ def compare(
     Raises InputError where there is nothing to compare.
     """
     names = [str(name) for name in ([source] if isinstance(source, str | Path) else source)]
-    files = sweep_files(names)
     chosen = dict(baseline or {})
+    if len(names) == 1 and names[0].endswith(".json"):
+        stored = Path(names[0])
+        return Report(contents(values.read(stored), drawn_before=stored.parent / "figures"))
+    files = sweep_files(names)
     if files:
         from ablate.configuration.refusals import explaining
 

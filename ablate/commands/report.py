@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pivot", metavar="KEY", help="of table.tex: this choice's values side by side, such as data")
     elsewhere.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print comparison.json instead of the table")
+    parser.add_argument("--pdf", action="store_true", help="also write the figures as PDF, for papers")
     parser.add_argument("--wandb", action="store_true", help="also publish it as a W&B Report")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read the runs, and write the page, tables and figures. Raises InputError."""
     made = _made(options)
-    write(made, options.out, Paper(options.columns or latex.USUAL, options.pivot))
+    write(made, options.out, Paper(options.columns or latex.USUAL, options.pivot), as_pdf=options.pdf)
     if options.json:
         print((options.out / "comparison.json").read_text(encoding="utf-8"), end="")
     else:

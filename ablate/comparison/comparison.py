@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ablate.comparison.confounds import confounds, outdated
+from ablate.comparison.confounds import confounds, mixtures, outdated
 from ablate.comparison.variants import Assignment, Entry, Variant, levels, move_first
 from ablate.comparison.verdicts import guessing, judge
 from ablate.configuration.values import identity, word
@@ -22,6 +22,18 @@ if TYPE_CHECKING:
     from ablate.comparison.looking.rounds import Declared
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a stored comparison says of runs that are not here.
+
+    made      how long they took, and on what
+    mixtures  what they do not share: of each such fact how many runs have which value
+    """
+
+    made: str
+    mixtures: dict[str, dict[str, int]]
+
+
 @dataclass
 class Comparison:
     """Everything that a report says.
@@ -34,6 +46,7 @@ class Comparison:
     why_baseline  how the baseline was chosen
     besides     what lies beside these runs and is not compared: sentences that are said first
     rounds      the rules by which seeds were added, where they were added in rounds
+    told        what is said of runs that are not here, where a stored comparison is compared again
     is_paired   whether runs of one seed share initialisation and batches, so that their differences are compared
     """
 
@@ -49,6 +62,7 @@ class Comparison:
     margin: float | None = None
     besides: list[str] = field(default_factory=list)
     rounds: "Declared | None" = None
+    told: Told | None = None
     is_paired: bool = True
 
     @property
@@ -58,6 +72,13 @@ class Comparison:
     @property
     def sign(self) -> int:
         return -1 if self.goal == MINIMIZE else 1
+
+    @property
+    def mixtures(self) -> dict[str, dict[str, int]]:
+        """The facts that the runs do not share: how many have which value."""
+        if self.told:
+            return self.told.mixtures
+        return mixtures([result for variant in self.variants for result in variant.results])
 
     @property
     def family(self) -> int:

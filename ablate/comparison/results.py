@@ -72,14 +72,14 @@ class Result:
         options, values = defaults()
         return options[key] if key in options else at(values, key)
 
-    def points(self, name: str) -> "np.ndarray":
-        """The metric's curve: (epoch, value) rows, by epoch; finite values only, none where it was not recorded.
+    def points(self, name: str, by: str = "epoch") -> "np.ndarray":
+        """The metric's curve: (epoch or step, value) rows, by these; finite values only, none where it has none.
 
         Raises what reading a damaged file raises.
         """
         from ablate.comparison import series  # which takes Arrow
 
-        return series.points(self.directory / "metrics.parquet", name) if self.directory else series.NO_POINTS
+        return series.points(self.directory / "metrics.parquet", name, by) if self.directory else series.NO_POINTS
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

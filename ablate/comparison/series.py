@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy.ndimage import gaussian_filter1d
 
 from ablate.comparison.results import Result
 from ablate.errors import bare
@@ -27,6 +28,8 @@ POINTS = 120  # of a curve
 COLUMNS = 48  # of a gradient map: stretches of the training
 RUNS = 32  # of a variant, whose curves are read
 GRADIENT_RUNS = 8  # of a variant, whose gradient norms are read
+STRETCHES = 200  # of the training, that a curve by step has
+SMOOTH = 3.0  # of these: the deviation of the Gaussian that smooths it
 ROWS_READ = 4_000_000  # of a run's gradient norms
 
 
@@ -71,6 +74,41 @@ def curve(results: Sequence[Result], name: str) -> Curve | None:
     return Curve(epochs, np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0), ends)
 
 
+@dataclass(frozen=True)
+class StepCurve:
+    """One metric of several runs by optimizer step, in stretches of steps.
+
+    raw     the mean of each stretch, over the seeds
+    smooth  the same under a Gaussian
+    """
+
+    steps: np.ndarray
+    raw: np.ndarray
+    smooth: np.ndarray
+
+
+def step_curve(results: Sequence[Result], name: str) -> StepCurve | None:
+    """The metric's curve over the steps, of the first runs that have finished; None where none of them has it."""
+    found: list[np.ndarray] = []
+    for result in results:
+        if result.record.status == "finished" and len(found) < RUNS:
+            own = _if_whole(result, "metrics.parquet", partial(result.points, name, by="step"))
+            found += [] if own is None or not len(own) else [own]
+    if not found:
+        return None
+    end = max(own[-1, 0] for own in found) + 1
+    stretches = int(min(STRETCHES, end))
+    total, count = np.zeros(stretches), np.zeros(stretches)
+    for own in found:
+        places = np.minimum((own[:, 0] * stretches / end).astype(int), stretches - 1)
+        total += np.bincount(places, own[:, 1], stretches)
+        count += np.bincount(places, minlength=stretches)
+    known = count > 0
+    raw = total[known] / count[known]
+    steps = (np.flatnonzero(known) + 0.5) * end / stretches
+    return StepCurve(steps, raw, gaussian_filter1d(raw, SMOOTH, mode="nearest"))
+
+
 def gradients(results: Sequence[Result]) -> list[tuple[Result, Gradients]]:
     """The gradients of the first few runs that have any, in columns that stand for the same steps."""
     ends: list[tuple[Result, Path, int]] = []
@@ -107,12 +145,12 @@ def _gradients(path: Path, steps: int) -> Gradients | None:
     return read([path], COLUMNS, steps=steps, rows=ROWS_READ)
 
 
-def points(path: Path, name: str) -> np.ndarray:
-    """A metric's curve in a run's metrics.parquet: (epoch, value) rows, by epoch; finite values only."""
+def points(path: Path, name: str, by: str = "epoch") -> np.ndarray:
+    """A metric's curve in a run's metrics.parquet: (epoch or step, value) rows, by these; finite values only."""
     if not path.exists():
         return NO_POINTS
     with pq.ParquetFile(path) as file:  # read_table would guess columns from folders named such as epoch=20
-        table = file.read(columns=["epoch", "name", "value"])
-    table = table.filter(pc.equal(table["name"].cast(pa.string()), name)).sort_by("epoch")
-    rows = np.column_stack([table["epoch"].to_numpy(), table["value"].to_numpy()]).reshape(-1, 2)
+        table = file.read(columns=[by, "name", "value"])
+    table = table.filter(pc.equal(table["name"].cast(pa.string()), name)).sort_by(by)
+    rows = np.column_stack([table[by].to_numpy(), table["value"].to_numpy()]).reshape(-1, 2)
     return rows[np.isfinite(rows[:, 1])]

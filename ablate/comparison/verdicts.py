@@ -10,7 +10,7 @@ from ablate.comparison.variants import Variant
 from ablate.statistics import unpaired
 from ablate.statistics.effects import Design, effects
 from ablate.statistics.equivalence import equivalence_p
-from ablate.statistics.judgement import assessed
+from ablate.statistics.judgement import Test, assessed
 from ablate.statistics.paired import Difference, holm, outperforming
 from ablate.statistics.splits import low_seeds
 
@@ -52,22 +52,29 @@ def _against_baseline(comparison: "Comparison") -> None:
     for variant in comparison.variants:
         if variant.is_baseline:
             continue
-        ours = _outcomes(variant, sign)
-        low = len(variant.low), len(baseline.low)
-        if low == (len(ours), len(theirs)):  # of one kind, if a low one
-            low = (0, 0)
-        outcomes = [*ours.values()], [*theirs.values()]
+        variant.difference, variant.test = between(comparison, variant, baseline)
         if not comparison.is_paired:
-            difference = unpaired.apart([*variant.values.values()], [*baseline.values.values()])
-            variant.difference, variant.test = difference, unpaired.judged(difference, *outcomes, sign=sign, low=low)
             continue
-        common = [seed for seed in variant.values if seed in baseline.values]
-        if common:
-            variant.paired_seeds = tuple(common)
-            variant.difference = Difference(tuple(variant.values[seed] - baseline.values[seed] for seed in common))
-        variant.test = assessed(variant.difference, *outcomes, sign=sign, low=low)
+        variant.paired_seeds = tuple(seed for seed in variant.values if seed in baseline.values)
+        ours = _outcomes(variant, sign)
         ended = [seed for seed in ours if seed in theirs]
         variant.outperforming = outperforming([ours[seed] for seed in ended], [theirs[seed] for seed in ended])
+
+
+def between(comparison: "Comparison", variant: Variant, other: Variant) -> tuple[Difference | None, Test]:
+    """The difference of two variants, over the seeds that both have where these pair, and its test."""
+    sign = comparison.sign
+    ours, theirs = _outcomes(variant, sign), _outcomes(other, sign)
+    low = len(variant.low), len(other.low)
+    if low == (len(ours), len(theirs)):  # of one kind, if a low one
+        low = (0, 0)
+    outcomes = [*ours.values()], [*theirs.values()]
+    if not comparison.is_paired:
+        apart = unpaired.apart([*variant.values.values()], [*other.values.values()])
+        return apart, unpaired.judged(apart, *outcomes, sign=sign, low=low)
+    common = [seed for seed in variant.values if seed in other.values]
+    difference = Difference(tuple(variant.values[seed] - other.values[seed] for seed in common)) if common else None
+    return difference, assessed(difference, *outcomes, sign=sign, low=low)
 
 
 def _outcomes(variant: Variant, sign: int) -> dict[int, float]:

@@ -4,7 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ablate.comparison.comparison import Comparison
-from ablate.report.findings import Finding, fallen, findings, lacking, ranked, told
+from ablate.comparison.simple import strongest_interaction
+from ablate.report.answering.crossed import depending
+from ablate.report.answering.extremes import best_and_worst, is_sure, named, order, possible
+from ablate.report.answering.findings import Finding, changed, fallen, findings, lacking, ranked, told
+from ablate.report.answering.phrases import capital
 from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import EQUIVALENT, TOO_FEW
@@ -36,10 +40,22 @@ def answer(comparison: Comparison) -> list[str]:
         return [f"The first look is at {comparison.rounds.looks[0]} seeds: before it nothing is compared."]
     if not found:
         return ["No variant shares a finished seed with the baseline, so nothing is compared yet."]
-    return [*_answer(comparison, found), *_fallen(comparison)]
+    if comparison.effects:
+        return [*_of_crossed(comparison, found), *_fallen(comparison), *_best(comparison)]
+    others = [variant for variant in comparison.variants if not variant.is_baseline]
+    if len(others) > 1 and all(variant.test for variant in others) and any(map(is_sure, others)):
+        return best_and_worst(comparison)
+    return _of_findings(comparison, found)
 
 
-def _answer(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
+def _of_crossed(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
+    """Two simple effects where these differ as much as a main effect, else the main effects."""
+    interaction = strongest_interaction(comparison)
+    depends = depending(comparison, interaction) if interaction else []
+    return depends or _of_findings(comparison, found)
+
+
+def _of_findings(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
     """By means where these are meaningful, else by ranks; certain findings first."""
     plain = [finding for finding in found if finding.has_interval]
     # The surest first: of as many seeds, who lost most.
@@ -63,16 +79,31 @@ def _answer(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
 def _fallen(comparison: Comparison) -> list[str]:
     """Of crossed choices, whose main effects are averages, the variants whose seeds say most."""
     fell = [variant for variant in comparison.variants if variant.lost or variant.low]
-    if not comparison.effects or not fell:
+    if not fell:
         return []
-    return [f"Seeds diverged or fall into two groups: {fallen(comparison, fell)}. Means say nothing about those."]
+    return [f"Seeds that fail: {fallen(comparison, fell)}. Means say nothing about those."]
+
+
+def _best(comparison: Comparison) -> list[str]:
+    """Of crossed choices the variant with the best mean."""
+    best = next((variant for variant in order(comparison) if variant.values and not variant.lost), None)
+    if best is None or len(comparison.variants) < 3:
+        return []
+    of = unit(comparison.metric).to(best.estimate.interval)
+    sure = "" if best.is_baseline else f" (against the baseline: {best.verdict})"
+    return [
+        f"Best mean of all {len(comparison.variants)} variants: {named(comparison, best)}, {comparison.metric} "
+        f"{of.value(best.estimate.mean)}{of.of_value}{sure}."
+    ]
 
 
 def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence[Finding]) -> list[str]:
     first = certain[0]
+    if len(found) == 1 and first.subject != first.choice:
+        return [f"{capital(first.subject)} {told(comparison, first)}: {first.verdict}."]
     answer = [
-        f"{lacking(first)}{first.choice} matters{'' if len(found) == 1 else ' most'}: {first.again} changes "
-        f"{comparison.metric} by {told(comparison, first)}."
+        f"{lacking(first)}{first.choice} matters{'' if len(found) == 1 else ' most'}: {first.again} "
+        f"{told(comparison, first)}."
     ]
     # The others, each choice by its largest finding.
     others: dict[str, Finding] = {}
@@ -84,8 +115,7 @@ def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence
     if sure:
         rest = f"; so {'does' if len(sure) == 2 else 'do'} {numbered(len(sure) - 1, 'other')}" if len(sure) > 1 else ""
         answer.append(
-            f"{lacking(sure[0])}{sure[0].choice} matters too: {sure[0].again} changes it by "
-            f"{told(comparison, sure[0])}{rest}."
+            f"{lacking(sure[0])}{sure[0].choice} matters too: {sure[0].again} {told(comparison, sure[0])}{rest}."
         )
     elif unsure:
         answer.append(_cannot_tell(comparison, unsure[0]))
@@ -94,18 +124,17 @@ def _certain(comparison: Comparison, certain: Sequence[Finding], found: Sequence
 
 def _cannot_tell(comparison: Comparison, finding: Finding) -> str:
     """One that is neither better nor worse: equivalent, undecided, or of too few seeds."""
-    before, verdict = lacking(finding), finding.verdict
-    of = unit(comparison.metric)
+    before, verdict, of = lacking(finding), finding.verdict, unit(comparison.metric)
     if verdict == EQUIVALENT and comparison.margin is not None and finding.difference:
         return (
             f"{before}{finding.choice} makes no difference that matters: {finding.again} changes {comparison.metric} "
-            f"by {told(comparison, finding)}, and surely by less than {of.value(comparison.margin)}{of.of_difference} "
-            f"({_how_equivalent(finding)})."
+            f"by {changed(comparison, finding)}, and surely by less than {of.value(comparison.margin)}"
+            f"{of.of_difference} ({_how_equivalent(finding)})."
         )
     what = {TOO_FEW: "has too few seeds", GOES_ON: "is not decided yet"}.get(verdict, "is undecided")
     return (
-        f"{before}{finding.choice} {what}: {finding.again} changes {comparison.metric} by {told(comparison, finding)}"
-        f"{possible(comparison, finding)}."
+        f"{before}{finding.choice} {what}: {finding.again} changes {comparison.metric} by "
+        f"{changed(comparison, finding)}{possible(comparison, finding.difference)}."
     )
 
 
@@ -113,18 +142,6 @@ def _how_equivalent(finding: Finding) -> str:
     if finding.p_equivalent is None:
         return "the interval at the level of all variants and looks lies within"
     return f"two one-sided tests, {p_phrase(finding.p_equivalent)} after correction"
-
-
-def possible(comparison: Comparison, finding: Finding) -> str:
-    """What of an undecided finding is left: the range in which the true change lies, at the level of all tests."""
-    difference, of = finding.difference, unit(comparison.metric)
-    left = difference.interval_at(comparison.level) if difference else None
-    if left is None:
-        return ""
-    if comparison.family == 1:
-        return "; all of that interval is still possible"
-    of_all = f"with all {comparison.family} tests counted"
-    return f"; {of_all}, anything from {of.interval(left, changes=True)}{of.of_difference} is still possible"
 
 
 def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
@@ -135,12 +152,9 @@ def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
         which = "The variant is" if len(found) == 1 else f"All {len(found)} are"
         return [
             f"{which} equivalent to the baseline within {of.value(comparison.margin)}{of.of_difference}: the largest "
-            f"difference is that {first.subject} changes {comparison.metric} by {told(comparison, first)}."
+            f"difference is that {first.subject} changes {comparison.metric} by {changed(comparison, first)}."
         ]
-    answer = [
-        f"{lacking(first)}These runs can't tell whether any choice matters: the largest difference is that "
-        f"{first.subject} changes {comparison.metric} by {told(comparison, first)}{possible(comparison, first)}."
-    ]
+    answer = [f"{lacking(first)}{_open(comparison, found)}{possible(comparison, first.difference)}."]
     assert first.difference is not None
     if first.difference.n < 2:
         answer.append("One seed has no spread to judge by: with three, an interval can be told.")
@@ -148,4 +162,27 @@ def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
         counts = Counter(finding.verdict for finding in found).most_common()
         listed = ", ".join(f"{count} {verdict}" for verdict, count in counts)
         answer.append(f"With a margin of {of.value(comparison.margin)}{of.of_difference}: {listed}.")
+    if not comparison.effects and len(comparison.variants) > 2:
+        ordered = [variant for variant in order(comparison) if variant.values]
+        best, worst = ordered[0], ordered[-1]
+        answer.append(
+            f"Best mean: {named(comparison, best)} ({of.value(best.estimate.mean)}{of.of_value}), worst: "
+            f"{named(comparison, worst)} ({of.value(worst.estimate.mean)}{of.of_value})."
+        )
     return answer
+
+
+def _open(comparison: Comparison, found: Sequence[Finding]) -> str:
+    """That nothing is certain, and the largest difference."""
+    first = found[0]
+    assert first.difference is not None
+    if len(found) == 1 and first.difference.n > 1:
+        seeds = numbered(first.difference.n, "seed")
+        return f"{capital(first.subject)} makes no difference that {seeds} can see: {changed(comparison, first)}"
+    which = "whether any choice matters" if comparison.effects else f"any of {len(found)} variants from the baseline"
+    if len(found) == 1:
+        which = f"whether {first.subject} matters"
+    return (
+        f"These runs can't tell {which}: the largest difference is that {first.subject} changes {comparison.metric} "
+        f"by {changed(comparison, first)}"
+    )

@@ -29,7 +29,7 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.values import again
 from ablate.configuration import yaml_file
 from ablate.errors import InputError, bare, nearest
-from ablate.report.findings import guesses
+from ablate.report.answering.findings import guesses
 from ablate.report.numbers import numbered, unit
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test

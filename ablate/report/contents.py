@@ -1,7 +1,7 @@
 """What a report shows of a comparison, in words and drawings: the same for the page, the files and the terminal."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ablate.comparison.across import Across, across
@@ -10,10 +10,7 @@ from ablate.comparison.pair import Pair
 from ablate.comparison.variants import Entry, Variant
 from ablate.configuration.values import word
 from ablate.report.answer import answer
-from ablate.report.drawing import figures
-from ablate.report.drawing.figures import Row
-from ablate.report.drawing.svg import Drawing
-from ablate.report.illustrations import Figure, Kind, forest_row, illustrations
+from ablate.report.illustrations import Figure, Kind, illustrations
 from ablate.report.notes import circumstances, notes
 from ablate.report.numbers import DASH, Unit, count, duration, p_value, percent, unit
 from ablate.runs.record import RESULTS, RunRecord
@@ -63,10 +60,9 @@ class Contents:
         return [figure for figure in self.figures if figure.kind in kinds]
 
 
-def contents(comparison: Comparison, pair: Pair | None = None) -> Contents:
+def contents(comparison: Comparison, pair: Pair | None = None, drawn_before: Path | None = None) -> Contents:
+    """drawn_before: the figures of the report that a stored comparison is of, for those that need the runs."""
     of = unit(comparison.metric)
-    compared = [variant for variant in comparison.variants if variant.difference]
-    strips = [forest_row(variant, of) for variant in compared]
     shown = _most_telling(comparison, ROWS)
     drawn = dict(enumerate(_most_telling(comparison, DRAWN)))
     labels = [variant.label for variant in drawn.values()]
@@ -75,10 +71,10 @@ def contents(comparison: Comparison, pair: Pair | None = None) -> Contents:
         answer=answer(comparison),
         notes=notes(comparison),
         made=circumstances(comparison),
-        rows=[row(variant, comparison, of) | {"strip": _strip(variant, of, strips)} for variant in shown],
+        rows=[row(variant, comparison, of) for variant in shown],
         drawn=drawn,
         labels=labels,
-        figures=illustrations(comparison, drawn, labels),
+        figures=illustrations(comparison, drawn, labels, drawn_before),
         pair=pair,
         across=across(comparison),
     )
@@ -161,10 +157,6 @@ def _run(entry: Entry, metric: str, of: Unit) -> dict[str, Any]:
 
 def _counted(number: float | None) -> tuple[float | None, str]:
     return number, DASH if number is None else count(number)
-
-
-def _strip(variant: Variant, of: Unit, rows: Sequence[Row]) -> Drawing | None:
-    return figures.strip(forest_row(variant, of), rows) if variant.difference else None
 
 
 def _most_telling(comparison: Comparison, most: int) -> list[Variant]:

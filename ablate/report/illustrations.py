@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.results import Result
-from ablate.comparison.series import curve, gradients
+from ablate.comparison.series import curve, gradients, step_curve
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.drawing import figures
@@ -27,6 +28,7 @@ from ablate.training.gradients.reading import Gradients, mean, profiles
 
 EFFECTS = 30
 PAIRS = 6
+BY_STEP = "train/loss_step"
 Read = Sequence[tuple[Result, Gradients]]  # runs and their gradients
 
 
@@ -50,6 +52,7 @@ class Figure:
 
     name     of its file
     series   the variant that it is of, where it is of one
+    of       the choices that it is of, where it is of some
     """
 
     kind: Kind
@@ -57,17 +60,38 @@ class Figure:
     drawing: Drawing
     series: int | None = None
     caption: str = ""
+    of: tuple[str, ...] = ()
 
 
-def illustrations(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequence[str]) -> list[Figure]:
-    """All figures, in the order of a page. drawn: the variants that have a curve, by their series."""
+def illustrations(
+    comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequence[str], before: Path | None = None
+) -> list[Figure]:
+    """All figures, in the order of a page. drawn: the variants that have a curve, by their series.
+
+    before  the folder of figures that were drawn when the runs were there; None where they are
+    """
     return [
         *_effects(comparison, drawn),
         *_interactions(comparison),
-        *_curves(comparison, drawn, labels),
+        *(_kept(before, Kind.CURVE) if before else _curves(comparison, drawn, labels)),
         *_costs(comparison, drawn, labels),
-        *_gradients(drawn, labels),
+        *(_kept(before, Kind.PROFILE, Kind.SCALE, Kind.MAP) if before else _gradients(drawn, labels)),
     ]
+
+
+FILES = {
+    Kind.CURVE: "curve_*.svg",
+    Kind.PROFILE: "gradient_profile.svg",
+    Kind.SCALE: "gradient_scale.svg",
+    Kind.MAP: "gradients_*.svg",
+}
+
+
+def _kept(folder: Path, *kinds: Kind) -> Iterator[Figure]:
+    for kind in kinds:
+        for path in sorted(folder.glob(FILES[kind])):
+            series = int(path.stem.split("_")[1]) if kind is Kind.MAP else None
+            yield Figure(kind, path.stem, Drawing.read(path), series)
 
 
 def forest_row(variant: Variant, of: Unit) -> Row:
@@ -125,7 +149,7 @@ def _interactions(comparison: Comparison) -> Iterator[Figure]:
         ]
         if sum(e is not None for _, row in lines for e in row) >= 3:
             plot = figures.interaction(comparison.metric, factor, other, levels, lines, unit(comparison.metric))
-            yield Figure(Kind.INTERACTION, f"interaction_{number}", plot)
+            yield Figure(Kind.INTERACTION, f"interaction_{number}", plot, of=(factor, other))
 
 
 def _marginal(comparison: Comparison, fixed: dict[str, Any]) -> Estimate | None:
@@ -150,6 +174,9 @@ def _curves(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequen
         if found:
             file = "curve_" + "".join(c if c.isalnum() else "_" for c in name)
             yield Figure(Kind.CURVE, file, figures.curves(name, found, labels, unit(name)))
+    steps = {s: by_step for s, v in drawn.items() if (by_step := step_curve(v.results, BY_STEP)) is not None}
+    if steps:
+        yield Figure(Kind.CURVE, "curve_by_step", figures.by_step("train/loss", steps, unit("train/loss")))
 
 
 def _costs(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequence[str]) -> Iterator[Figure]:

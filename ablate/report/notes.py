@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablate.comparison.comparison import Comparison
-from ablate.comparison.confounds import code, hardware, mixtures
+from ablate.comparison.confounds import code, hardware
 from ablate.comparison.results import at
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
+from ablate.report.answering.findings import fallen
 from ablate.report.designs import limits
-from ablate.report.findings import fallen
 from ablate.report.in_rounds import rounds
 from ablate.report.numbers import duration, numbered, p_phrase, unit
 from ablate.runs.record import RESULTS
@@ -23,7 +23,7 @@ def notes(comparison: Comparison) -> list[str]:
     said = [*comparison.besides, *_outdated(comparison), *_lost(comparison), *_unfinished(comparison)]
     said += [*limits(comparison), *rounds(comparison), *_seeds(comparison)]
     results = [result for variant in comparison.variants for result in variant.results]
-    for fact, counts in mixtures(results).items():
+    for fact, counts in comparison.mixtures.items():
         some = list(counts.items())[:3]
         listed = "; ".join(
             f"{value if len(value) < 80 else value[:79] + '…'} ({numbered(n, 'run')})" for value, n in some
@@ -51,6 +51,8 @@ def notes(comparison: Comparison) -> list[str]:
 
 def circumstances(comparison: Comparison) -> str:
     """How long all runs were trained, and on what: the most frequent machine and code; what differs is in the notes."""
+    if comparison.told:
+        return comparison.told.made
     results = [result for variant in comparison.variants for result in variant.results]
     seconds = [result.record.cost["seconds"] for result in results if "seconds" in result.record.cost]
     if not seconds:

@@ -1,6 +1,7 @@
 """How a report writes numbers: accuracies in percent, their differences in points."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 DASH = "–"
 
@@ -24,15 +25,29 @@ class Unit:
         text = _written(value * self.factor, self.decimals)
         return text if text.startswith("−") or not text.strip("0.") else f"+{text}"
 
-    def possible(self, value: float) -> float:
-        """The nearest possible value: an accuracy lies between 0 and 1."""
-        return min(1.0, max(0.0, value)) if self.of_value == "%" else value
+    def possible(self, value: float, changes: bool = False) -> float:
+        """The nearest possible value: an accuracy lies between 0 and 1, a difference of two between -1 and 1."""
+        return min(1.0, max(-1.0 if changes else 0.0, value)) if self.of_value == "%" else value
 
     def interval(self, interval: tuple[float, float] | None, changes: bool = False) -> str:
+        """As far as its values are possible."""
         if interval is None:
             return DASH
-        low, high = (self.change(end) if changes else self.value(end) for end in interval)
+        ends = (self.possible(end, changes) for end in interval)
+        low, high = (self.change(end) if changes else self.value(end) for end in ends)
         return f"{low} to {high}"
+
+    def to(self, *intervals: tuple[float, float] | None) -> "Unit":
+        """With the decimals that such intervals bear: the last one is worth at most a fifth of half the width.
+
+        Of several the one of median width counts. An accuracy has at least one decimal, none has more than before.
+        """
+        known = sorted(high - low for low, high in filter(None, intervals) if high > low)
+        if not known:
+            return self
+        worth = known[len(known) // 2] / 2 * self.factor / 5
+        wanted = -math.floor(math.log10(worth))
+        return replace(self, decimals=max(min(1, self.decimals), min(wanted, self.decimals)))
 
 
 def unit(metric: str) -> Unit:

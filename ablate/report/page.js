@@ -1,23 +1,33 @@
 "use strict";
-// Sorting: a click on a column's head; what stands in `data-sort` counts, what is missing goes last.
-for (const table of document.querySelectorAll("table.sortable")) {
-  table.querySelectorAll("thead th").forEach((head, column) => {
-    head.querySelector("button")?.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending";
-      table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = (row) => row.cells[column].dataset.sort ?? row.cells[column].textContent.trim();
-      const order = (a, b) => {
-        if (a === "" || b === "") return (a === "") - (b === "");
-        const difference = a - b;
-        const compared = Number.isNaN(difference) ? a.localeCompare(b, undefined, { numeric: true }) : difference;
-        return down ? -compared : compared;
-      };
-      const body = table.tBodies[0];
-      body.append(...[...body.rows].sort((a, b) => order(key(a), key(b))));
-    });
+// Sorting: a click on a column's head; what stands in `data-sort` counts, what is missing goes last. A variant is a body.
+const table = document.querySelector("table.main");
+table?.querySelectorAll("thead th").forEach((head, column) => {
+  head.querySelector("button")?.addEventListener("click", () => {
+    const down = head.getAttribute("aria-sort") === "ascending";
+    table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const key = (body) => body.rows[0].cells[column].dataset.sort ?? body.rows[0].cells[column].textContent.trim();
+    const order = (a, b) => {
+      if (a === "" || b === "") return (a === "") - (b === "");
+      const difference = a - b;
+      const compared = Number.isNaN(difference) ? a.localeCompare(b, undefined, { numeric: true }) : difference;
+      return down ? -compared : compared;
+    };
+    table.append(...[...table.tBodies].sort((a, b) => order(key(a), key(b))));
+  });
+});
+// More of a variant, and all columns.
+for (const button of document.querySelectorAll(".opens")) {
+  button.addEventListener("click", () => {
+    const more = document.getElementById(button.getAttribute("aria-controls"));
+    more.hidden = !more.hidden;
+    button.setAttribute("aria-expanded", !more.hidden);
   });
 }
+document.querySelector(".legend .all")?.addEventListener("click", (event) => {
+  const whole = table.classList.toggle("whole");
+  event.target.setAttribute("aria-pressed", whole);
+});
 
 // The variants' switches: a click takes one out of every figure, pointing at it brings it out.
 const marks = (series) => document.querySelectorAll(`[data-series="${series}"]:not(.chip)`);

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from ablate.comparison.across import Across
 from ablate.comparison.comparison import Comparison
-from ablate.comparison.confounds import mixtures
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import without_nan
 from ablate.report.contents import Contents
@@ -43,7 +42,6 @@ CHOICES = 4  # so many have columns on the terminal
 def as_json(made: Contents) -> dict[str, Any]:
     """Everything, in the metric's own units; null where there is no such number."""
     comparison = made.comparison
-    results = [result for variant in comparison.variants for result in variant.results]
     return without_nan(
         {
             "question": comparison.question,
@@ -59,12 +57,13 @@ def as_json(made: Contents) -> dict[str, Any]:
             "paired": comparison.is_paired,
             "factors": comparison.factors,
             "baseline": comparison.baseline.assignment,
+            "why_baseline": comparison.why_baseline,
             "variants": [_variant(variant, comparison) for variant in comparison.variants],
             "data_sets": _across(made.across) if made.across else None,
             "effects": [_effect(effect) for effect in comparison.effects],
             "variance": comparison.variance,
             "rounds": asdict(comparison.rounds) if comparison.rounds else None,
-            "mixtures": mixtures(results),
+            "mixtures": comparison.mixtures,
         }
     )
 

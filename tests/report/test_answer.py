@@ -33,8 +33,8 @@ def test_seeds_that_never_learn_are_in_the_answer(run, compared):
         run(BATCH, seed, WITH[seed], history=False)
         run(NONE, seed, WITHOUT[seed], history=False)
     (said,) = answer(compared())
-    assert said.startswith("norm=none matters: it is worse (−49.85 points in the mean), ")
-    assert "5 of its 8 seeds never learn, of the baseline's 0 (exact rank test, p < 0.001 after" in said
+    assert said.startswith("norm=none matters: taking the norm away is worse by 49.8 points in the mean: ")
+    assert said.endswith("5 of its 8 seeds never learn, of the baseline's 0 (exact rank test, p < 0.001, 8 seeds).")
     row = contents(compared()).rows[1]
     assert (row["interval"], row["difference_interval"], row["detectable"][1]) == ("seeds split", "seeds split", "–")
     assert any("norm=none (5 of 8 never learn)" in note for note in notes(compared()))
@@ -58,8 +58,8 @@ def test_a_variant_that_always_diverges_is_in_the_answer(run, compared):
         run({"norm": "group"}, seed, WITH[seed] + 0.02 + seed / 1000, history=False)
         run(NONE, seed, None, status="diverged", history=False)
     said = answer(compared())
-    assert said[0].startswith("norm=group matters")
-    assert said[-1].startswith("norm=none matters: it is worse, 8 of its 8 seeds diverged, of the baseline's 0 (exact")
+    assert said[0].startswith("group is best (test/acc 88.00%): against batch it gains 2.35 points (95% CI +2.1")
+    assert said[1].startswith("No norm is worst: 8 of its 8 seeds diverged, of the baseline's 0 (exact rank test, div")
 
 
 @pytest.fixture
@@ -82,20 +82,20 @@ def test_a_combination_that_diverged_leads_and_decides(placements, compared):
     placements("original", "diverged")
     norm = next(sentence for sentence in answer(compared()) if "norm" in sentence)
     assert norm.startswith(
-        "1 of 3 combinations of the other choices cannot be averaged for norm=none instead of batch: "
+        "1 of 3 combinations of the other choices cannot be averaged for taking the norm away: "
         "placement=original (diverged: 6 of 6 with it, 0 of 6 without). "
     )
     assert "The other 2 of 3 combinations alone: +2.1" in norm
-    assert "changes test/acc by +2" not in norm
+    assert "gains 2" not in norm
     assert not any("matters" in sentence and "+2.1" in sentence.split("alone")[0] for sentence in answer(compared()))
 
 
 def test_a_combination_without_results_leads(placements, compared):
     placements("no_act_after_add", "failed")
     said = " ".join(answer(compared()))
-    assert "1 of 3 combinations of the other choices cannot be averaged for norm=none instead of batch: " in said
+    assert "1 of 3 combinations of the other choices cannot be averaged for taking the norm away: " in said
     assert "placement=no_act_after_add (too few results). " in said
-    assert re.search(r"norm=none instead of batch changes test/acc by \+2\.1\d points", said)
+    assert re.search(r"norm matters most: taking the norm away gains 2\.1\d points", said)
     assert "averaged over 2 of 3 combinations of the other choices" in said
 
 

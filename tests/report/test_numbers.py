@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.report.numbers import DASH, about, duration
+from ablate.report.numbers import DASH, about, duration, unit
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,25 @@ def test_a_duration_is_exact_or_an_estimate_in_whole_seconds(seconds, exact, est
 
 def test_a_duration_that_nobody_knows_is_a_dash():
     assert duration(None) == DASH
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "decimals"),
+    [
+        ("test/acc", (-0.0722, -0.0569), 1),  # half a width of 0.77 points, of which a fifth is 0.15
+        ("test/acc", (-0.0269, -0.0186), 2),  # 0.42 points: 0.08
+        ("test/acc", (-0.798, -0.199), 1),  # 30 points: 6, but an accuracy has a decimal
+        ("train/loss", (0.384, 0.590), 2),  # 0.103: 0.02
+        ("train/loss", (-0.0276, -0.0026), 3),  # 0.0125: 0.0025
+        ("cost/seconds", (-17.0, -13.1), 1),
+        ("test/acc", None, 2),
+    ],
+)
+def test_a_number_has_the_decimals_that_its_interval_bears(metric, interval, decimals):
+    assert unit(metric).to(interval).decimals == decimals
+
+
+def test_no_interval_of_an_accuracy_leaves_what_is_possible():
+    assert unit("test/acc").interval((-0.02, 1.03)) == "0.00 to 100.00"
+    assert unit("test/acc").interval((-1.2, 0.1), changes=True) == "−100.00 to +10.00"
+    assert unit("train/loss").interval((-0.5, 2.5)) == "−0.5000 to 2.5000"

@@ -112,18 +112,45 @@ def test_every_figure_is_drawn(opened):
 
 @needs_browser
 def test_the_table_sorts_by_a_click_both_ways(opened):
-    column = "return [...document.querySelectorAll('table.main tbody tr')].map(r => r.cells[{}].dataset.sort)"
-    heads = opened.find_elements("css selector", "table.main th button")
-    i = next(i for i, head in enumerate(heads) if "difference" in head.text)
+    column = "return [...document.querySelectorAll('table.main tbody')].map(b => b.rows[0].cells[{}].dataset.sort)"
+    heads = opened.find_elements("css selector", "table.main thead th")
+    i = next(i for i, head in enumerate(heads) if "vs baseline" in head.text)
     before = opened.execute_script(column.format(i))
-    heads[i].click()
+    means = [float(mean) for mean in opened.execute_script(column.format(2))]
+    assert means[:-1] == sorted(means[:-1], reverse=True), "the best first, and last who lost a seed"
+    button = heads[i].find_element("css selector", "button")
+    button.click()
     rising = opened.execute_script(column.format(i))
     assert rising[-1] == "", "the baseline, which has no difference, goes last"
     assert [float(v) for v in rising[:-1]] == sorted(float(v) for v in before if v)
-    heads[i].click()
+    button.click()
     falling = opened.execute_script(column.format(i))
     assert falling == [*reversed(rising[:-1]), ""]
-    assert heads[i].find_element("xpath", "..").get_attribute("aria-sort") == "descending"
+    assert heads[i].get_attribute("aria-sort") == "descending"
+
+
+@needs_browser
+def test_every_seed_has_a_mark_and_what_differs_is_bold(opened):
+    marks = opened.execute_script(
+        "return [...document.querySelectorAll('table.main tbody')].map(b => [b.querySelectorAll('circle.seed').length,"
+        " b.querySelectorAll('.lost-line').length, b.querySelectorAll('td.differs').length,"
+        " b.querySelector('.pill').textContent.trim(), b.querySelector('.fate')?.textContent])"
+    )
+    assert marks[-1][:3] == [2, 1, 2], "who lost a seed comes last"
+    assert sorted(m[2] for m in marks) == [0, 1, 1, 2] and [m[3] for m in marks if m[2] == 0] == ["baseline"]
+    assert all(m[0] + m[1] == 3 for m in marks) and marks[-1][4] == "1 of 3 diverged"
+
+
+@needs_browser
+def test_a_row_opens_and_all_columns_show(opened):
+    opener = opened.find_element("css selector", "tbody:not(.baseline) .opens")
+    more = opened.find_element("id", opener.get_attribute("aria-controls"))
+    assert not more.is_displayed()
+    opener.click()
+    assert more.is_displayed() and "sign flips" in more.text and opener.get_attribute("aria-expanded") == "true"
+    assert not opened.find_elements("css selector", "th.more")[0].is_displayed()
+    opened.find_element("css selector", ".legend .all").click()
+    assert opened.find_elements("css selector", "th.more")[0].is_displayed()
 
 
 @needs_browser
@@ -185,7 +212,11 @@ def test_readable_on_a_phone_and_in_the_dark(opened, width, scheme):
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
     wide = opened.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert wide[0] <= wide[1] == width, "the page itself never scrolls sideways, only the table in it"
+    assert wide[0] <= wide[1] == width, "the page itself never scrolls sideways"
+    table = opened.execute_script(
+        "const t = document.querySelector('table.main'); return [t.scrollWidth, t.clientWidth, t.tHead.clientHeight]"
+    )
+    assert table[0] <= table[1] and bool(table[2]) == (width > 760), "the table fits: on a phone a card per variant"
     pairs = opened.execute_script(
         """const lightness = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(v => { v /= 255;
              return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
@@ -200,6 +231,19 @@ def test_readable_on_a_phone_and_in_the_dark(opened, width, scheme):
     for what, contrast, size in pairs:
         assert contrast >= 4.5, f"{what}: WCAG 2 asks for 4.5"
         assert size >= 9, f"{what} is too small to read"
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_fault(opened, scheme):
+    """Deque's rules for those who see little, hear the page read, or use no mouse."""
+    axe = pytest.importorskip("axe_core_python", reason="needs the package axe-core-python")
+    opened.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    opened.execute_script(Path(axe.__path__[0], "axe.min.js").read_text(encoding="utf-8"))
+    found = opened.execute_async_script("axe.run().then(r => arguments[0](r.violations.map(v => [v.id, v.help])))")
+    assert found == []
 
 
 def test_figures_stand_alone(page):
@@ -267,7 +311,7 @@ def test_the_command_prints_the_answer_and_the_table(run, tmp_path):
         timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "norm=none matters: it changes test/acc by −19.89 points" in done.stdout
+    assert "Taking the norm away costs 19.89 points" in done.stdout
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("norm=none  ")]
     assert row[:4] == ["norm=none", "3", "71.11", "−19.89"] and "worse" in row
     assert (tmp_path / "report" / "index.html").exists()

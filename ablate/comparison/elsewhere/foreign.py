@@ -69,5 +69,5 @@ class Foreign(Result):
         """Nothing: the first run's value is the baseline's."""
         return None
 
-    def points(self, name: str) -> np.ndarray:
+    def points(self, name: str, by: str = "epoch") -> np.ndarray:
         return self.curves.get(name, NO_POINTS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ablate.comparison.series import Curve
+from ablate.comparison.series import Curve, StepCurve
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.drawing.svg import (
@@ -26,6 +26,8 @@ from ablate.report.drawing.svg import (
 )
 from ablate.report.numbers import Unit, count, duration
 from ablate.statistics.paired import Estimate
+
+LABELLED = 6  # points that have their names beside them
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,6 @@ def forest(title: str, rows: Sequence[Row], of: Unit) -> Drawing:
         drawing.line(place(0), y - 8, place(0), y + 8, "muted")
         _whisker(drawing, row, y, place)
     drawing.text(min(max(place(0), 24), 396), drawing.height - 6, f"0{of.of_difference}", "middle", muted=True)
-    return drawing
-
-
-def strip(row: Row, rows: Sequence[Row]) -> Drawing:
-    """One row's interval, on the scale of all: for a table's cell."""
-    drawing = Drawing(150, 22, f"{row.label}: {row.said}")
-    place = _scale([row.estimate for row in rows], 6, 144)
-    drawing.line(place(0), 0, place(0), 22, "muted")
-    _whisker(drawing, row, 11, place)
     return drawing
 
 
@@ -98,7 +91,7 @@ def interaction(
     plot = Plot(
         f"{metric} by {factor} and {other}",
         (-0.4, len(levels) - 0.6),
-        padded(values),
+        padded(values, of),
         x_label=factor,
         y_label=f"{metric} {of.of_value}",
         x_ticks=[(i, shortened(word(level), max(6, 56 // len(levels)))) for i, level in enumerate(levels)],
@@ -130,18 +123,36 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
     first, last = min(epochs), max(epochs)
     whole = [(at, f"{at:,.0f}") for at, _ in ticks(first, max(last, first + 1), 6) if at == round(at)]
     title, label = f"{name} by epoch", f"{name} {of.of_value}"
-    plot = Plot(title, (first, last), padded(values), x_label="epoch", y_label=label, x_ticks=whole)
+    plot = Plot(title, (first, last), padded(values, of), x_label="epoch", y_label=label, x_ticks=whole)
     for series, curve in curves.items():
         group = plot.group(series)
         if len(curve.epochs):
             low, high = (list(zip(curve.epochs, ends * factor, strict=True)) for ends in (curve.low, curve.high))
-            plot.band(low, high, series, group)
+            plot.band(low, high, series, group, opacity=min(0.14, 0.4 / len(curves)))
             plot.curve(list(zip(curve.epochs, curve.mean * factor, strict=True)), series, group)
         for xs, ys in curve.lost:
             plot.curve(list(zip(xs, ys * factor, strict=True)), series, group, stroke_width=1.0, stroke_dasharray="2 2")
             x, y = plot.place(xs[-1], ys[-1] * factor)
             plot.add("path", f"{labels[series]}: diverged", group, d=_cross(x, y), **stroke(series), stroke_width=2)
     _epoch_tips(plot, curves, labels, of)
+    return plot
+
+
+def by_step(name: str, curves: Mapping[int, StepCurve], of: Unit) -> Plot:
+    """A metric by optimizer step, smoothed; behind it the mean of each stretch of steps."""
+    values = [value * of.factor for curve in curves.values() for value in curve.raw]
+    last = max(float(curve.steps[-1]) for curve in curves.values())
+    plot = Plot(
+        f"{name} by step",
+        (0.0, last),
+        padded(values, of),
+        x_label="optimizer step",
+        y_label=f"{name} {of.of_value}, smoothed",
+    )
+    for series, curve in curves.items():
+        group = plot.group(series)
+        for line, style in ((curve.raw, {"stroke_width": 0.8, "opacity": 0.3}), (curve.smooth, {})):
+            plot.curve(list(zip(curve.steps, line * of.factor, strict=True)), series, group, **style)
     return plot
 
 
@@ -157,7 +168,7 @@ def scatter(
     plot = Plot(
         f"{metric} against {words[cost]}",
         (low / room, high * room),
-        padded([*means.values()]),
+        padded([*means.values()], of),
         x_label=words[cost],
         y_label=f"{metric} {of.of_value}",
         log_x=True,
@@ -182,13 +193,19 @@ def scatter(
         if ring:
             plot.add("circle", "", group, cx=x, cy=y, r=8, fill="none", **ring)
         plot.add("circle", tip, group, cx=x, cy=y, r=5, **fill(series))
+        if len(variants) <= LABELLED:
+            left = x > (plot.left + plot.right) / 2
+            label = shortened(labels[series], 26)
+            plot.text(x - 11 if left else x + 11, y + 4, label, "end" if left else "start", into=group, font_size=10)
     return plot
 
 
-def padded(values: Sequence[float]) -> tuple[float, float]:
-    """Their range, with some room."""
+def padded(values: Sequence[float], of: Unit | None = None) -> tuple[float, float]:
+    """Their range, with some room; of a unit's values at least ten of the last decimal that it writes."""
     low, high = min(values), max(values)
     room = (high - low) * 0.06 or abs(low) * 0.02 or 0.5
+    if of and high - low + 2 * room < (least := 10 * 10.0**-of.decimals):
+        room = (least - (high - low)) / 2
     return low - room, high + room
 
 

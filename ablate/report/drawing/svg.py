@@ -6,6 +6,7 @@ the classes `ink`, `muted`, `grid` and `paper`.
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ INK, MUTED, GRID, PAPER, ACCENT = "#1b1f24", "#5d6670", "#dfe3e8", "#ffffff", "#
 # colour vision (jfly.uni-koeln.de/color, 2008). The baseline is drawn in ink.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("none", "5 3")
+LEGEND = "legend"  # the class of the group that says what the colours are, in a figure that stands alone
 
 Points = Sequence[tuple[float, float]]
 
@@ -36,6 +38,24 @@ class Drawing:
         )
         self.key: list[str] = []  # what its series are, where they are not the page's variants
 
+    @classmethod
+    def read(cls, path: Path) -> "Drawing":
+        """A figure that was written before."""
+        root = ElementTree.parse(path).getroot()
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
+        width, height = map(float, root.attrib["viewBox"].split()[2:])
+        if (legend := root.find(f"g[@class='{LEGEND}']")) is not None:  # a page has its own
+            root.remove(legend)
+            height = float(legend.attrib["data-height"])
+            root.set("viewBox", f"0 0 {number(width)} {number(height)}")
+        drawing = cls(width, height, root.get("aria-label", ""))
+        known = dict(root.attrib)
+        root.attrib.clear()
+        root.attrib.update({"xmlns": drawing.root.attrib["xmlns"], **known})
+        drawing.root = root
+        return drawing
+
     def group(self, series: int | None = None) -> ElementTree.Element:
         """A group that a page can switch off by its series."""
         return ElementTree.SubElement(self.root, "g", {} if series is None else {"data-series": str(series)})
@@ -52,10 +72,17 @@ class Drawing:
         return element
 
     def text(
-        self, x: float, y: float, text: str, anchor: str = "start", muted: bool = False, **attributes: Any
+        self,
+        x: float,
+        y: float,
+        text: str,
+        anchor: str = "start",
+        muted: bool = False,
+        into: Any = None,
+        **attributes: Any,
     ) -> None:
         kind = {"class_": "muted", "fill": MUTED} if muted else {"class_": "ink", "fill": INK}
-        self.add("text", "", x=x, y=y, text_anchor=anchor, **kind, **attributes).text = printable(text)
+        self.add("text", "", into, x=x, y=y, text_anchor=anchor, **kind, **attributes).text = printable(text)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, kind: str = "grid", **attributes: Any) -> None:
         stroke = {"grid": GRID, "muted": MUTED, "ink": INK}[kind]
@@ -115,7 +142,7 @@ class Plot(Drawing):
         style = {"fill": "none", "stroke_width": 2.4 if series == 0 else 1.8, "stroke_linejoin": "round"}
         self.add("path", "", into, d=path(placed), **stroke(series), **(style | attributes))
 
-    def band(self, low: Points, high: Points, series: int, into: Any) -> None:
+    def band(self, low: Points, high: Points, series: int, into: Any, opacity: float = 0.14) -> None:
         outline = [*(self.place(*p) for p in low), *(self.place(*p) for p in reversed(high))]
         colour = stroke(series)
         self.add(
@@ -125,7 +152,7 @@ class Plot(Drawing):
             d=path(outline) + "Z",
             class_=colour["class_"] + "-area",
             fill=colour["stroke"],
-            opacity=0.14,
+            opacity=opacity,
         )
 
 

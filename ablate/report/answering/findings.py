@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
+from ablate.report.answering.phrases import change, changing, how_surely, moved, short
 from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import TOO_FEW, Outcome, Test
@@ -28,6 +29,7 @@ class Finding:
     verdict: str
     p_equivalent: float | None = None
     effect: Effect | None = None
+    variant: Variant | None = None
 
     @property
     def size(self) -> float:
@@ -53,15 +55,16 @@ class Finding:
 def findings(comparison: Comparison) -> list[Finding]:
     """Main effects where choices are crossed, else the variants; the largest difference first."""
     main = [effect for effect in comparison.effects if len(effect.factors) == 1]
-    found = [_of_effect(effect) for effect in main] or [
+    found = [_of_effect(comparison, effect) for effect in main] or [
         Finding(
             variant.label,
-            variant.label,
+            _only_change(comparison, variant) or variant.label,
             variant.difference,
             variant.test,
             variant.p_holm,
             variant.verdict,
             variant.p_equivalent,
+            variant=variant,
         )
         for variant in comparison.variants
         if variant.test and all(variant.test.n)
@@ -69,32 +72,40 @@ def findings(comparison: Comparison) -> list[Finding]:
     return sorted(found, key=lambda finding: -finding.size)
 
 
-def _of_effect(effect: Effect) -> Finding:
+def _of_effect(comparison: Comparison, effect: Effect) -> Finding:
     (factor,), (value,), (was,) = effect.factors, effect.values, effect.baseline
-    subject = f"{factor}={word(value)} instead of {word(was)}"
     return Finding(
-        factor, subject, effect.difference, effect.test, effect.p_holm, effect.verdict, effect.p_equivalent, effect
+        short(comparison, factor),
+        changing(comparison, factor, value, was),
+        effect.difference,
+        effect.test,
+        effect.p_holm,
+        effect.verdict,
+        effect.p_equivalent,
+        effect,
     )
 
 
+def _only_change(comparison: Comparison, variant: Variant) -> str:
+    """What is changed, where there is one choice and one change of it."""
+    if len(comparison.factors) > 1 or len(comparison.variants) > 2:
+        return ""
+    ((factor, value),) = variant.assignment.items()
+    return changing(comparison, factor, value, comparison.baseline.assignment[factor])
+
+
 def told(comparison: Comparison, finding: Finding) -> str:
-    """The mean difference with its interval, test and number of seeds, and what it is averaged over."""
-    difference, of = finding.difference, unit(comparison.metric)
-    assert difference is not None
-    said = f"{of.change(difference.mean)}{of.of_difference}"
-    if difference.n == 1:
-        return f"{said} (one seed: no interval){_over(finding)}"
-    if difference.interval is None:
-        why = (
-            "no interval, as one side is at chance in every seed"
-            if difference.deviation
-            else "every seed gives the same"
-        )
-        how = f"{finding.test.name}, {p_phrase(finding.p_holm)} after correction, {numbered(difference.n, 'seed')}"
-        return f"{said} ({why}: {how}){_over(finding)}"
-    interval = of.interval(difference.interval, changes=True)
-    how = f"{p_phrase(finding.p_holm)} after correction, {numbered(difference.n, 'seed')}"
-    return f"{said} (95% CI {interval}, {how}){_over(finding)}"
+    """Which way the mean moved and by how much, with interval, test and seeds, and what it is averaged over."""
+    assert finding.difference is not None
+    how = how_surely(comparison, finding.difference, finding.test, finding.p_holm)
+    return f"{moved(comparison, finding.difference)} {how}{_over(finding)}"
+
+
+def changed(comparison: Comparison, finding: Finding) -> str:
+    """The same of what may be chance: a signed number, no direction."""
+    assert finding.difference is not None
+    how = how_surely(comparison, finding.difference, finding.test, finding.p_holm)
+    return f"{change(comparison, finding.difference)} {how}{_over(finding)}"
 
 
 def _over(finding: Finding) -> str:
@@ -132,25 +143,21 @@ def lacking(finding: Finding) -> str:
 
 def ranked(comparison: Comparison, finding: Finding) -> str:
     """A finding in words where means are meaningless, because seeds diverged or fall into two groups."""
-    test = finding.test
-    how = f"{test.name}, {p_phrase(finding.p_holm)} after correction, {numbered(test.n[0], 'seed')}"
-    fell = _fell(comparison, finding)
+    test, what = finding.test, finding.again
+    pair = (finding.variant, comparison.baseline) if finding.variant else None
+    how = f"{fell(comparison, test, pair)} {by_ranks(test, finding.p_holm)}"
     if finding.is_certain:
         which = "better" if test.direction > 0 else "worse"
-        if test.outcome is Outcome.SPLIT and finding.difference:
-            of = unit(comparison.metric)
-            which += f" ({of.change(finding.difference.mean)}{of.of_difference} in the mean)"
-        said = f"{finding.choice} matters: {finding.again} is {which}, {fell} ({how})."
+        said = f"{finding.choice} matters: {what} is {which}{in_the_mean(comparison, finding.difference, test)}: {how}."
     else:
-        what = "has too few seeds" if finding.verdict == TOO_FEW else "is undecided"
-        said = f"{finding.choice} {what}: {fell} ({how})"
+        said = f"{finding.choice} {'has too few seeds' if finding.verdict == TOO_FEW else 'is undecided'}: {how}"
         if test.least_p >= LEVEL:
             said += f"; this test cannot bring {numbered(test.n[0], 'seed')} below p = {test.least_p:.2g}"
         elif finding.p_holm is not None and finding.p_holm < LEVEL:
             said += "; its other seeds rank higher, but a variant that loses more seeds is not called better"
         said += "."
     if finding.effect and finding.effect.left_out and finding.difference and finding.difference.interval:
-        of = unit(comparison.metric)
+        of = unit(comparison.metric).to(finding.difference.interval)
         said += (
             f" The other {finding.effect.contexts} of {finding.effect.possible} combinations alone: "
             f"{of.change(finding.difference.mean)}{of.of_difference} "
@@ -159,34 +166,49 @@ def ranked(comparison: Comparison, finding: Finding) -> str:
     return lacking(finding) + said
 
 
-def _fell(comparison: Comparison, finding: Finding) -> str:
-    """How many seeds either side lost, or has low."""
-    test, (n, m) = finding.test, finding.test.n
-    learn = FALL if finding.effect else LEARN
-    if not finding.effect:
-        variants = [
-            v for v in (comparison.baseline, *comparison.variants) if v.is_baseline or v.label == finding.choice
-        ]
-        learn = LEARN if all(guesses(comparison, variant) for variant in variants) else FALL
+def by_ranks(test: Test, p_holm: float | None) -> str:
+    return f"({test.name}, {p_phrase(p_holm)}, {numbered(test.n[0], 'seed')})"
+
+
+def in_the_mean(comparison: Comparison, difference: Difference | None, test: Test) -> str:
+    """By how much, where seeds split: a number, but of no seed; empty where some have none."""
+    if difference is None or test.outcome is not Outcome.SPLIT:
+        return ""
+    of = unit(comparison.metric).to(difference.interval)
+    return f" by {of.value(abs(difference.mean or 0.0))}{of.of_difference} in the mean"
+
+
+def fell(
+    comparison: Comparison, test: Test, pair: tuple[Variant, Variant] | None, theirs: str = "of the baseline's"
+) -> str:
+    """How many seeds either side lost, or has low: of two variants, or of a main effect's two sides.
+
+    theirs  the words for the second variant's number
+    """
+    n, m = test.n
+    learn = LEARN if pair and all(guesses(comparison, variant) for variant in pair) else FALL
     said = []
     stopped = comparison.count("stopped") > 0
     lost = ("are lost (diverged or stopped)", "is lost (diverged or stopped)") if stopped else ("diverged", "diverged")
-    for (ours, theirs), (of_seeds, with_a_run) in ((test.lost, lost), (test.low, learn)):
-        if not ours and not theirs:
+    for (ours, others), (of_seeds, with_a_run) in ((test.lost, lost), (test.low, learn)):
+        if not ours and not others:
             continue
-        if finding.effect:
-            said.append(f"{ours} of {n} seeds have a run that {with_a_run} with it, {theirs} of {m} without")
+        if pair is None:
+            said.append(f"{ours} of {n} seeds have a run that {with_a_run} with it, {others} of {m} without")
         else:
-            baseline = f"{theirs}" if n == m else f"{theirs} of {m}"
-            said.append(f"{ours} of its {numbered(n, 'seed')} {of_seeds}, of the baseline's {baseline}")
+            of = f"{others}" if n == m else f"{others} of {m}"
+            said.append(f"{ours} of its {numbered(n, 'seed')} {of_seeds}, {theirs} {of}")
     return " and ".join(said)
 
 
 def guesses(comparison: Comparison, variant: Variant) -> bool:
     """Whether a variant's low seeds, if it has any, are at chance."""
-    return comparison.chance is not None and all(
-        is_at_chance(variant.values[seed], comparison.chance) for seed in variant.low
-    )
+    return comparison.chance is not None and guessed(comparison.chance, variant) == len(variant.low)
+
+
+def guessed(chance: float, variant: Variant) -> int:
+    """How many of a variant's low seeds are at chance."""
+    return sum(is_at_chance(variant.values[seed], chance) for seed in variant.low)
 
 
 def fallen(comparison: Comparison, variants: Sequence[Variant]) -> str:
@@ -198,8 +220,10 @@ def fallen(comparison: Comparison, variants: Sequence[Variant]) -> str:
             if lost := variant.seeds(status):
                 parts.append(f"{len(lost)} of {len(variant.entries)} {ended}")
         if variant.low:
-            what = (LEARN if guesses(comparison, variant) else FALL)[0]
-            parts.append(f"{len(variant.low)} of {len(variant.values)} {what}")
+            guessing = comparison.chance is not None and guessed(comparison.chance, variant)
+            what = LEARN[0] if guessing == len(variant.low) else FALL[0]
+            some = f", {guessing} of them at chance" if 0 < guessing < len(variant.low) else ""
+            parts.append(f"{len(variant.low)} of {len(variant.values)} {what}{some}")
         listed.append(f"{variant.label} ({', '.join(parts)})")
     more = len(variants) - LISTED
     return ", ".join(listed) + (f" and {numbered(more, 'more variant')}" if more > 0 else "")
