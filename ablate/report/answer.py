@@ -40,19 +40,24 @@ def answer(comparison: Comparison) -> list[str]:
         return [f"The first look is at {comparison.rounds.looks[0]} seeds: before it nothing is compared."]
     if not found:
         return ["No variant shares a finished seed with the baseline, so nothing is compared yet."]
-    if comparison.effects:
-        return [*_of_crossed(comparison, found), *_fallen(comparison), *_best(comparison)]
     others = [variant for variant in comparison.variants if not variant.is_baseline]
-    if len(others) > 1 and all(variant.test for variant in others) and any(map(is_sure, others)):
+    by_rows = len(others) > 1 and all(variant.test for variant in others) and any(map(is_sure, others))
+    if comparison.effects:
+        return [*_of_crossed(comparison, found, by_rows), *_fallen(comparison), *_best(comparison)]
+    return best_and_worst(comparison) if by_rows else _of_findings(comparison, found)
+
+
+def _of_crossed(comparison: Comparison, found: Sequence[Finding], by_rows: bool) -> list[str]:
+    """Two simple effects where these differ as much as a main effect, else the main effects.
+
+    by_rows  whether a variant's row is certain: it is told where no effect is, which is averaged over less alike cells
+    """
+    interaction = strongest_interaction(comparison)
+    if depends := depending(comparison, interaction) if interaction else []:
+        return depends
+    if by_rows and not any(finding.is_certain for finding in found):
         return best_and_worst(comparison)
     return _of_findings(comparison, found)
-
-
-def _of_crossed(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
-    """Two simple effects where these differ as much as a main effect, else the main effects."""
-    interaction = strongest_interaction(comparison)
-    depends = depending(comparison, interaction) if interaction else []
-    return depends or _of_findings(comparison, found)
 
 
 def _of_findings(comparison: Comparison, found: Sequence[Finding]) -> list[str]:

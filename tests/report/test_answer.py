@@ -108,3 +108,20 @@ def test_a_note_on_the_t_test_stands_only_where_it_decides(run, compared):
         run({"norm": "group"}, seed, value)
     (note,) = [note for note in notes(compared()) if "t-test" in note]
     assert "cannot bring 5 seeds below p = 0.0625" in note
+
+
+def test_certain_rows_are_told_where_no_effect_is_certain(run, compared):
+    accuracies = {
+        (): (0.81, 0.82, 0.80),
+        ("norm=group",): (0.60, 0.78, 0.45),
+        ("model=resnet32",): (0.28, 0.27, 0.26),
+        ("model=resnet32", "norm=group"): (0.35, 0.02, 0.60),
+    }
+    for choices, values in accuracies.items():
+        for seed, value in enumerate(values):
+            run(dict(choice.split("=") for choice in choices), seed, value, history=False)
+    comparison = compared()
+    verdicts = {variant.label: variant.verdict for variant in comparison.variants}
+    assert verdicts["model=resnet32"] == "worse" and not any(effect.is_certain for effect in comparison.effects)
+    said = " ".join(answer(comparison))
+    assert "can't tell" not in said and "model=resnet32" in said and "worse" in said, said
