@@ -44,14 +44,12 @@ def test_each_choice_has_a_column(report, capsys):
     (line,) = (line for line in told.splitlines() if line.startswith("variant "))
     assert line.split()[:5] == ["variant", "norm", "placement", "activation", "optimizer.lr"]
 
-    latex = (report / "table.tex").read_text()
-    assert "variant & norm & placement & activation & optimizer.lr & n" in latex
-    assert "& full\\_pre\\_activation & gelu &" in latex
-    assert latex.count(" & ") == latex.splitlines()[2].count(" & ") * 5  # every row has every column
+    latex = (report / "table.tex").read_text()  # a column's width has no room for them: what differs, breakable
+    assert "placement=\\allowbreak{}full" in latex and "variant=" not in latex
 
     page = (report / "index.html").read_text()
-    head = page[page.index('<table class="main') :]
-    assert re.findall(r"<button type=\"button\">([^<]*)</button>", head)[1:5] == heads[1:5]
+    heads = re.findall(r'<th scope="col" class="left choice"><button type="button">([^<]*)</button>', page)
+    assert heads == ["norm", "placement", "activation", "lr"]
     assert json.loads((report / "comparison.json").read_text())["variants"][3]["assignment"]["norm"] == "group"
 
 
