@@ -206,7 +206,7 @@ def test_the_names_are_the_modules():
     ],
 )
 def test_what_the_bench_does_not_do_is_refused(ignored):
-    with pytest.raises(InputError, match=rf"^{ignored}: the bench .* sets this itself"):
+    with pytest.raises(InputError, match=rf"^{ignored}: the bench sets this itself"):
         gradients.compare(["trainer=cpu", "trainer.precision=32-true", ignored])
 
 

@@ -49,7 +49,7 @@ def test_what_an_early_version_wrote_is_read_with_its_gaps_filled(tmp_path):
     record.write(tmp_path, found)
     again = json.loads((tmp_path / "run.json").read_text())
     assert again["version"] == 1 and again.items() >= {k: v for k, v in EARLY.items() if k != "wandb"}.items()
-    assert again["wandb"] == EARLY["wandb"] | {"sweep": None}
+    assert again["wandb"] == EARLY["wandb"] | {"sweep": None, "name": None, "group": None}
 
 
 def test_what_a_newer_version_added_is_kept(tmp_path):

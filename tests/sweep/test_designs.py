@@ -96,7 +96,7 @@ def test_refused(sweep, tmp_path, capsys):
     sweep.write_text("method: grid\nparameters: {seed: {values: [0, 1]}}\n")
     assert "no parameter has several values" in refused("--pairs")
     sweep.write_text('method: grid\nparameters: {variant: {values: ["", "norm=none"]}}\n')
-    assert "has a parameter variant already" in refused("--pairs")
+    assert "already has a parameter variant" in refused("--pairs")
 
 
 def test_many_choices_need_no_grid(sweep, tmp_path, capsys):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ablate.training.gradients.layers import MATRIX, NORM, OTHER, told
+from ablate.training.gradients.layers import MATRIX, NORM, OTHER, layers_in
 from ablate.training.gradients.norms import GradientNorms
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.saving.history import RunHistory, read
@@ -221,10 +221,10 @@ def test_the_kinds_of_other_peoples_layers():
 
 def test_each_file_tells_its_layers(tmp_path):
     trained(Plain(), tmp_path)
-    layers = told(pq.read_schema(tmp_path / "gradient_norms.parquet"))
+    layers = layers_in(pq.read_schema(tmp_path / "gradient_norms.parquet"))
     assert [(layer.name, layer.depth, layer.size, layer.kind) for layer in layers] == [
         ("0", 0, 20, MATRIX),
         ("2", 0.5, 10, NORM),
         ("3", 1, 18, MATRIX),
     ]
-    assert told(pq.read_schema(tmp_path / "metrics.parquet")) == []
+    assert layers_in(pq.read_schema(tmp_path / "metrics.parquet")) == []

@@ -145,7 +145,7 @@ def test_wrong_values_are_named(changes: dict, words: str, in_memory: Callable[.
         in_memory(**changes)
 
 
-@pytest.mark.parametrize(("stray", "words"), [(200, "a label 200 and 6 different labels"), (-1, "a label -1 and 6")])
+@pytest.mark.parametrize(("stray", "words"), [(200, "a label 200 and 6 different labels"), (-1, "labels are -1 to 4")])
 def test_a_stray_label_is_no_reason_for_more_classes(
     stray: int, words: str, small_source: Callable[..., Source], in_memory: Callable[..., InMemoryImages]
 ) -> None:

@@ -231,7 +231,7 @@ def test_a_function_that_returns_arrays(prepared, their):
         ("{'pictures': 3}", "pictures"),
         ("{'images': [[1]]}", "no labels"),
         ("1 / 0", r"their_data\.load failed: ZeroDivisionError: division by zero \(.*their_data\.py, line 2, in load"),
-        ("[np.ones((2, 2)), np.ones((3, 3))], [0, 1]", "array images cannot be made an array"),
+        ("[np.ones((2, 2)), np.ones((3, 3))], [0, 1]", "array images cannot be converted to a NumPy array"),
         ("np.ones((0, 8, 8)), np.ones(0)", "array images is empty"),
         ("np.ones((4, 8, 8), int), np.arange(4)", r"images are uint8.* These are 1 to 1: .*astype\('uint8'\)"),
         ("np.arange(256.).reshape(4, 8, 8), np.arange(4)[:3]", "has 4 images, .* 3 labels"),
@@ -255,7 +255,7 @@ def test_what_the_file_of_a_function_lacks_is_named(prepared, their):
     with pytest.raises(InputError, match=r"data\.image_size is null: the file of your data must say channels"):
         prepared("data=theirs", their(FUNCTION, _target_="their_data.load", count=3))
     path = their(FUNCTION, _target_="their_data.load", count=3, **SIZES)
-    with pytest.raises(InputError, match=r"data\.root is missing: .*Begin the file of your data with `defaults: \[arr"):
+    with pytest.raises(InputError, match=r"data\.root is missing: .*Start your data's file with `defaults: \[arr"):
         prepared("data=theirs", path, "~data.root")
 
 

@@ -39,7 +39,7 @@ PROMISES = [
         (
             "nine",
             {
-                "scores have the right shape in training and evaluation": "in training (128, 9) for 128 images and 10",
+                "scores have the right shape in training and evaluation": "the shape is (128, 9) for 128 images and 10",
                 "same seed twice gives equal numbers": "IndexError: Target 9 is out of bounds.",
                 "interrupted and resumed gives equal numbers": "not tried, since the training before it failed",
             },

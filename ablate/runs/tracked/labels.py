@@ -65,6 +65,7 @@ def variant_of(cell: "Cell") -> str:
             settings.append(text.lstrip("+").removeprefix("trainer."))
         elif key != "seed":
             words.append(text.lstrip("+"))
+    words.sort(key=lambda text: "." in text.partition("=")[0])  # options of axes first
     return " ".join([*(words or [BASELINE]), *settings])
 
 

@@ -1,6 +1,7 @@
 """A folder in which `wandb leet` shows all offline runs of a sweep, each by its name: links, called what they show."""
 
 import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,9 +30,12 @@ def link(runs: Iterable[tuple[Path, RunRecord]], folder: Path) -> bool:
     if not wanted:
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        if old.is_symlink():
-            old.unlink()
+    for old in list(folder.iterdir()):
+        if old.is_symlink() and old.name not in wanted and not old.name.startswith("."):
+            old.unlink(missing_ok=True)
     for name, target in wanted.items():
-        (folder / name).symlink_to(os.path.relpath(target, folder), target_is_directory=True)
+        # By a name of its own first: another process may end the same sweep at this moment.
+        made = folder / f".{secrets.token_hex(4)}"
+        made.symlink_to(os.path.relpath(target, folder), target_is_directory=True)
+        made.replace(folder / name)
     return True
