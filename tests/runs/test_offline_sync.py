@@ -86,7 +86,11 @@ def killed(prepared, tmp_path):
     """A run that was killed at step 17 of 30 and then finished by the same command."""
     chosen = prepared(*RUN)
     command = [sys.executable, "-c", KILLED_AT_STEP, *chosen.composition.overrides]
-    process = subprocess.run(command, env={**os.environ, "KILL_AT": "17"}, capture_output=True, cwd=tmp_path)
+    # Without this process's own W&B service, which would take the killed run's id for one in use.
+    surroundings = {
+        key: value for key, value in os.environ.items() if not key.startswith("_WANDB") and "SERVICE" not in key
+    }
+    process = subprocess.run(command, env={**surroundings, "KILL_AT": "17"}, capture_output=True, cwd=tmp_path)
     assert process.returncode == -signal.SIGKILL
     (file,) = chosen.directory.glob("wandb/offline-run-*/*.wandb")
     data = file.read_bytes()  # W&B's own process may have written all of it: torn as it is when the machine dies
