@@ -232,7 +232,9 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
     prefix = f"{parent}." if parent else ""
     target = str(holder.get("_target_") or "ablate.")
     # What else code of the user's takes nobody knows, and keys of that name elsewhere have nothing to do with it.
-    near = suggestion(prefix + word, word, known) if target.startswith(("ablate.", "torch.")) else nearest(word, known)
+    is_ours = target.startswith("ablate.")
+    is_known = is_ours or target.startswith("torch.")
+    near = suggestion(prefix + word, word, known, alike=is_ours) if is_known else nearest(word, known)
     if not parent and not near:  # a key of an option that was chosen
         options = plain(defaults, resolve=False)
         inside = [f"{axis}.{word}" for axis, own in options.items() if isinstance(own, dict) and word in own]

@@ -180,8 +180,8 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Collection[s
                 yield ".".join([*parents, key]), key, known
 
 
-def suggestion(path: str, key: str, known: Collection[str]) -> str:
-    """Which key may have been meant: one of the same mapping, or one of the same name elsewhere."""
+def suggestion(path: str, key: str, known: Collection[str], alike: bool = True) -> str:
+    """Which key may have been meant: of the same mapping, of the same name elsewhere, or `alike`."""
     parent = path[: -len(key)]
     if near := nearest(key, known):
         return near.replace("mean ", f"mean {parent}", 1)
@@ -189,7 +189,7 @@ def suggestion(path: str, key: str, known: Collection[str]) -> str:
     if path in places:
         return f" Another option of {path.partition('.')[0]} has it."
     elsewhere = [place for place in places if place.rpartition(".")[2] == key]
-    return f" Did you mean {' or '.join(elsewhere)}?" if elsewhere else nearest(path, places)
+    return f" Did you mean {' or '.join(elsewhere)}?" if elsewhere else nearest(path, places) * alike
 
 
 def _is_referred_to(path: str, values: Mapping[str, Any]) -> bool:
