@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.refusals import register_resolvers
 from ablate.runs import cell
+from tests.browser import browser  # noqa: F401
 from tests.simulated_runs import compared, run, simulate  # noqa: F401
 
 # Small enough for a second, large enough to learn: 10 steps an epoch, whatever the defaults are.

@@ -4,7 +4,7 @@ A contrast is computed for each seed separately, so effects are paired by seed, 
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -108,8 +108,21 @@ class Design:
 
 def effects(design: Design) -> list[Effect]:
     """Main effects, then interactions; for a screen, main effects only. Empty if no two factors are crossed."""
+    return listed(design, _effect, _screened)
+
+
+def listed(
+    design: Design,
+    effect_of: Callable[[Design, dict[int, int]], Effect | None],
+    screened: Callable[[Design], list[Effect]],
+) -> list[Effect]:
+    """The effects of a design in the order of a report.
+
+    effect_of  the effect of changed factors, numbers of factors to numbers of values; None if it cannot be had
+    screened   the effects of a screen
+    """
     if is_screen(design.cells):
-        return _screened(design)
+        return screened(design)
     sizes = [len(values) for values in design.factors.values()]
     pairs = [
         {i: a, j: b}
@@ -117,10 +130,10 @@ def effects(design: Design) -> list[Effect]:
         for a in range(1, sizes[i])
         for b in range(1, sizes[j])
     ]
-    interactions = [effect for changed in pairs if (effect := _effect(design, changed))]
-    if not interactions and not any(has_run(design, changed) for changed in pairs):
+    interactions = [effect for changed in pairs if (effect := effect_of(design, changed))]
+    if not interactions and not any(_has_run(design, changed) for changed in pairs):
         return []
-    main = [effect for i, n in enumerate(sizes) for a in range(1, n) if (effect := _effect(design, {i: a}))]
+    main = [effect for i, n in enumerate(sizes) for a in range(1, n) if (effect := effect_of(design, {i: a}))]
     return [*main, *interactions]
 
 
@@ -147,7 +160,7 @@ def _screened(design: Design) -> list[Effect]:
     ]
 
 
-def has_run(design: Design, changed: Mapping[int, int]) -> bool:
+def _has_run(design: Design, changed: Mapping[int, int]) -> bool:
     """Whether all four cells of an interaction have a run, which may have diverged."""
     return any(
         all(design.cells.get(cell) or design.lost.get(cell) for cell in signs)

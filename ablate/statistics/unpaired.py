@@ -8,16 +8,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
 
 from scipy import optimize, stats
 
-from ablate.statistics.effects import Design, Effect, LeftOut, contexts_of, has_run, left_out
+from ablate.statistics.effects import Design, Effect, LeftOut, contexts_of, left_out, listed
 from ablate.statistics.exact import rank_sum_p
 from ablate.statistics.gaps import Levels
 from ablate.statistics.judgement import Outcome, Test, assessed
 from ablate.statistics.paired import LEVEL, POWER, Difference, Estimate
-from ablate.statistics.screens import aliases, is_screen
+from ablate.statistics.screens import aliases
 
 
 @dataclass(frozen=True)
@@ -111,20 +110,7 @@ def effects(design: Design) -> list[Effect]:
 
     Combinations that lost runs, or whose runs fall into two groups, are left out of the averages.
     """
-    sizes = [len(values) for values in design.factors.values()]
-    pairs = [
-        {i: a, j: b}
-        for i, j in combinations(range(len(sizes)), 2)
-        for a in range(1, sizes[i])
-        for b in range(1, sizes[j])
-    ]
-    if is_screen(design.cells):
-        return _screened(design)
-    interactions = [effect for changed in pairs if (effect := _effect(design, changed))]
-    if not interactions and not any(has_run(design, changed) for changed in pairs):
-        return []
-    main = [effect for i, n in enumerate(sizes) for a in range(1, n) if (effect := _effect(design, {i: a}))]
-    return [*main, *interactions]
+    return listed(design, _effect, _screened)
 
 
 def _effect(design: Design, changed: dict[int, int]) -> Effect | None:

@@ -1,11 +1,7 @@
 """Runs of other lengths beside those that are compared: kept apart, and said; and results that nobody asked for."""
 
-import json
-
 import pytest
 
-from ablate.__main__ import called
-from ablate.configuration.refusals import register_resolvers
 from ablate.errors import InputError
 
 SWEEP = """\
@@ -15,19 +11,6 @@ parameters:
   norm: {values: [batch, none]}
   seed: {values: [0, 1]}
 """
-
-
-@pytest.fixture
-def reported(tmp_path, monkeypatch, capsys):
-    """reported("runs", …): what `ablate report` writes as JSON, in the test's own folder."""
-    register_resolvers()
-    monkeypatch.chdir(tmp_path)
-
-    def report(*words):
-        called("report", [*words, "--json"])
-        return json.loads(capsys.readouterr().out)
-
-    return report
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from scipy import stats
 
 from ablate.__main__ import called
 from ablate.comparison.values import again
-from ablate.configuration.refusals import register_resolvers
 from ablate.errors import InputError
 from ablate.report import tables
 from ablate.report.contents import contents
@@ -29,19 +28,6 @@ resnet56,zero_pad,1,,diverged
 resnet56,projection,0,0.934,
 """
 TWICE = OTHER + "resnet56,projection,0,0.933,same cell twice\n"
-
-
-@pytest.fixture
-def reported(tmp_path, monkeypatch, capsys):
-    """reported("results.csv", …): what `ablate report` writes as JSON, in the test's own folder."""
-    register_resolvers()
-    monkeypatch.chdir(tmp_path)
-
-    def report(*words):
-        called("report", [*words, "--json"])
-        return json.loads(capsys.readouterr().out)
-
-    return report
 
 
 @pytest.fixture

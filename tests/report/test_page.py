@@ -6,7 +6,6 @@ Without the packages chromium and chromium-driver (Debian's names) the tests tha
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,29 +16,11 @@ import pytest
 from ablate.__main__ import called
 from ablate.errors import InputError
 from ablate.report.folder import MARKER
+from tests.browser import needs_browser
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs the packages chromium and chromium-driver")
 EVIL = "<script>alert(1)</script>"
 HOSTILE = f"'{EVIL}\"&x'"
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in (*flags.split(), "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")

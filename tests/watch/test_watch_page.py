@@ -1,32 +1,14 @@
 """The page in headless Chromium, while a sweep goes on. Without chromium and chromium-driver these tests skip."""
 
 import json
-import shutil
 import time
 
 import pytest
 
+from tests.browser import needs_browser
 from tests.watch.conftest import EVIL
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs the packages chromium and chromium-driver")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in (*flags.split(), "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+pytestmark = needs_browser
 
 
 def until(browser, script, seconds=60):
