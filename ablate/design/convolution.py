@@ -26,7 +26,7 @@ class PaddedConv(nn.Conv2d):
             return super().forward(x)
         outputs = [*product(range(0, height, self.stride[0]), range(0, width, self.stride[0]))]
         pixels = [*product(range(height), range(width))]
-        # Where in the kernel the weight of an output for a pixel is. Each pair has a matrix (out channels, in channels).
+        # Where in the kernel an output's weight for a pixel is. Each pair has a matrix (out channels, in channels).
         side, half = self.kernel_size[0], self.kernel_size[0] // 2
         places = [(y - row + half) * side + z - column + half for row, column in outputs for y, z in pixels]
         matrices = self.weight.permute(2, 3, 0, 1).flatten(0, 1).index_select(0, torch.tensor(places))
