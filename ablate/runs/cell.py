@@ -11,9 +11,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
-from ablate.configuration import agent, place, refusals
+from ablate.configuration import agent, place
 from ablate.configuration.composition import Composition, plain
 from ablate.configuration.fingerprint import ADDED, fingerprint
+from ablate.configuration.refusals.guard import guarded
+from ablate.configuration.resolvers import register_resolvers
 from ablate.design.cost import Cost
 from ablate.errors import InputError
 from ablate.process.interrupt import StopRequest, stop_request
@@ -168,8 +170,8 @@ def run_when_free(cell: Cell) -> tuple[RunRecord, bool]:
 def run_overrides(overrides: list[str]) -> int:
     """Train the cell of these overrides unless it has a result. This is the job of every engine. Returns the exit
     code."""
-    refusals.register_resolvers()
-    return refusals.guarded(lambda: run(prepare(Composition.of(overrides))))
+    register_resolvers()
+    return guarded(lambda: run(prepare(Composition.of(overrides))))
 
 
 def _changed(then: dict[str, Any], values: dict[str, Any], data: Data) -> str | None:
