@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ablate.configuration.refusals import guarded
+from ablate.configuration.refusals.guard import guarded
 from ablate.process.interrupt import Interrupted, StopRequest
 from ablate.report.terminal import plan_table
 from ablate.runs import cell, record
