@@ -1,8 +1,12 @@
 """What all tests share: composed configurations, small cells, and `--long` for tests that take minutes."""
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+
+# Read when numpy and torch are imported. Each process of pytest has a core: more threads would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from ablate.configuration.composition import CONF, Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs import cell
 from tests.browser import browser  # noqa: F401
 from tests.simulated_runs import compared, run, simulate  # noqa: F401

@@ -13,7 +13,7 @@ from torchvision import models, transforms
 from ablate import bench
 from ablate.bench import data, flops, gradients, harness, images, large_images, memory, paired, recipe, sweep
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.runs import cell
 from ablate.sweep.file import SweepFile

@@ -47,7 +47,7 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
 
     import torch
 
-    from ablate.configuration import refusals
+    from ablate.configuration.resolvers import register_resolvers
     from ablate.process import streams
     from ablate.process.interrupt import StopRequest
     from ablate.training import tracking
@@ -55,7 +55,7 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
     streams.hold()
     if threads is not None:
         torch.set_num_threads(threads)
-    refusals.register_resolvers()
+    register_resolvers()
     stop = StopRequest()
     stop.listen()
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
@@ -88,7 +88,7 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     from omegaconf.errors import OmegaConfBaseException
 
     from ablate.configuration.composition import Composition
-    from ablate.configuration.refusals import explained
+    from ablate.configuration.refusals.wording import explained
     from ablate.errors import InputError, described, is_full
     from ablate.process.interrupt import Interrupted, LostError, OutOfTimeError
     from ablate.runs import cell
