@@ -27,8 +27,8 @@ def keep_at_zero(network: nn.Module, shape: tuple[int, int, int]) -> None:
         read[conv] = read[conv] | found if conv in read else found
 
     # No other subclasses: their forward may pad before it convolves.
-    kinds = nn.Conv2d, PaddedConv
-    convs = [module for module in network.modules() if type(module) in kinds and max(module.kernel_size) > 1]
+    own = [m for m in network.modules() if isinstance(m, nn.Conv2d) and type(m) in (nn.Conv2d, PaddedConv)]
+    convs = [conv for conv in own if max(conv.kernel_size) > 1]
     hooks = [conv.register_forward_pre_hook(look) for conv in convs]
     with suppress(Exception):  # on the meta device a user's network may raise anything
         output_shape(network, shape)
