@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.comparison.columns import assignments
+from ablate.configuration import whole
 from ablate.configuration.fingerprint import ADDED
 from ablate.configuration.values import word
 from ablate.errors import nearest
 from ablate.process import processors
-from ablate.report.numbers import about, count, duration
+from ablate.report.numbers import DASH, about, count, duration
 from ablate.report.terminal.markup import plain
 from ablate.report.terminal.narrow import fitted
 from ablate.runs.record import RESULTS
@@ -186,6 +188,23 @@ def varying(cells: Sequence[PlannedCell]) -> list[str]:
     return [key for key, values in seen.items() if len(values) > 1 or counts[key] < len(cells)]
 
 
+def values_of(cells: Sequence[PlannedCell], names: Sequence[str]) -> list[list[str]]:
+    """The parameters' values in each cell, for rich: dim where the cell does not set them and has what they come to."""
+    found = []
+    for cell, comes_to in zip(cells, assignments(cells) if cells else (), strict=True):
+        lacks = whole.absent(cell.values or {})
+        row = []
+        for name in names:
+            if name in cell.assignment:
+                row.append(plain(word(cell.assignment[name])))
+            elif name in comes_to and cell.values is not None:
+                row.append(f"[dim]{DASH if whole.concerns(name, lacks) else plain(word(comes_to[name]))}[/]")
+            else:
+                row.append(f"[dim]{cell.values['seed']}[/]" if name == "seed" and cell.values else "")
+        found.append(row)
+    return found
+
+
 def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     names = varying(cells)
@@ -194,12 +213,11 @@ def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
     table.add_column("status")
     for name in ("parameters", "multiply-adds", "training"):
         table.add_column(name, justify="right")
-    for cell in shown:
+    for cell, values in zip(shown, values_of(shown, names), strict=True):
         colour = COLOURS.get(cell.status, "default")
         estimated = "" if cell.status in (OUTDATED, *RESULTS) or cell.seconds is None else "~"
         numbers = ["" if cell.params is None else f"{cell.params:,}", "" if cell.macs is None else count(cell.macs)]
         seconds = estimated + duration(cell.seconds) if cell.status != INVALID else ""
-        values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
         table.add_row(*values, f"[{colour}]{cell.status}[/]", *numbers, seconds)
     return table
 
