@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ablate.configuration.composition import Composition
+from ablate.configuration.fingerprint import fingerprint
+from ablate.configuration.resolvers import register_resolvers
 from tests.tracker_server import PROJECT, TrackerServer
 from tests.wandb_server import ENTITY
 
@@ -70,13 +74,22 @@ def test_a_report_from_a_third_folder_is_that_of_both_run_stores(tmp_path):
 
 
 def alike(apart: dict, together: dict) -> None:
-    """The same answer, figures and verdicts. Where runs lie, and what to type, is another matter."""
-    for key in together.keys() - {"notes", "made", "source", "variants", "mixtures"}:
+    """The same answer, figures, verdicts and circumstances, and commands that train the same. Where runs lie is another
+    matter."""
+    register_resolvers()
+    for key in together.keys() - {"notes", "source", "variants"}:
         assert apart[key] == together[key], key
     assert len(apart["effects"]) == 3, "both choices, and their interaction"
     for ours, theirs in zip(apart["variants"], together["variants"], strict=True):
-        for key in theirs.keys() - {"confounds", "command", "runs"}:
+        for key in theirs.keys() - {"command", "runs"}:
             assert ours[key] == theirs[key], (ours["label"], key)
+        assert trained(ours["command"]) == trained(theirs["command"])
         for run, stored in zip(ours["runs"], theirs["runs"], strict=True):
             for key in stored.keys() - {"directory", "superseded"}:
                 assert run[key] == stored[key], (ours["label"], key)
+
+
+def trained(command: str) -> str:
+    """The fingerprint of what a command trains, with one seed."""
+    typed = [word for word in shlex.split(command) if "=" in word and not word.startswith("seed=")]
+    return fingerprint(Composition.of([*typed, "seed=0"]).checked())
