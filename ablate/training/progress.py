@@ -8,8 +8,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.callbacks.progress.rich_progress import BatchesProcessedColumn
+from pytorch_lightning.callbacks.progress.rich_progress import (
+    BatchesProcessedColumn,
+    CustomTimeColumn,
+    ProcessingSpeedColumn,
+)
 from rich.progress import Task
+from rich.table import Column
 from rich.text import Text
 
 from ablate.training.goal import is_accuracy
@@ -25,8 +30,13 @@ class Bar(RichProgressBar):
     other number is of batches, and does not show the logger's version."""
 
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        own: dict[type, Any] = {
+            BatchesProcessedColumn: _Batches,
+            CustomTimeColumn: _Time,
+            ProcessingSpeedColumn: _Speed,
+        }
         columns = super().configure_columns(trainer)
-        return [_Batches(column.style) if isinstance(column, BatchesProcessedColumn) else column for column in columns]
+        return [own[type(column)](column.style) if type(column) in own else column for column in columns]
 
     def _get_train_description(self, current_epoch: int) -> str:
         shown = f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
@@ -34,12 +44,30 @@ class Bar(RichProgressBar):
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         known = {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
-        return {name: written(name, value) if is_accuracy(name) else value for name, value in known.items()}
+        return {
+            name: written(name, value) if is_accuracy(name) and isinstance(value, float) else value
+            for name, value in known.items()
+        }
 
 
-class _Batches(BatchesProcessedColumn):
+class _OnOneLine:
+    """Where the terminal is narrow, the bar itself gets shorter."""
+
+    def get_table_column(self) -> Column:
+        return Column(no_wrap=True)
+
+
+class _Batches(_OnOneLine, BatchesProcessedColumn):
     def render(self, task: Task) -> Text:
         return Text("batch ", style=self.style) + super().render(task)
+
+
+class _Time(_OnOneLine, CustomTimeColumn):
+    pass
+
+
+class _Speed(_OnOneLine, ProcessingSpeedColumn):
+    pass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ablate.paths import relative
 from ablate.report.numbers import count, unit
-from ablate.report.terminal.markup import plain
+from ablate.report.terminal.markup import plain, prose
 from ablate.runs.record import RunRecord
 
 
@@ -44,7 +44,7 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
         rows.append(("gradient flow", plain(record.gradient_flow) + detail))
     rows.append(("run", plain(relative(directory))))
     rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
-    console.print(f"\n[bold]{plain(record.name)}: {state}[/bold]")
+    prose(console, f"\n[bold]{plain(record.name)}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.

@@ -16,9 +16,10 @@ from ablate.configuration.values import word
 from ablate.errors import nearest
 from ablate.process import processors
 from ablate.report.numbers import DASH, about, count, duration
-from ablate.report.terminal.markup import plain
+from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 from ablate.runs.record import RESULTS
+from ablate.sweep import twins
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
 from ablate.training.goal import KNOWN, MAXIMIZE
@@ -50,32 +51,32 @@ def show(
     if not console.is_terminal:
         console.width = 200
     if file.description:
-        console.print(f"\n[bold]{plain(file.name)}[/bold]  {plain(file.description)}")
+        prose(console, f"\n[bold]{plain(file.name)}[/bold]  {plain(file.description)}")
     shown = list(cells) if every else list(cells)[:SHOWN]
     console.print()
     console.print(fitted(_table(cells, shown), console, ("multiply-adds", "parameters", "training")))
     if len(shown) < len(cells):
-        console.print(f"[dim]… {len(cells) - len(shown):,} more cells (--all shows them, --json has all)[/dim]")
+        prose(console, f"[dim]… {len(cells) - len(shown):,} more cells (--all shows them, --json has all)[/dim]")
     for cell in shown:
         if cell.same:
             others = "; ".join(named(other) for other in cell.same)
-            console.print(f"[dim]{plain(cell.name)} stands for the same run as {plain(others)}[/dim]")
+            prose(console, f"[dim]{plain(cell.name)} stands for the same run as {plain(others)}[/dim]")
         if cell.reason and cell.status in (INVALID, DAMAGED, "failed", "interrupted"):
             colour = COLOURS.get(cell.status, "default")
-            console.print(f"[{colour}]{cell.status}[/] {plain(cell.name)}: {plain(cell.reason)}")
+            prose(console, f"[{colour}]{cell.status}[/] {plain(cell.name)}: {plain(cell.reason)}")
     for line in outdated_lines(cells):
-        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
+        prose(console, f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
     console.print()
-    console.print(_sum(cells))
+    prose(console, _sum(cells))
     difference = _unasked(cells)
     if difference:
-        console.print(f"[yellow]{difference}[/yellow]")
+        prose(console, f"[yellow]{difference}[/yellow]")
     for line in metric_lines(file, cells):
-        console.print(f"[yellow]{plain(line)}[/yellow]")
-    if threads := threads_line(cells):
-        console.print(threads)
+        prose(console, f"[yellow]{plain(line)}[/yellow]")
+    for said in filter(None, (threads_line(cells), twins.line(cells))):
+        prose(console, plain(said))
     if rounds:
-        console.print(rounds_line(rounds))
+        prose(console, rounds_line(rounds))
 
 
 def outdated_lines(cells: Sequence[PlannedCell]) -> list[str]:

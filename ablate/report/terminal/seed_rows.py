@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +21,6 @@ DONE, HALF, OPEN, WRONG, LOST_MARK = "●", "◐", "○", "×", "▲"
 MARKS = {"finished": DONE, RUNNING: HALF, FAILED: WRONG, INVALID: WRONG, **dict.fromkeys(LOST, LOST_MARK)}
 ROWS = 12  # shown at most
 BARS, SPARK = "▁▂▃▄▅▆▇█", 12  # of a small curve: its heights, and how wide it is at most
-SAID = 45  # characters beside it: the mean in words, and room between columns
 
 
 class SeedRows:
@@ -36,7 +34,7 @@ class SeedRows:
         for cell in cells:
             label = " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
             place = cell.directory if cell.values is not None else None
-            self._rows.setdefault(label or file.name, []).append((cell, place))
+            self._rows.setdefault(label or "baseline", []).append((cell, place))
         self._label_of = {id(cell): label for label, own in self._rows.items() for cell, _ in own}
         self._seen: dict[str, dict[int, list[float]]] = {}  # the metric of each variant's runs, by epoch
 
@@ -55,16 +53,18 @@ class SeedRows:
         means = {label: mean for label in shown if (mean := self._mean(label)) is not None}
         best = (max if self._goal == MAXIMIZE else min)(means.values()) if means else None
         table, of = Table(box=None, padding=(0, 2, 0, 0), show_header=False), unit(self._metric)
-        sparks = {label: self._spark(label) for label in shown[:rows]}
-        beside = max((cell_len(label) + len(self._rows[label]) for label in sparks), default=0)
-        has_room = any(sparks.values()) and beside + SPARK + SAID <= width
+        drawn: list[tuple[Text, Text, Text, Text]] = []
         for label in shown[:rows]:
             mean = means.get(label)
             said = "" if mean is None else f"{self._metric} {of.value(mean)}{of.of_value}"
             if mean is not None and mean == best and len(means) > 1:
                 said += ", best so far"
-            spark = [Text(sparks[label], style="cyan")] if has_room else []
-            table.add_row(Text(bare(label)), self._marks(label, running), *spark, Text(said, style="dim"))
+            spark = Text(self._spark(label), style="cyan")
+            drawn.append((Text(bare(label)), self._marks(label, running), spark, Text(said, style="dim")))
+        widths = [max((cell.cell_len for cell in column), default=0) for column in zip(*drawn, strict=True)]
+        has_room = sum(widths) + 2 * len(widths) <= width
+        for name, marks, spark, mean_so_far in drawn:
+            table.add_row(name, marks, *([spark] if has_room else []), mean_so_far)
         if len(shown) > rows:
             table.add_row(Text(f"and {len(shown) - rows:,} more", style="dim"))
         return table

@@ -24,7 +24,7 @@ from rich.table import Table
 from ablate.configuration.values import word
 from ablate.paths import relative
 from ablate.report.numbers import about, count, duration, unit
-from ablate.report.terminal.markup import plain
+from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 from ablate.report.terminal.plan_table import COLOURS, outdated_lines, values_of, varying
 from ablate.report.terminal.seed_rows import ROWS, SeedRows
@@ -170,21 +170,21 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     console.print()
     console.print(fitted(table, console, ("parameters", "training", *shown[1:], "run")))
     counts = Counter(cell.status for cell in cells)
-    console.print(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
+    prose(console, ", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
     for cell in cells:
         if cell.status in (FAILED, INVALID, DAMAGED):
-            console.print(f"[red]{cell.status}[/] {plain(cell.name)}: {plain(last(cell.reason))}")
+            prose(console, f"[red]{cell.status}[/] {plain(cell.name)}: {plain(last(cell.reason))}")
         if cell.status == FAILED:
             console.print(f"    [bold]python -m ablate {plain(shlex.join(cell.overrides))}[/]")
     for line in outdated_lines(cells):
-        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
+        prose(console, f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
     if counts[FAILED]:
         again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
         console.print(f"All of them again: [bold]python -m ablate sweep {plain(again)}[/]")
     show_offline(file, cells)
     unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
     if unfinished:
-        console.print(f"{unfinished} left: the same command continues the sweep.")
+        prose(console, f"{unfinished} left: the same command continues the sweep.")
 
 
 class _WithRows(Progress):
