@@ -69,6 +69,13 @@ def test_links_lead_somewhere(page):
             assert heading in slugs, f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_block_begins_as_the_sites_builder_reads_it(page):
+    """With a language and perhaps a title: other words there, and the block is set as running text."""
+    for first in re.findall(r"^```.*$", page.read_text(encoding="utf-8"), re.MULTILINE)[::2]:
+        assert re.fullmatch(r'```\w+( title="[^"]+")?', first), f"{page.name}: {first}"
+
+
 def test_every_page_is_in_the_navigation_once():
     def pages(entry: object) -> list[str]:
         if isinstance(entry, str):
@@ -86,7 +93,7 @@ def test_readme_is_short():
 
 def test_the_tutorials_sweep_file_is_one(tmp_path):
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    (found,) = re.findall(r"```yaml norm.yaml\n(.*?)```", text, re.DOTALL)
+    (found,) = re.findall(r'```yaml title="norm.yaml"\n(.*?)```', text, re.DOTALL)
     (tmp_path / "norm.yaml").write_text(found, encoding="utf-8")
     assert SweepFile.read(tmp_path / "norm.yaml").parameters["norm"] == ["batch", "none"]
 
@@ -108,15 +115,15 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     """Line by line, with a smaller network and sweep, and images to predict."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweeps").mkdir()
-    values = {"model.stages": [1, 1, 1], "model.widths": [4, 8, 8], "trainer.max_epochs": 1, "tracking": "disabled"}
-    fixed = {key: {"value": value} for key, value in values.items()}
+    small = (*SMALL, "trainer.max_epochs=1")
+    fixed = {key: {"value": yaml.safe_load(value)} for key, _, value in (word.partition("=") for word in small)}
     sweep = {"program": "ablate", "method": "grid", "parameters": {**fixed, "norm": {"values": ["batch", "none"]}}}
     (tmp_path / "sweeps" / "quick.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
-    small = ", ".join(f'"{override}"' for override in (*SMALL, "trainer.max_epochs=1"))
     known = {"images": np.zeros((2, 8, 8), np.uint8)}
     for line in block.strip().splitlines():
-        code = line.replace('"trainer.max_epochs=5"', small)
+        code = line.replace('"trainer.max_epochs=5"', ", ".join(map(repr, small)))
+        code = code.replace('quick.yaml")', 'quick.yaml", ["hydra/launcher=basic"])')  # worker processes take seconds
         if "run" in known:
             code = code.replace("07c0", known["run"].directory.name[:4])
         exec(code, known)
