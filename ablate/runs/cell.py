@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ablate.runs.lease import REPLACED, TakenError, claimed, holder
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.record import RunRecord
 from ablate.runs.recording import recorded, write_configs
-from ablate.runs.tracked.labels import labels
+from ablate.runs.tracked.labels import Labels, labels
 from ablate.training import build, tracking
 from ablate.training.data import ImageFolder
 from ablate.training.images import memory
@@ -59,10 +60,15 @@ class Cell:
     def directory(self) -> Path:
         return place.of_run(self.cfg.runs_dir, self.fingerprint)
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Any]:
-        """The configuration as plain values."""
+        """The configuration as plain values. Do not change them."""
         return plain(self.cfg, resolve=True)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What its run is called in W&B."""
+        return labels(self)
 
     @property
     def tracking_mode(self) -> str:
@@ -149,7 +155,7 @@ def run(
         known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known.provenance)):
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
-        name = labels(cell).name or cell.composition.name
+        name = cell.labels.name or cell.composition.name
         watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
         return recorded(cell, claim, known, data, here, begin, watch), True
 

@@ -19,7 +19,6 @@ from ablate.runs import intact, record
 from ablate.runs.lease import Claim, claimed
 from ablate.runs.provenance import provenance
 from ablate.runs.record import RunRecord, WandbRun
-from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.images.own import Data
 from ablate.training.objective import named
@@ -134,7 +133,7 @@ def _wandb_run(cell: "Cell", run: RunRecord, begin: Start, staging: Staging) -> 
     if run.resumed and run.wandb.id:
         missing = offline.cut(directory, run.wandb.id, step, staging)
     with tracking.wandb_run(
-        cell.cfg.tracking, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, **vars(labels(cell))
+        cell.cfg.tracking, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, **vars(cell.labels)
     ) as wandb_run:
         if wandb_run is not None:
             every = cell.cfg.trainer.log_every_n_steps
