@@ -61,15 +61,16 @@ def _run(typed: list[str]) -> int:
 
         print(help.version() if first == "--version" else help.overview(COMMANDS))
         return 0
-    from ablate.configuration import refusals
+    from ablate.configuration.refusals.guard import guarded
+    from ablate.configuration.resolvers import register_resolvers
 
-    refusals.register_resolvers()
-    if wrong := refusals.guarded(_check_folder):
+    register_resolvers()
+    if wrong := guarded(_check_folder):
         return wrong
     if first.isidentifier() and first not in COMMANDS:
-        return refusals.guarded(_no_such_command, first)
+        return guarded(_no_such_command, first)
     name, words = (first, typed[1:]) if first in COMMANDS else (next(iter(COMMANDS)), typed)
-    return refusals.guarded(called, name, words)
+    return guarded(called, name, words)
 
 
 def called(name: str, words: list[str]) -> int | None:

@@ -36,6 +36,19 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
+def not_taken(key: str, value: object, what: str, takes: Iterable[str], beside: Iterable[str] = ()) -> InputError:
+    """The refusal of `key`=`value`, an argument that `what` does not take.
+
+    takes   the names of the arguments that it takes
+    beside  further keys that may stand there, which something else reads
+    """
+    takes, beside = list(takes), list(beside)
+    near = nearest(key.rpartition(".")[2], [*takes, *beside])
+    others = f"; other keys are {', '.join(beside)}" if beside else ""
+    listed = ", ".join(takes) or "nothing"
+    return InputError(f"{key}={value}: {what} does not take it.{near} It takes {listed}{others}.")
+
+
 def reason(error: BaseException) -> str:
     """An error of a library's, or of the user's code, which a value has caused, in one line that says where."""
     while error.__cause__ is not None and (inner := place(error.__cause__)) and place(error) == inner:

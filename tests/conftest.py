@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from ablate.configuration.composition import CONF, Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs import cell
 from tests.browser import browser  # noqa: F401
 from tests.simulated_runs import compared, run, simulate  # noqa: F401

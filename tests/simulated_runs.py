@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.comparison.gathering import from_results
 from ablate.comparison.results import find
 from ablate.configuration.composition import axes, composed
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs import record
 from ablate.runs.provenance import PACKAGES
 from ablate.runs.record import RunRecord

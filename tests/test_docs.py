@@ -12,7 +12,7 @@ import yaml
 
 from ablate.__main__ import COMMANDS, ON_CONFIGURATION
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.sweep.file import SweepFile
 from tests.conftest import SMALL
 

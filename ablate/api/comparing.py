@@ -105,7 +105,7 @@ def compare(
         return Report(contents(values.read(stored), drawn_before=stored.parent / "figures"))
     files = sweep_files(names)
     if files:
-        from ablate.configuration.refusals import explaining
+        from ablate.configuration.refusals.wording import explaining
 
         with explaining():
             typed = [*folder(Path(config_dir) if config_dir else None), *overrides]
@@ -197,7 +197,7 @@ def _of_files(
 
 
 def _planned(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple["SweepFile", "list[PlannedCell]"]]:
-    from ablate.configuration.refusals import register_resolvers
+    from ablate.configuration.resolvers import register_resolvers
     from ablate.sweep.execution import Request, planned
     from ablate.sweep.file import SweepFile
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from ablate.configuration.array_files import layout
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.training import build
 from ablate.training.images.common import multiply_add, normalised

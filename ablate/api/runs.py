@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.configuration.composition import Composition
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import explaining, register_resolvers
+from ablate.configuration.refusals.wording import explaining
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.runs import record as records
 from ablate.runs.record import RunRecord

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ablate.api.runs import Run
 from ablate.configuration import place
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import explaining, register_resolvers
+from ablate.configuration.refusals.wording import explaining
+from ablate.configuration.resolvers import register_resolvers
 from ablate.report.terminal import sweep_view
 from ablate.runs.origin import Here
 from ablate.runs.record import RESULTS

@@ -105,7 +105,7 @@ def run(overrides: list[str]) -> dict[str, int]:
     """A real run in this process. Returns bytes `before` training and at the `peak`."""
     from ablate.bench import paired
     from ablate.configuration.composition import Composition
-    from ablate.configuration.refusals import register_resolvers
+    from ablate.configuration.resolvers import register_resolvers
     from ablate.runs import cell
 
     register_resolvers()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError, bare
 from ablate.process.exit_codes import DONE
 from ablate.sweep.execution import Request, planned

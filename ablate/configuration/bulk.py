@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.configuration import whole
 from ablate.configuration.composition import Composition, as_words, axes, check_option, check_type, composed, plain
 from ablate.configuration.schema import check_keys
-from ablate.configuration.values import at
+from ablate.configuration.values import at, put
 from ablate.errors import InputError
 
 Values = dict[str, Any]
@@ -181,11 +181,11 @@ class _Family:
         for override in overrides:
             key, value = override.key_or_group, override.value()
             check_type(key, value, _resolved_at(self._unresolved, key))
-            _set(result, key, value)
+            put(result, key, value)
         texts = [(path, text) for path, text in self._interpolated if at(result, path) == text]
         resolved = [(path, _resolved(text, result)) for path, text in texts]
         for path, value in resolved:
-            _set(result, path, value)
+            put(result, path, value)
         return result
 
 
@@ -271,13 +271,6 @@ def _leaves(values: Values, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _leaves(value, f"{prefix}{key}.")
         elif isinstance(value, str):
             yield f"{prefix}{key}", value
-
-
-def _set(values: Values, path: str, value: Any) -> None:
-    *parents, key = path.split(".")
-    for parent in parents:
-        values = values[parent]
-    values[key] = value
 
 
 def _copied(value: Any) -> Any:

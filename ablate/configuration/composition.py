@@ -21,7 +21,7 @@ from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
-from ablate.configuration.values import differing, is_inside
+from ablate.configuration.values import at, differing, is_inside, put
 from ablate.errors import InputError, WrongNameError
 from ablate.paths import CONF
 
@@ -208,15 +208,11 @@ def as_words(values: dict[str, Any], typed: Mapping[str, str]) -> None:
     typed  the overrides by their key
     """
     for path in WORDS:
-        *parents, key = path.split(".")
-        holder: Any = values
-        for parent in parents:
-            holder = holder.get(parent) if isinstance(holder, dict) else None
-        value = holder.get(key) if isinstance(holder, dict) else None
+        value = at(values, path)
         if isinstance(value, list):
-            holder[key] = [str(item) if isinstance(item, int | float) else item for item in value]
+            put(values, path, [str(item) if isinstance(item, int | float) else item for item in value])
         elif isinstance(value, int | float):
-            holder[key] = typed[path].partition("=")[2] if path in typed else str(value)
+            put(values, path, typed[path].partition("=")[2] if path in typed else str(value))
 
 
 def check_option(axis: str, option: Any) -> None:

@@ -18,6 +18,14 @@ def at(values: Mapping[str, Any], path: str, default: Any = None) -> Any:
     return value
 
 
+def put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a dotted path, whose parents are there. Changes `values` in place."""
+    *parents, key = path.split(".")
+    for parent in parents:
+        values = values[parent]
+    values[key] = value
+
+
 def differing(
     values: Mapping[str, Any], others: Mapping[str, Any], ignored: Iterable[str], parent: str = ""
 ) -> Iterator[str]:

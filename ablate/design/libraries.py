@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ablate.errors import InputError, nearest
+from ablate.errors import InputError, nearest, not_taken
 
 _COLOURS = 3  # channels that torchvision's networks read
 
@@ -28,10 +28,7 @@ def torchvision_model(name: str, *, channels: int, num_classes: int, **options: 
     takes = _taken(network)
     for key in options:
         if key not in takes:
-            raise InputError(
-                f"model.{key}={options[key]}: torchvision's {name} does not take it.{nearest(key, takes)} It takes"
-                f" {', '.join(takes)}."
-            )
+            raise not_taken(f"model.{key}", options[key], f"torchvision's {name}", takes)
     if channels == 1:
         network.register_forward_pre_hook(_in_colours)
     return network

@@ -9,6 +9,7 @@ from ablate.report.answering.crossed import depending
 from ablate.report.answering.extremes import best_and_worst, is_sure, named, order, possible
 from ablate.report.answering.findings import Finding, changed, fallen, findings, lacking, ranked, told
 from ablate.report.answering.phrases import capital
+from ablate.report.designs import doubtful
 from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import EQUIVALENT, TOO_FEW
@@ -43,7 +44,8 @@ def answer(comparison: Comparison) -> list[str]:
     others = [variant for variant in comparison.variants if not variant.is_baseline]
     by_rows = len(others) > 1 and all(variant.test for variant in others) and any(map(is_sure, others))
     if comparison.effects:
-        return [*_of_crossed(comparison, found, by_rows), *_fallen(comparison), *_best(comparison)]
+        crossed = _of_crossed(comparison, found, by_rows)
+        return [*crossed, *doubtful(comparison), *_fallen(comparison), *_best(comparison)]
     return best_and_worst(comparison) if by_rows else _of_findings(comparison, found)
 
 

@@ -47,11 +47,13 @@ def _of_combinations(comparison: Comparison) -> list[str]:
 
 def _of_screen(comparison: Comparison) -> list[str]:
     count = len(comparison.by_levels)
+    together = "two" if any(effect.aliases for effect in comparison.effects) else "three"
     said = [
         f"This is a screen: all {len(comparison.factors)} choices change together in {count} of "
         f"{2 ** len(comparison.factors):,} combinations. A choice's effect is the mean of {count // 2} combinations "
-        f"with it less that of {count // 2} without. What two choices do together (an interaction) it cannot show: "
-        "that is mixed into the effects below. Confirm what a screen finds by changing it alone."
+        f"with it less that of {count // 2} without. What {together} choices do together (an interaction) is mixed "
+        "into the effects: verdicts and intervals are those of the mix. Confirm what a screen finds by changing it "
+        "alone."
     ]
     if not comparison.effects:
         lost = [variant.label for variant in comparison.variants if variant.lost]
@@ -76,6 +78,24 @@ def _of_screen(comparison: Comparison) -> list[str]:
     if clear:
         said.append(f"Clear of interactions of two choices: {', '.join(clear)}.")
     return said
+
+
+def doubtful(comparison: Comparison) -> list[str]:
+    """Of a screen, a sentence on the certain effects that larger ones may explain.
+
+    Two choices of large effects are the likeliest to interact (Hamada and Wu 1992: effect heredity). Where their
+    interaction is mixed into a smaller effect, that may be all there is to it.
+    """
+    size = {effect.factors[0]: abs(effect.difference.mean or 0.0) for effect in comparison.effects if effect.aliases}
+    said = []
+    for effect in comparison.effects:
+        own = size.get(effect.factors[0], 0.0)
+        larger = [mixed for mixed in effect.aliases or () if all(size.get(name, 0.0) > own for name in mixed[0])]
+        if effect.verdict in ("better", "worse") and larger:
+            said.append(f"{effect.factors[0]} ({pairs(larger)})")
+    if not said:
+        return []
+    return [f"Perhaps only interactions of choices with larger effects: {', '.join(said)}. Change them alone to see."]
 
 
 def pairs(mixed: Sequence[tuple[tuple[str, str], float]]) -> str:

@@ -12,16 +12,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
-from ablate.configuration import agent, place, refusals
+from ablate.configuration import agent, place
 from ablate.configuration.composition import Composition, plain
 from ablate.configuration.fingerprint import ADDED, fingerprint
+from ablate.configuration.refusals.guard import guarded
+from ablate.configuration.resolvers import register_resolvers
 from ablate.design.cost import Cost
 from ablate.errors import InputError
 from ablate.process.interrupt import StopRequest, stop_request
 from ablate.runs import intact, record
 from ablate.runs.beginning import beginning
 from ablate.runs.checks import Checks
-from ablate.runs.lease import REPLACED, TakenError, claimed, holder
+from ablate.runs.lease import ASK_AGAIN, REPLACED, Claim, TakenError, claimed, holder
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.record import RunRecord
 from ablate.runs.recording import recorded, write_configs
@@ -37,8 +39,6 @@ from ablate.training.saving.checkpoints import checkpoints
 from ablate.training.settings import check_values, resolve_auto, resolve_in_sweep
 
 log = logging.getLogger(__name__)
-
-ASK_AGAIN = 2.0  # seconds between two checks whether another process still trains a cell
 
 
 @dataclass(frozen=True)
@@ -116,42 +116,26 @@ def run(
     """
     directory, cfg = cell.directory, cell.cfg
     data = build.images(cfg)
-    known = record.read(directory)
-    values = cell.values
-    if known and known.is_result and not cfg.rerun and not intact.damage(directory, known):
-        _check_unchanged(directory, known, _changed(known.provenance, values, data))
-        if intact.leftovers(directory, known) or intact.misplaced(directory):
+    seen = record.read(directory)
+    if seen and seen.is_result and not cfg.rerun and not intact.damage(directory, seen):
+        _check_unchanged(directory, seen, _changed(seen.provenance, cell.values, data))
+        if intact.leftovers(directory, seen) or intact.misplaced(directory):
             with suppress(InputError, OSError), claimed(directory, lambda: None) as claim:
-                intact.sweep_up(claim, known)
-        return known, False
+                intact.sweep_up(claim, seen)
+        return seen, False
 
-    if cfg.rerun:
-        memory.forget()
-    data.prepare_data()
-    data.setup("fit")  # raises for unusable data before anything is written
-    is_classifier = values["module"] == ADDED["module"]  # another module may use outputs of any shape
-    build.check_validations(cfg, data, cell.cost.shape[0] if is_classifier else None)
-    here = origin(values, data)
-    if cell.tracking_mode == "online":
-        tracking.check_login()
+    here = _origin(cell, data)
     with nullcontext(stop) if stop else stop_request() as stop, claimed(directory, stop.lose) as claim:
-        seen, known = known, record.read(directory)
+        known = record.read(directory)
         intact.sweep_up(claim, known)
-        done = known is not None and known.is_result
-        if known and cfg.rerun and done and record.training(known) != record.training(seen):
+        if known and cfg.rerun and known.is_result and record.training(known) != record.training(seen):
             return known, False  # another process was asked for the same rerun and has finished it
         changed = difference(known.provenance, here) if known else None
-        whole = known is not None and done and not intact.faults(directory, known)
-        if known and cfg.rerun and (done or changed):
+        if known and cfg.rerun and (known.is_result or changed):
             intact.set_aside(claim, known, REPLACED)
             known = None
-        elif known and (whole or checkpoints(directory / "checkpoints")):
-            _check_unchanged(directory, known, changed)
-            if whole:
-                if intact.damage(directory, known):
-                    log.warning("%s: config.yaml was damaged or missing and is written again.", directory)
-                    write_configs(cell, directory, claim.staging)
-                return known, False
+        elif known and _is_whole(cell, claim, known, changed):
+            return known, False
         known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known.provenance)):
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
@@ -174,8 +158,41 @@ def run_when_free(cell: Cell) -> tuple[RunRecord, bool]:
 def run_overrides(overrides: list[str]) -> int:
     """Train the cell of these overrides unless it has a result. This is the job of every engine. Returns the exit
     code."""
-    refusals.register_resolvers()
-    return refusals.guarded(lambda: run(prepare(Composition.of(overrides))))
+    register_resolvers()
+    return guarded(lambda: run(prepare(Composition.of(overrides))))
+
+
+def _origin(cell: Cell, data: Data) -> dict[str, Any]:
+    """The origin of a run that begins now (`origin`). Sets the data up.
+
+    Raises InputError, before anything is written, for data that cannot be used, and where tracking=online has no login.
+    """
+    if cell.cfg.rerun:
+        memory.forget()
+    data.prepare_data()
+    data.setup("fit")
+    values = cell.values
+    is_classifier = values["module"] == ADDED["module"]  # another module may use outputs of any shape
+    build.check_validations(cell.cfg, data, cell.cost.shape[0] if is_classifier else None)
+    here = origin(values, data)
+    if cell.tracking_mode == "online":
+        tracking.check_login()
+    return here
+
+
+def _is_whole(cell: Cell, claim: Claim, known: RunRecord, changed: str | None) -> bool:
+    """Whether the run on record is a result that lacks nothing; a damaged config.yaml is written again.
+
+    Raises InputError if the run would be returned or resumed, and code or data have `changed`.
+    """
+    directory = cell.directory
+    whole = known.is_result and not intact.faults(directory, known)
+    if whole or checkpoints(directory / "checkpoints"):
+        _check_unchanged(directory, known, changed)
+    if whole and intact.damage(directory, known):
+        log.warning("%s: config.yaml was damaged or missing and is written again.", directory)
+        write_configs(cell, directory, claim.staging)
+    return whole
 
 
 def _changed(then: dict[str, Any], values: dict[str, Any], data: Data) -> str | None:

@@ -1,6 +1,5 @@
 """Checks before a cell is trained: whether it can be, and what its network costs."""
 
-import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from ablate.configuration.whole import is_whole
 from ablate.design.cost import ALIKE, Cost
 from ablate.errors import InputError
 from ablate.runs.description import network_cost, network_parts
+from ablate.runs.once import Once
 from ablate.training import build
 from ablate.training.assembly import network, network_on_meta
 from ablate.training.epoch import check_epoch
@@ -42,7 +42,7 @@ class Checks:
 
     def __init__(self, check_data: bool = False, elsewhere: bool = False) -> None:
         self.check_data, self.elsewhere = check_data, elsewhere
-        self._known: dict[str, Any] = {}
+        self._once = Once()
 
     def __call__(self, values: dict[str, Any], asked: Callable[[], DictConfig]) -> Cost:
         """The cost of the network of `values`. Raises InputError for what cannot be trained.
@@ -74,18 +74,6 @@ class Checks:
         if not self.elsewhere:
             _check_memory(cost, values)
         return cost
-
-    def _once(self, what: str, parts: Any, find: Any) -> Any:
-        """`find()`, called once for the same `parts`. Later calls return its value, or raise its InputError, again."""
-        key = what + json.dumps(parts)
-        if key not in self._known:
-            try:
-                self._known[key] = find()
-            except InputError as error:
-                self._known[key] = error
-        if isinstance(self._known[key], InputError):
-            raise self._known[key]
-        return self._known[key]
 
 
 def _check_scores(cost: Cost, values: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from ablate.configuration.composition import CONF, Composition, axes, composed
-from ablate.configuration.refusals import explained
+from ablate.configuration.refusals.wording import explained
 from ablate.design.cost import Cost, cost
 from ablate.design.network import Network
 from ablate.design.whole_cost import whole_cost

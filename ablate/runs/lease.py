@@ -47,6 +47,7 @@ _USED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.ENOENT)
 HEARTBEAT = 5.0  # seconds between two touches
 STALE_AFTER = 60.0  # seconds without a touch; a machine that is suspended for longer loses its claims
 WATCHED = 3  # heartbeats: how long a stale claim is watched before it is taken over, since hosts' clocks may differ
+ASK_AGAIN = 2.0  # seconds between two checks whether another process still holds a claim
 REPLACED, DAMAGED = ".replaced", ".damaged"  # folders in runs_dir: results replaced on request, damaged files
 
 

@@ -1,12 +1,12 @@
 """Whether your code and data have changed since a run was stored. They are not part of its fingerprint."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.errors import InputError
 from ablate.runs.code import code, targets
+from ablate.runs.once import Once
 from ablate.training.images.files import listing
 
 if TYPE_CHECKING:  # imports torch, which comparing code and unchanged files does not need
@@ -51,7 +51,7 @@ class Here:
 
     def __init__(self, may_read: bool = True) -> None:
         self.may_read = may_read
-        self._known: dict[str, Any] = {}
+        self._once = Once()
 
     def difference(self, then: dict[str, Any], values: dict[str, Any], root: str | None) -> str | None:
         """What has changed since a run with the provenance `then`, in words; None if nothing has.
@@ -62,7 +62,7 @@ class Here:
         now: dict[str, Any] = {"data_root": absolute(root)}
         if then.get("code"):  # if there was none, the same configuration names none now
             names = targets(values)
-            now["code"] = self._once(["code", names], lambda: code(names))
+            now["code"] = self._once("code", names, lambda: code(names))
         if is_silent(then):
             return difference(then, now)
         noted = then["data_files"]
@@ -70,11 +70,11 @@ class Here:
             touched = self.may_read
         else:
             places = noted["places"]
-            seen = self._once(["files", root, places], lambda: listing(root, places))
+            seen = self._once("files", [root, places], lambda: listing(root, places))
             touched = seen is not None and seen != noted["listing"]
         if touched and self.may_read:
             data = {key: value for key, value in values["data"].items() if key != "seed"}
-            now |= self._once(["data", data], lambda: self._read(values))
+            now |= self._once("data", data, lambda: self._read(values))
         elif touched:
             now["touched"] = True
         return difference(then, now)
@@ -86,7 +86,7 @@ class Here:
         from ablate.training import build
         from ablate.training.images import memory
 
-        self._once("memory", memory.forget)
+        self._once("memory", None, memory.forget)
         try:
             data = build.images(OmegaConf.create(values))
             data.prepare_data()
@@ -96,12 +96,6 @@ class Here:
             if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
                 return {}
             return {"unreadable": str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"}
-
-    def _once(self, key: Any, find: Any) -> Any:
-        text = json.dumps(key)
-        if text not in self._known:
-            self._known[text] = find()
-        return self._known[text]
 
 
 def _code_changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from ablate.configuration.bulk import Composer
 from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
 from ablate.configuration.overrides import flattened, override
-from ablate.configuration.refusals import explained
+from ablate.configuration.refusals.wording import explained
 from ablate.configuration.values import word
 from ablate.errors import InputError, WrongNameError
 from ablate.runs import intact, record

@@ -17,7 +17,7 @@ from ablate.configuration.whole import is_whole
 from ablate.design.convolution import PADDINGS
 from ablate.design.network import Network
 from ablate.design.placement import Parts
-from ablate.errors import ImageSizeError, InputError, nearest, reason
+from ablate.errors import ImageSizeError, InputError, not_taken, reason
 from ablate.process.importing import missing
 
 _HYDRAS_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
@@ -45,10 +45,7 @@ def _check_arguments(cfg: DictConfig, path: str, lacks: Collection[str] = ()) ->
     known = _all_parameters(target) if takes_any else takes
     for key in map(str, cfg):
         if known is not None and key not in known and key not in _HYDRAS_KEYS:
-            raise InputError(
-                f"{path}.{key}={cfg[key]}: {cfg['_target_']} does not take it.{nearest(key, known)} It takes"
-                f" {', '.join(known)}."
-            )
+            raise not_taken(f"{path}.{key}", cfg[key], cfg["_target_"], known)
         if isinstance(cfg[key], DictConfig) and "_target_" in cfg[key]:
             _check_arguments(cfg[key], f"{path}.{key}")
     # A partial gets its other arguments by position when it is called.

@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ablate.errors import InputError, nearest, reason, say
+from ablate.errors import InputError, not_taken, reason, say
 from ablate.training.goal import KNOWN
 from ablate.training.progress import progress
 from ablate.training.saving.checkpoints import PlainFiles
@@ -77,10 +77,7 @@ def new_trainer(
     takes = inspect.signature(pl.Trainer).parameters
     for name in map(str, cfg.trainer):
         if name not in takes and name != "_target_":
-            raise InputError(
-                f"trainer.{name}: Lightning's Trainer does not take it.{nearest(name, takes)} It takes"
-                f" {', '.join(takes)}."
-            )
+            raise not_taken(f"trainer.{name}", cfg.trainer[name], "Lightning's Trainer", takes)
     for name, advice in SET_BY_THE_RUN.items():
         if name in cfg.trainer:
             raise InputError(f"trainer.{name}={cfg.trainer[name]}: the run sets it itself; {advice}.")

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ablate.bench import paired, sweep
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from tests.wandb_server import ENTITY, WandbServer
 
 COMMAND = ["${env}", "python", "-m", "ablate", "${args_json}"]

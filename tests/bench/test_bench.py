@@ -27,7 +27,7 @@ from ablate.bench import (
     sweep,
 )
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.process import processors
 from ablate.runs import cell

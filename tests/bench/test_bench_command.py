@@ -8,7 +8,7 @@ import torch
 from ablate import __main__ as main
 from ablate import bench
 from ablate.bench import conditions, data, gradients, paired
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 
 ON_ONE_CORE = ["trainer=cpu", "threads=1"]

@@ -3,7 +3,7 @@
 from ablate.bench import scale
 from ablate.comparison.gathering import from_plan
 from ablate.comparison.results import find
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ablate.__main__ import called
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import yaml
 
 from ablate.__main__ import called
 from ablate.api import sweeping
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.sweep import execution
 

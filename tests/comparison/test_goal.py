@@ -7,7 +7,8 @@ import pytest
 
 from ablate.__main__ import called
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import guarded, register_resolvers
+from ablate.configuration.refusals.guard import guarded
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.report import claims
 from ablate.report.terminal.sweep_view import show_result

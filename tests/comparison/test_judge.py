@@ -7,7 +7,7 @@ import pytest
 
 from ablate.__main__ import called
 from ablate.commands import judge
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.statistics.ledger import share
 from ablate.sweep import execution

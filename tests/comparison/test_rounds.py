@@ -10,7 +10,7 @@ from scipy import stats
 from ablate.__main__ import called
 from ablate.commands import until_decided
 from ablate.comparison.looking import rounds
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.sweep import execution
 

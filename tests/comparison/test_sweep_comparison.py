@@ -9,7 +9,7 @@ from ablate.comparison.gathering import from_plan
 from ablate.comparison.pair import pair
 from ablate.comparison.results import find
 from ablate.comparison.variants import Variant
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.report.notes import notes
 from ablate.sweep.execution import Request, planned

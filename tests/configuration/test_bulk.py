@@ -7,7 +7,7 @@ import pytest
 
 from ablate.configuration.bulk import Composer
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 
 register_resolvers()

@@ -7,7 +7,7 @@ import pytest
 
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.fingerprint import fingerprint
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.training.settings import resolve_auto
 
 CHOICES = {

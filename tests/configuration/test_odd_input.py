@@ -12,7 +12,9 @@ import pytest
 
 from ablate.configuration.composition import Composition, axes, composed, plain
 from ablate.configuration.parameters import arguments
-from ablate.configuration.refusals import by_hydra, check_arguments, guarded, register_resolvers
+from ablate.configuration.refusals.arguments import check_arguments
+from ablate.configuration.refusals.guard import by_hydra, guarded
+from ablate.configuration.resolvers import register_resolvers
 from ablate.configuration.schema import check, check_keys
 from ablate.runs import cell
 from ablate.sweep.file import SweepFile

@@ -10,7 +10,7 @@ from wandb.sdk.lib.config_util import save_config_file_from_dict
 from ablate.comparison.gathering import from_plan, from_plans
 from ablate.configuration import variant
 from ablate.configuration.parameters import arguments, permitted
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan

@@ -13,7 +13,9 @@ from wandb.errors import UsageError
 from wandb.sdk.wandb_settings import Settings
 
 from ablate.__main__ import called
-from ablate.configuration.refusals import explained, guarded, register_resolvers
+from ablate.configuration.refusals.guard import guarded
+from ablate.configuration.refusals.wording import explained
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.runs import cell
 from ablate.runs.tracked.labels import short

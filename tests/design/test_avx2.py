@@ -16,7 +16,7 @@ import sys
 import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.configuration.composition import CONF
 from ablate.training import build
 

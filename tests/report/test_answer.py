@@ -125,3 +125,17 @@ def test_certain_rows_are_told_where_no_effect_is_certain(run, compared):
     assert verdicts["model=resnet32"] == "worse" and not any(effect.is_certain for effect in comparison.effects)
     said = " ".join(answer(comparison))
     assert "can't tell" not in said and "model=resnet32" in said and "worse" in said, said
+
+
+def test_a_smaller_effect_of_a_screen_may_be_an_interaction_of_larger_ones(run, compared):
+    """Of three choices in four runs, each is mixed with the interaction of the other two."""
+    for seed in range(5):
+        noise = seed / 1000
+        run({"norm": "batch", "shortcut": "zero_pad", "activation": "relu"}, seed, 0.90 + noise, history=False)
+        run({"norm": "none", "shortcut": "zero_pad", "activation": "gelu"}, seed, 0.60 - noise, history=False)
+        run({"norm": "batch", "shortcut": "none", "activation": "gelu"}, seed, 0.80 + 2 * noise, history=False)
+        run({"norm": "none", "shortcut": "none", "activation": "relu"}, seed, 0.40 + noise, history=False)
+    said = answer(compared())
+    assert said[0].startswith("norm matters most")
+    (doubt,) = [sentence for sentence in said if sentence.startswith("Perhaps")]
+    assert re.findall(r"(\w+) \(−?(\w+) × (\w+)\)", doubt) == [("activation", "norm", "shortcut")]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ablate.__main__ import called
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 
 VARIANTS = ["", "norm=none", "placement=full_pre_activation activation=gelu", "optimizer.lr=0.02 norm=group"]
 

@@ -4,7 +4,7 @@ import shlex
 import shutil
 
 from ablate.configuration.composition import CONF, Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.report.terminal import closing
 from ablate.runs import cell
 from ablate.runs.record import RunRecord

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ablate.configuration.composition import CONF
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan
 

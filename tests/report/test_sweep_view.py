@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.report.terminal import ending, sweep_view
 from ablate.report.terminal.seed_rows import SeedRows
 from ablate.sweep.file import SweepFile

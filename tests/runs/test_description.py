@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ablate.configuration.composition import Composition, composed
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs.description import description
 
 # Parameters and GFLOPS (multiply-adds) as on torchvision's model pages, 224 pixels and 1000 classes.

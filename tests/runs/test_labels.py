@@ -5,7 +5,7 @@ import pytest
 from ablate.configuration import composition
 from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs import cell
 from ablate.runs.tracked.labels import NAME, labels
 from ablate.sweep.file import SweepFile

@@ -6,7 +6,7 @@ import pytest
 import wandb
 from wandb.errors import CommError
 
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.runs import cell, record
 from ablate.sweep import execution

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ablate.configuration.refusals import guarded
+from ablate.configuration.refusals.guard import guarded
 from ablate.process.interrupt import Interrupted, StopRequest
 from ablate.report.terminal import plan_table
 from ablate.runs import cell, record
@@ -23,6 +22,7 @@ from ablate.sweep.plan import plan
 from ablate.training import build
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.module import Classifier
+from tests import process
 
 RECIPES = {
     "cosine": ["schedule=cosine", "schedule.warmup.fraction=0.2"],
@@ -175,8 +175,8 @@ def test_kill_9_loses_nothing_that_a_checkpoint_held(prepared, tmp_path):
     cell.run(whole)
     killed = prepared(*overrides, runs="killed")
     command = [sys.executable, "-c", KILLED_AT_STEP, *killed.composition.overrides]
-    process = subprocess.run(command, env={**os.environ, "KILL_AT": "17"}, capture_output=True, cwd=tmp_path)
-    assert process.returncode == -signal.SIGKILL
+    ended = process.run(command, env={**os.environ, "KILL_AT": "17"}, cwd=tmp_path)
+    assert ended.returncode == -signal.SIGKILL
     assert json.loads((killed.directory / "run.json").read_text())["status"] == "running"
     assert max(p.name for p in (killed.directory / "checkpoints").iterdir()) == "step-000000016.ckpt"
     result, _ = cell.run(killed)

@@ -3,7 +3,7 @@
 import pytest
 
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs import cell
 
 

@@ -5,7 +5,8 @@ import yaml
 
 from ablate.__main__ import called
 from ablate.comparison.gathering import from_plan
-from ablate.configuration.refusals import guarded, register_resolvers
+from ablate.configuration.refusals.guard import guarded
+from ablate.configuration.resolvers import register_resolvers
 from ablate.report.designs import limits
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.sweep.engines import pool
 from ablate.sweep.engines.pool_worker import Outcome
 from ablate.sweep.file import SweepFile

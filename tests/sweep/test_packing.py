@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.process import processors
 from ablate.runs import cell
 from ablate.sweep import execution

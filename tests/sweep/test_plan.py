@@ -13,7 +13,7 @@ from torchvision import datasets
 from ablate.comparison import results
 from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.process import processors
 from ablate.report.terminal import plan_table

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from ablate.__main__ import called
-from ablate.configuration.refusals import guarded, register_resolvers
+from ablate.configuration.refusals.guard import guarded
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan

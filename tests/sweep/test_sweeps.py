@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import TO_DO, plan
 

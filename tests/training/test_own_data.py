@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from ablate import errors
 from ablate.configuration.array_files import layout
 from ablate.configuration.bulk import Composer
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.process.interrupt import Interrupted
 from ablate.runs import cell

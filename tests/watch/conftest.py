@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs.lease import claimed
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan

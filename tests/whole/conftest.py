@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import register_resolvers
+from ablate.configuration.resolvers import register_resolvers
 from ablate.runs import cell
 
 PIXELS = {"pixels": 64, "classes": "${data.num_classes}"}

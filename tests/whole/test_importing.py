@@ -52,7 +52,8 @@ def test_it_is_said_what_is_wrong(target, message, tmp_path, monkeypatch):
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path, capsys):
     from ablate.configuration.composition import Composition
-    from ablate.configuration.refusals import guarded, register_resolvers
+    from ablate.configuration.refusals.guard import guarded
+    from ablate.configuration.resolvers import register_resolvers
 
     register_resolvers()
     (tmp_path / "model").mkdir()

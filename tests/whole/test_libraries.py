@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ablate.comparison.confounds import mixtures
-from ablate.configuration.refusals import explained
+from ablate.configuration.refusals.wording import explained
 from ablate.design.libraries import timm_model
 from ablate.errors import InputError
 from ablate.runs import cell

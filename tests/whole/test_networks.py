@@ -15,7 +15,7 @@ from ablate.comparison.results import find
 from ablate.configuration import whole
 from ablate.configuration.bulk import Composer
 from ablate.configuration.composition import Composition
-from ablate.configuration.refusals import explained
+from ablate.configuration.refusals.wording import explained
 from ablate.errors import InputError, WrongNameError
 from ablate.runs import cell
 from ablate.sweep.file import SweepFile

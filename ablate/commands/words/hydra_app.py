@@ -13,9 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from ablate.configuration import parameters, refusals
+from ablate.configuration import parameters
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.overrides import folder
+from ablate.configuration.refusals.arguments import check_arguments
+from ablate.configuration.refusals.guard import by_hydra, guarded
 from ablate.errors import InputError, nearest
 
 
@@ -28,22 +30,22 @@ def run(task: Callable[[Composition, argparse.Namespace], Any], options: argpars
 
     def composed(cfg: Any) -> None:
         composition = Composition(cfg, OmegaConf.create({"hydra": HydraConfig.get()}))
-        codes.append(refusals.guarded(task, composition, options))
+        codes.append(guarded(task, composition, options))
 
     def application() -> None:
-        refusals.check_arguments(words)
+        check_arguments(words)
         # The parameters of a W&B agent's run become overrides.
         sys.argv[1:] = flags_first(parameters.permitted(parameters.arguments(words)))
         _complete_commands(sys.argv[1:])
         try:
-            refusals.by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
+            by_hydra(hydra.main(str(CONF), "config", "1.3")(composed))
         except ConfigCompositionException as error:
             error.typed = _typed(sys.argv[1:])  # type: ignore[attr-defined]  # what it was made of, to explain it by
             raise
 
     # Makes Hydra raise errors. Otherwise it prints them and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    codes.append(refusals.guarded(application))
+    codes.append(guarded(application))
     return max(codes)
 
 

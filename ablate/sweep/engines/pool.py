@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from ablate.process.interrupt import taken
-from ablate.runs.lease import holder
+from ablate.runs.lease import ASK_AGAIN, holder
 from ablate.sweep.engines import packing
 from ablate.sweep.engines.pool_worker import OUT_OF_MEMORY, Outcome, serve
 from ablate.sweep.engines.trial import measured
@@ -22,7 +22,6 @@ from ablate.sweep.plan import PlannedCell
 
 # If a worker dies, its cell is tried again. If that worker dies too, the cell counts as failed.
 TRIES = 2
-ASK_AGAIN = 2.0  # seconds between two checks of cells that other processes train
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -51,7 +51,7 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
 
     import torch
 
-    from ablate.configuration import refusals
+    from ablate.configuration.resolvers import register_resolvers
     from ablate.process import streams
     from ablate.process.interrupt import StopRequest
     from ablate.training import tracking
@@ -59,16 +59,14 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
     streams.hold()
     if threads is not None:
         torch.set_num_threads(threads)
-    refusals.register_resolvers()
+    register_resolvers()
     stop = StopRequest()
     stop.listen()
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
     while stop.signum is None:
         try:
             overrides, share = connection.recv()
-            if share is not None:
-                torch.cuda.set_per_process_memory_fraction(share)
-            connection.send(("ended", _outcome(overrides, stop, connection)))
+            connection.send(("ended", _outcome(overrides, share, stop, connection)))
         except (EOFError, BrokenPipeError):
             break
     tracking.close()
@@ -97,12 +95,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)
 
 
-def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) -> Outcome:
+def _outcome(overrides: list[str], share: float | None, stop: "StopRequest", connection: Connection) -> Outcome:
+    import torch
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from ablate.configuration.composition import Composition
-    from ablate.configuration.refusals import explained
+    from ablate.configuration.refusals.wording import explained
     from ablate.errors import InputError, described, is_full
     from ablate.process.interrupt import Interrupted, LostError, OutOfTimeError
     from ablate.runs import cell
@@ -111,6 +110,8 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
 
     stop.lost = False
     try:
+        if share is not None:
+            torch.cuda.set_per_process_memory_fraction(share)
         prepared = cell.prepare(Composition.of(overrides))
         record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _send_epoch(connection, epoch)))
         return Outcome(record.status)

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.errors import InputError, nearest
+from ablate.errors import InputError, not_taken
 from ablate.training.assembly import called, part
 from ablate.training.images.arrays import Arrays
 from ablate.training.images.common import Images
@@ -46,10 +46,7 @@ def _of_function(function: Callable[..., Any], cfg: DictConfig) -> Arrays:
     rest = {key: value for key, value in values.items() if key in shared or key not in takes}
     for key in rest:
         if key not in shared:
-            raise InputError(
-                f"data.{key}={values[key]}: {cfg['_target_']} does not take it.{nearest(key, [*takes, *shared])} It"
-                f" takes {', '.join(takes) or 'nothing'}; other keys are {', '.join(shared)}."
-            )
+            raise not_taken(f"data.{key}", values[key], cfg["_target_"], takes, shared)
     missing = [name for name, needed in shared.items() if needed and name not in rest]
     if missing:
         raise InputError(
@@ -77,10 +74,7 @@ def _of_module(target: type[pl.LightningDataModule], cfg: DictConfig) -> Foreign
         del given[key]
     for key in map(str, given if not takes_any else ()):
         if key not in takes and key not in _OF_THE_RUN:
-            raise InputError(
-                f"data.{key}={given[key]}: {cfg['_target_']} does not take it.{nearest(key, takes)} It takes"
-                f" {', '.join(takes) or 'nothing'}."
-            )
+            raise not_taken(f"data.{key}", given[key], cfg["_target_"], takes)
     return Foreign(part(given), seed=cfg.get("seed", 0), root=cfg.get("root"), num_classes=cfg["num_classes"])
 
 

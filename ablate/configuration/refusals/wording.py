@@ -1,17 +1,11 @@
-"""Calls tasks, Hydra's among them, and turns wrong input into one clear message and exit code 2."""
+"""What Hydra and OmegaConf refuse, in one message that says what to do."""
 
 import glob
-import os
 import re
 import shlex
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -20,66 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ablate.configuration.composition import axes, check_option, composed, plain
+from ablate.configuration.composition import axes, composed, plain
 from ablate.configuration.schema import suggestion
-from ablate.errors import InputError, bare, described, is_full, nearest, reason
+from ablate.errors import InputError, nearest, reason
 from ablate.paths import CONF
-from ablate.process.exit_codes import DONE, FAILED, OUT_OF_TIME, WRONG_INPUT
-from ablate.process.interrupt import LostError, OutOfTimeError
-
-# An image side up to which a network starts with a 3x3 convolution: CIFAR has 32, Tiny ImageNet 64.
-SMALL_IMAGE = 64
-
-DEEPEST = 40  # brackets within brackets
-
-
-def register_resolvers() -> None:
-    """Register the resolvers of conf/: `${up_to_64_pixels:size,small,large}`, and `${of_arrays:…}` (array_files)."""
-    OmegaConf.register_new_resolver("up_to_64_pixels", _by_size, replace=True)
-    OmegaConf.register_new_resolver("of_arrays", _of_arrays, replace=True)
-
-
-def _by_size(size: int | None, small: Any, large: Any) -> Any:
-    if size is None:
-        raise InputError(
-            "data.image_size is null: the file of your data must say channels, image_size and num_classes; of"
-            " data=arrays they come from data.images and data.labels."
-        )
-    return small if size <= SMALL_IMAGE else large
-
-
-def _of_arrays(*arguments: Any) -> int | None:
-    from ablate.configuration import array_files  # imports NumPy, which a plan with other data does not need
-
-    return array_files.value(*arguments)
-
-
-def guarded(task: Callable[..., Any], *arguments: Any) -> int:
-    """Call `task`. If it raises, print one message for wrong input, or a traceback for a failure.
-
-    Returns the exit code, which is the task's own if it returns a number. Interruptions are raised.
-    """
-    try:
-        code = task(*arguments)
-        return code if isinstance(code, int) else DONE
-    except OutOfTimeError as error:
-        print(f"ablate: {bare(error)}", file=sys.stderr)
-        return OUT_OF_TIME
-    except LostError as error:
-        print(f"ablate: {bare(error)}", file=sys.stderr)
-        return FAILED
-    except Exception as error:
-        if is_full(error):
-            print(f"ablate: {bare(error)}. Make room, then run the same command again: it resumes.", file=sys.stderr)
-            return FAILED
-        known = InputError | HydraException | OmegaConfBaseException | YAMLError
-        if not isinstance(error, known) and not _no_option(error):
-            print(bare(described(error)), file=sys.stderr)
-            return FAILED
-        if os.environ.get("ABLATE_TRACEBACK") == "1":
-            traceback.print_exc()
-        print(f"ablate: {bare(explained(error))}", file=sys.stderr)
-        return WRONG_INPUT
 
 
 @contextmanager
@@ -100,7 +38,7 @@ def explained(error: Exception) -> str:
         if isinstance(cause, InputError):
             return str(cause)
         cause = cause.__cause__
-    if _no_option(error):
+    if is_no_option(error):
         return f"An axis takes the name of an option, not null, a number, true or false. {error}."
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
@@ -137,51 +75,9 @@ def _several(typed: str) -> str:
     )
 
 
-def _no_option(error: BaseException) -> bool:
+def is_no_option(error: BaseException) -> bool:
     """Whether it is Hydra's error for `shortcut=null`, which is a plain ValueError."""
     return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
-
-
-def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise InputError for arguments that make Hydra crash: bytes that are not UTF-8, too many nested brackets, numbers
-    with thousands of digits, lists of options."""
-    for argument in arguments:
-        shown = f"{argument[:60]!a}"
-        if any("\ud800" <= character <= "\udfff" for character in argument):
-            raise InputError(f"{shown}: this is not UTF-8.")
-        if nesting(argument) > DEEPEST:
-            raise InputError(f"{shown}…: {nesting(argument)} nested brackets; at most {DEEPEST} are read.")
-        if re.match(r"[+~]*@", argument):
-            raise InputError(f"{argument}: an axis or a key is expected before the @.")
-        if re.search(r"\d{1000}", argument):
-            raise InputError(f"{shown}…: no value has a number of more than a thousand digits.")
-        key, _, value = argument.lstrip("+").partition("=")
-        axis = key.partition("@")[0]
-        # For a list such as model=[1] Hydra raises a TypeError.
-        if value.startswith("[") and ("/" in axis or (axis.isidentifier() and (CONF / axis).is_dir())):
-            check_option(axis, value.strip("[]").split(","))
-
-
-def nesting(text: str) -> int:
-    """The depth of nested brackets."""
-    depths = accumulate((character in "[{(") - (character in ")}]") for character in text)
-    return max(depths, default=0)
-
-
-def by_hydra(task: Callable[[], Any]) -> None:
-    """Call `task`, a function of Hydra's that handles a run's failures itself.
-
-    Raises InputError where Hydra raises one of Python's errors, for example for a folder that it cannot create or a
-    file that does not exist.
-    """
-    try:
-        task()
-    except (OSError, ValueError, EOFError, UnpicklingError) as error:
-        if isinstance(error, BrokenPipeError | HydraException | OmegaConfBaseException) or _no_option(error):
-            raise
-        if isinstance(error, OSError) and error.filename:
-            raise InputError(f"{error.filename}: {error.strerror}: set runs_dir to a folder of yours.") from error
-        raise InputError(in_one_line(str(error))) from error
 
 
 def _unreadable(error: OverrideParseException) -> str:
