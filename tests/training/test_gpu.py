@@ -131,7 +131,7 @@ def test_one_run_is_timed_against_two_at_a_time(prepared):
 
 @on_gpu
 def test_a_worker_has_its_share_of_the_memory_and_no_more(prepared):
-    ours, theirs = Pipe()
+    _ours, theirs = Pipe()  # a pipe whose other end is gone cannot be written to
     chosen = ["trainer=gpu", "trainer.max_epochs=1", f"runs_dir={prepared().cfg.runs_dir}", "tracking=disabled"]
     try:
         outcome = pool_worker._outcome(chosen, 1e-5, StopRequest(), theirs)
