@@ -186,8 +186,7 @@ def test_a_sweep_is_compared_with_the_training_of_its_cells(tmp_path):
 def test_the_sweeps_have_as_many_cells_as_they_say(tmp_path, cells, count):
     file = tmp_path / "sweep.yaml"
     file.write_text(json.dumps(cells))
-    typed = ["data=digits", *ON_ONE_CORE]
-    assert len({planned.fingerprint for planned in plan(SweepFile.read(file), typed, costs=False)}) == count
+    assert len(list(SweepFile.read(file).cells())) == count
 
 
 def test_a_sweep_is_a_command_with_what_was_typed(monkeypatch):

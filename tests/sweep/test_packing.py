@@ -1,7 +1,9 @@
 """How many workers share a GPU, how that is measured, and in which order they take cells."""
 
 import multiprocessing
+import os
 import threading
+from multiprocessing.connection import Connection
 
 import pytest
 import torch
@@ -87,6 +89,11 @@ class Threads:
     Pipe = staticmethod(multiprocessing.Pipe)
 
     class Process(threading.Thread):
+        def __init__(self, target, args, daemon):
+            theirs, *rest = args
+            own = Connection(os.dup(theirs.fileno()))  # a process has its end for itself
+            super().__init__(target=target, args=(own, *rest), daemon=daemon)
+
         def kill(self):
             raise AssertionError("it did not end by itself")
 
@@ -104,7 +111,7 @@ def test_a_trial_that_fails_says_why(monkeypatch):
     register_resolvers()
     values = cell.prepare(Composition.of(["trainer=cpu"])).values
     wrong = values | {"data": values["data"] | {"root": "nowhere", "source": {"_target_": "ablate.no_such"}}}
-    with pytest.raises(NoTrialError):
+    with pytest.raises(NoTrialError, match="no_such"):
         trial.measured(wrong, {}, Threads)
 
 
