@@ -27,7 +27,7 @@ from ablate.runs.lease import ASK_AGAIN, REPLACED, Claim, TakenError, claimed, h
 from ablate.runs.origin import Here, absolute, difference, is_silent, origin
 from ablate.runs.record import RunRecord
 from ablate.runs.recording import recorded, write_configs
-from ablate.runs.tracked.labels import Labels, labels
+from ablate.runs.tracked.labels import labels
 from ablate.training import build, tracking
 from ablate.training.data import ImageFolder
 from ablate.training.images import memory
@@ -64,11 +64,6 @@ class Cell:
     def values(self) -> dict[str, Any]:
         """The configuration as plain values. Do not change them."""
         return plain(self.cfg, resolve=True)
-
-    @cached_property
-    def labels(self) -> Labels:
-        """What its run is called in W&B."""
-        return labels(self)
 
     @property
     def tracking_mode(self) -> str:
@@ -139,7 +134,7 @@ def run(
         known, begin = beginning(claim, known, here["data_checksum"], cfg.result == "best")
         if begin.checkpoint is not None and (known is None or is_silent(known.provenance)):
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
-        name = cell.labels.name or cell.composition.name
+        name = labels(cell).name or cell.composition.name
         watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
         return recorded(cell, claim, known, data, here, begin, watch), True
 

@@ -32,7 +32,6 @@ from ablate.errors import InputError
 from ablate.process import processors
 from ablate.runs import cell
 from ablate.sweep.file import SweepFile
-from ablate.sweep.plan import plan
 from ablate.training import build
 
 ON_ONE_CORE = ["trainer=cpu", "threads=1"]

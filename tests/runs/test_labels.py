@@ -126,8 +126,3 @@ def test_what_is_composed_without_an_override_is_composed_once_for_all_seeds(mon
         compositions.clear()
         assert of_seed.without("trainer") == expected and expected["seed"] == expected["data"]["seed"] == seed
     assert compositions == []
-
-
-def test_a_run_has_one_set_of_labels(monkeypatch):
-    chosen = cell.prepare(Composition.of(["trainer=cpu"]))
-    assert chosen.labels is chosen.labels and chosen.labels == labels(chosen)

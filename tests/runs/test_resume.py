@@ -54,14 +54,27 @@ def files_equal(one: Path, other: Path) -> None:
         assert ordered[0] == ordered[1], f"{name}.parquet differs"
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("step", [0, 4, 9, 13])  # some of them followed by a validation
-def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(prepared, monkeypatch, recipe, step):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return tmp_path_factory.mktemp("undisturbed")
+
+
+# Every moment for one recipe, every recipe at two: at the end of an epoch and in one, some followed by a validation.
+STOPPED = [(recipe, step) for recipe in RECIPES for step in (0, 4, 9, 13)]
+FEW = [(recipe, step) for recipe, step in STOPPED if recipe == "validating" or step in (9, 13)]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "step"), [*FEW, *(pytest.param(*both, marks=pytest.mark.long) for both in STOPPED if both not in FEW)]
+)
+def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(
+    prepared, undisturbed, monkeypatch, recipe, step
+):
     if recipe == "accumulating":
         step //= 3
     overrides = ["trainer.max_epochs=3", *RECIPES[recipe]]
-    whole = prepared(*overrides, runs="whole")
-    cell.run(whole)
+    whole = prepared(*overrides, runs=undisturbed / recipe)
+    cell.run(whole)  # the first time
     stopped = prepared(*overrides, runs="stopped")
     with monkeypatch.context() as patch:
         signalled_at(patch, step, signal.SIGTERM)
