@@ -19,6 +19,7 @@ from ablate.runs import intact, record
 from ablate.runs.lease import Claim, claimed
 from ablate.runs.provenance import provenance
 from ablate.runs.record import RunRecord, WandbRun
+from ablate.runs.tracked.labels import labels
 from ablate.training import tracking
 from ablate.training.images.own import Data
 from ablate.training.objective import named
