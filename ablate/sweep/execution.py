@@ -158,7 +158,8 @@ def _packed(cells: Sequence[PlannedCell], gpus: list[str]) -> list[str]:
 
     gpus  those of one worker on each
 
-    The largest cell is timed; one of the same size in a later round is not timed again. Cells on several GPUs have them alone, and so have few cells.
+    The largest cell is timed; one of the same size in a later round is not timed again. Cells on several GPUs have them
+    alone, and so have few cells.
     """
     if len(cells) <= len(gpus) or any("," in devices for devices in gpus):
         return gpus
