@@ -127,7 +127,7 @@ def test_the_server_finds_the_sweeps_parameters_and_the_whole_configuration(serv
         trained = yaml.safe_load((folder / "runs" / run["fingerprint"] / "config.yaml").read_text())
         assert logged["config"]["recipe"] == trained
         assert logged["config"]["choices"] == run["choices"]
-        assert set(logged["config"]) == {*asked, "choices", "recipe", "_wandb"}
+        assert set(logged["config"]) == {*asked, "choices", "recipe", "provenance", "_wandb"}
         assert logged["tags"] == [sweep, "digits"] and logged["name"] == f"{logged['group']} seed={run['seed']}"
         assert logged["exit_code"] == 0 and logged["summary"]["status"] == "finished"
 
