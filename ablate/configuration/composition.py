@@ -143,7 +143,12 @@ class Composition:
 
     def without(self, key: str) -> dict[str, Any]:
         """What would have been composed if the override of that key had not been typed, as plain values, resolved."""
-        return plain(self._composed([text for other, text in self.overridden.items() if other != key]), resolve=True)
+        # Composed without the seed, and with it set afterwards: what is composed is kept for a variant's other seeds.
+        cfg = self._composed([text for other, text in self.overridden.items() if other not in (key, "seed")])
+        own = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
+        if key != "seed" and "seed" in self.overridden:
+            own["seed"] = self.cfg.seed
+        return plain(own, resolve=True)
 
     def checked(self) -> dict[str, Any]:
         """`values()`, after `check_types()`."""
