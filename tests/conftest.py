@@ -1,8 +1,12 @@
 """What all tests share: composed configurations, small cells, and `--long` for tests that take minutes."""
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+
+# Read when numpy and torch are imported. Each process of pytest has a core: more threads would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

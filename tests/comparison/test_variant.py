@@ -3,9 +3,10 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+from tests import process
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own.md"
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
@@ -18,11 +19,10 @@ def test_the_variant_of_the_docs_trains_from_a_folder_of_the_users_own(tmp_path)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    trained = subprocess.run(
+    trained = process.run(
         [sys.executable, "-m", "ablate", "--config-dir", "my_conf", "shortcut=blurred", "tracking=disabled", *SMALL],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
         text=True,
         timeout=300,
     )

@@ -1,12 +1,13 @@
 """Reports of W&B projects, asked of a server on the loopback by W&B's own client. 20 s."""
 
 import json
-import subprocess
+import os
 import sys
 
 import pytest
 
 from ablate.configuration.composition import CONF
+from tests import process
 from tests.project_server import ProjectServer, Uploaded
 
 
@@ -15,11 +16,10 @@ def reported(tmp_path, monkeypatch):
     """reported(server, "wandb:…", …): exit code, comparison.json and what was said, in a process of its own."""
 
     def report(server, *words):
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        clean = {name: value for name, value in os.environ.items() if "WANDB" not in name}
+        environment = clean | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
         command = [sys.executable, "-m", "ablate", "report", *words, "--json", "--out", str(tmp_path / "report")]
-        run = subprocess.run(
-            command, cwd=CONF.parent, env=environment | server.environment, capture_output=True, text=True, timeout=200
-        )
+        run = process.run(command, cwd=CONF.parent, env=environment | server.environment, text=True, timeout=200)
         return run.returncode, json.loads(run.stdout) if run.returncode == 0 else None, " ".join(run.stderr.split())
 
     return report

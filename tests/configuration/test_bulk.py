@@ -46,7 +46,7 @@ def drawn(seed: int) -> list[str]:
 
 def test_random_overrides_compose_as_by_hydra():
     composer = Composer()
-    for seed in range(30):
+    for seed in range(15):
         overrides = drawn(seed)
         assert composer(overrides) == Composition.of(overrides).values(), overrides
 

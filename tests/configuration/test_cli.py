@@ -10,6 +10,8 @@ import pytest
 
 from ablate.__main__ import main
 from ablate.commands.words import hydra_app
+from tests import process
+from tests.sweep.sweeping import tables
 from tests.wandb_files import offline_run
 
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
@@ -17,14 +19,8 @@ SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer
 
 def ablate(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
-    return subprocess.run(
-        [sys.executable, "-m", "ablate", *arguments],
-        cwd=folder,
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-m", "ablate", *arguments]
+    return process.run(command, cwd=folder, env={**clean, **environment}, text=True, timeout=300)
 
 
 def records(folder: Path) -> list[dict]:
@@ -32,7 +28,9 @@ def records(folder: Path) -> list[dict]:
 
 
 def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
-    first = ablate(tmp_path, *SMALL, "shortcut=projection")
+    command = [sys.executable, "-m", "ablate", *SMALL, "shortcut=projection"]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    first = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=300)
     assert first.returncode == 0, first.stderr
     (run,) = records(tmp_path)
     directory = tmp_path / "runs" / run["fingerprint"]
@@ -68,7 +66,8 @@ def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
 
     again = ablate(tmp_path, *SMALL, "shortcut=projection", "rerun=true")
     assert again.returncode == 0 and "epoch 1/1" in again.stdout
-    assert len(list((tmp_path / "runs" / ".replaced").iterdir())) == 1
+    (replaced,) = (tmp_path / "runs" / ".replaced").iterdir()
+    assert tables(directory) == tables(replaced), "a process of tests/process.py computes what another does"
 
 
 def test_every_run_of_a_multirun_is_its_own_finished_wandb_run(tmp_path):

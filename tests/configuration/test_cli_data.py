@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,19 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import process
+
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer.max_epochs=1", "threads=1"]
 
 
 def trained(folder: Path, *arguments: str) -> dict:
     """The record of the one run that these arguments leave in `folder`."""
-    run = subprocess.run(
-        [sys.executable, "-m", "ablate", "tracking=disabled", *arguments],
-        cwd=folder,
-        env={k: v for k, v in os.environ.items() if not k.startswith("WANDB_")},
-        capture_output=True,
-        text=True,
-    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    command = [sys.executable, "-m", "ablate", "tracking=disabled", *arguments]
+    run = process.run(command, cwd=folder, env=environment, text=True)
     assert run.returncode == 0, run.stderr
     (record,) = (json.loads(path.read_text()) for path in folder.glob("runs/*/run.json"))
     assert record["status"] == "finished"

@@ -98,7 +98,7 @@ def trains(overrides: list[str], compose_cfg: Callable[..., DictConfig]) -> None
 EXAMPLES = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
 
 
-@settings(EXAMPLES, max_examples=40)
+@settings(EXAMPLES, max_examples=20)
 @given(overrides=designs())
 def test_any_design(overrides: list[str], compose_cfg: Callable[..., DictConfig]) -> None:
     trains(overrides, compose_cfg)

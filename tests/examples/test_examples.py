@@ -4,13 +4,13 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from ablate import __main__
+from tests import process
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir() if path.is_dir())
@@ -35,18 +35,18 @@ def test_its_commands_run(name, tmp_path, monkeypatch):
         if words[2] in __main__.ON_CONFIGURATION:
             run_by_itself(words)
         else:
-            here = (
-                ["hydra/launcher=basic"] if words[2] == "sweep" else []
-            )  # not on worker processes, which take seconds
-            assert __main__._run([*words[2:], *here]) == 0
+            # Not on worker processes, which take seconds to start, and for an epoch.
+            here = ["hydra/launcher=basic"] if words[2] == "sweep" else []
+            assert __main__._run([*words[2:], "trainer.max_epochs=1", "threads=1", *here]) == 0
     page = (folder / "report" / "index.html").read_text(encoding="utf-8")
     assert "<html" in page and (folder / "report" / "comparison.json").exists()
 
 
 def run_by_itself(words: list[str]) -> None:
     """Hydra's own commands, which change the process they run in."""
-    environment = os.environ | {"PYTHONPATH": f".:{ROOT}"}
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, timeout=300)
+    done = process.run(
+        [sys.executable, *words, "threads=1"], env=os.environ | {"PYTHONPATH": "."}, text=True, timeout=300
+    )
     assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}"
     if "check" in words:
         assert {line[:3] for line in done.stdout.splitlines()[:-1]} == {"yes"}

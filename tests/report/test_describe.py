@@ -10,20 +10,15 @@ from pathlib import Path
 import pytest
 
 from ablate.configuration.composition import CONF
+from tests import process
 from tests.design.test_conf import SOURCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def ablate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ablate", "describe", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "60"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-m", "ablate", "describe", *arguments]
+    return process.run(command, cwd=folder, env=os.environ | {"COLUMNS": "60"}, text=True, timeout=300)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ Without the packages chromium and chromium-driver (Debian's names) the tests tha
 """
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,6 +14,7 @@ import pytest
 from ablate.__main__ import called
 from ablate.errors import InputError
 from ablate.report.folder import MARKER
+from tests import process
 from tests.browser import needs_browser
 
 EVIL = "<script>alert(1)</script>"
@@ -283,27 +282,13 @@ def test_the_command_prints_the_answer_and_the_table(run, tmp_path):
     for seed in range(3):
         run({"norm": "batch"}, seed, 0.9 + seed / 100, history=False)
         run({"norm": "none"}, seed, 0.7 + seed / 90, history=False)
-    done = subprocess.run(
-        [sys.executable, "-m", "ablate", "report"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = process.run([sys.executable, "-m", "ablate", "report"], cwd=tmp_path, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Taking the norm away costs 19.89 points" in done.stdout
     (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("norm=none  ")]
     assert row[:4] == ["norm=none", "3", "71.11", "−19.89"] and "worse" in row
     assert (tmp_path / "report" / "index.html").exists()
-    wrong = subprocess.run(
-        [sys.executable, "-m", "ablate", "report", "nowhere"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    wrong = process.run([sys.executable, "-m", "ablate", "report", "nowhere"], cwd=tmp_path, text=True, timeout=300)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("ablate: nowhere") and len(wrong.stderr.splitlines()) == 1
 

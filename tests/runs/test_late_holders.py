@@ -97,7 +97,7 @@ def started(late: cell.Cell, stop_before: int | None) -> BaseProcess:
     return process
 
 
-@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [24, pytest.param(1, marks=pytest.mark.long)])
 def test_a_holder_that_is_late_at_a_rename_changes_nothing(prepared, monkeypatch, every):
     """Its claim, folders, configurations, records, parts, checkpoints, pictures: all that a run does are renames."""
     whole = prepared(*RUN, runs="whole")
@@ -114,7 +114,7 @@ def test_a_holder_that_is_late_at_a_rename_changes_nothing(prepared, monkeypatch
             patch.setattr(Path, name, counted)
         cell.run(whole)
     assert renames > 30
-    for moment in sorted({*range(1, renames, every), *range(renames - 4, renames + 1)}):
+    for moment in sorted({*range(1, renames, every), *range(renames - 2, renames + 1)}):
         late = prepared(*RUN, runs=f"late{moment}")
         process = started(late, moment)
         until(lambda process=process: state_of(process) == "T")
@@ -124,7 +124,7 @@ def test_a_holder_that_is_late_at_a_rename_changes_nothing(prepared, monkeypatch
         assert numbers(late.directory) == numbers(whole.directory), moment
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [2, pytest.param(60, marks=pytest.mark.long)])
 def test_a_holder_that_is_late_at_a_random_moment_changes_nothing(prepared, monkeypatch, count):
     whole = prepared(*RUN, runs="whole")
     began = time.monotonic()

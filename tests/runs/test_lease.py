@@ -14,7 +14,8 @@ from ablate.process.interrupt import LostError
 from ablate.runs import cell, lease
 from ablate.runs.lease import TakenError, claimed, holder
 
-SPAWN = multiprocessing.get_context("spawn")
+FORKED = multiprocessing.get_context("forkserver")  # spawned ones would each take seconds to import
+FORKED.set_forkserver_preload(["ablate.sweep.engines.pool_server"])
 
 
 def hold(directory: Path, holding, until) -> None:
@@ -36,8 +37,8 @@ def try_to_hold(directory: Path, ready, outcome, until) -> None:
 @pytest.fixture
 def other_holder(tmp_path):
     """A live process that holds the claim on tmp_path / "run"."""
-    holding, until = SPAWN.Event(), SPAWN.Event()
-    process = SPAWN.Process(target=hold, args=(tmp_path / "run", holding, until))
+    holding, until = FORKED.Event(), FORKED.Event()
+    process = FORKED.Process(target=hold, args=(tmp_path / "run", holding, until))
     process.start()
     assert holding.wait(60)
     yield process
@@ -127,8 +128,8 @@ def test_a_holder_that_was_taken_over_learns_of_it(tmp_path, monkeypatch):
 
 
 def test_of_many_at_once_one_wins(tmp_path):
-    ready, outcome, until = SPAWN.Barrier(4), SPAWN.Queue(), SPAWN.Event()
-    processes = [SPAWN.Process(target=try_to_hold, args=(tmp_path / "run", ready, outcome, until)) for _ in range(4)]
+    ready, outcome, until = FORKED.Barrier(4), FORKED.Queue(), FORKED.Event()
+    processes = [FORKED.Process(target=try_to_hold, args=(tmp_path / "run", ready, outcome, until)) for _ in range(4)]
     for process in processes:
         process.start()
     outcomes = sorted(outcome.get(timeout=60) for _ in processes)
@@ -149,8 +150,8 @@ def churn(directory: Path, ready, until) -> None:
 
 
 def test_claims_that_change_hands_at_every_moment_can_be_looked_at(tmp_path):
-    ready, until = SPAWN.Barrier(3), SPAWN.Event()
-    processes = [SPAWN.Process(target=churn, args=(tmp_path / "run", ready, until)) for _ in range(2)]
+    ready, until = FORKED.Barrier(3), FORKED.Event()
+    processes = [FORKED.Process(target=churn, args=(tmp_path / "run", ready, until)) for _ in range(2)]
     for process in processes:
         process.start()
     ready.wait(60)

@@ -15,6 +15,7 @@ from ablate.runs.record import RunRecord, WandbRun
 from ablate.runs.tracked import links
 from ablate.runs.tracked.labels import labels
 from ablate.training.saving import offline
+from tests import process
 from tests.loopback import Loopback, operation
 from tests.runs.test_resume import KILLED_AT_STEP
 from tests.wandb_files import values, wandb_records
@@ -90,8 +91,8 @@ def killed(prepared, tmp_path):
     surroundings = {
         key: value for key, value in os.environ.items() if not key.startswith("_WANDB") and "SERVICE" not in key
     }
-    process = subprocess.run(command, env={**surroundings, "KILL_AT": "17"}, capture_output=True, cwd=tmp_path)
-    assert process.returncode == -signal.SIGKILL
+    ended = process.run(command, env={**surroundings, "KILL_AT": "17"}, cwd=tmp_path)
+    assert ended.returncode == -signal.SIGKILL
     (file,) = chosen.directory.glob("wandb/offline-run-*/*.wandb")
     data = file.read_bytes()  # W&B's own process may have written all of it: torn as it is when the machine dies
     file.write_bytes(data[: len(data) - 11])
@@ -156,8 +157,8 @@ def test_leet_gets_a_folder_of_links_with_names(prepared, tmp_path):
     runs = []
     for own in (["seed=1"], ["norm=none"]):
         chosen = prepared("tracking=offline", *own)
-        for process in ("20260101_000000", "20260102_000000")[: 1 + ("seed=1" in own)]:
-            (chosen.directory / "wandb" / f"offline-run-{process}-abc").mkdir(parents=True)
+        for began in ("20260101_000000", "20260102_000000")[: 1 + ("seed=1" in own)]:
+            (chosen.directory / "wandb" / f"offline-run-{began}-abc").mkdir(parents=True)
         runs.append((chosen.directory, RunRecord(name="x", wandb=WandbRun("abc", "offline", name=labels(chosen).name))))
     folder = tmp_path / "runs" / ".leet" / "ours"
     for _ in range(2):  # again, when the sweep goes on

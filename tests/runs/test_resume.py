@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -23,6 +22,7 @@ from ablate.sweep.plan import plan
 from ablate.training import build
 from ablate.training.gradients.recorder import StepRecorder
 from ablate.training.module import Classifier
+from tests import process
 
 RECIPES = {
     "cosine": ["schedule=cosine", "schedule.warmup.fraction=0.2"],
@@ -54,14 +54,27 @@ def files_equal(one: Path, other: Path) -> None:
         assert ordered[0] == ordered[1], f"{name}.parquet differs"
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("step", [0, 4, 9, 13])  # some of them followed by a validation
-def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(prepared, monkeypatch, recipe, step):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return tmp_path_factory.mktemp("undisturbed")
+
+
+# Every moment for one recipe, every recipe at two: at the end of an epoch and in one, some followed by a validation.
+STOPPED = [(recipe, step) for recipe in RECIPES for step in (0, 4, 9, 13)]
+FEW = [(recipe, step) for recipe, step in STOPPED if recipe == "validating" or step in (9, 13)]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "step"), [*FEW, *(pytest.param(*both, marks=pytest.mark.long) for both in STOPPED if both not in FEW)]
+)
+def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(
+    prepared, undisturbed, monkeypatch, recipe, step
+):
     if recipe == "accumulating":
         step //= 3
     overrides = ["trainer.max_epochs=3", *RECIPES[recipe]]
-    whole = prepared(*overrides, runs="whole")
-    cell.run(whole)
+    whole = prepared(*overrides, runs=undisturbed / recipe)
+    cell.run(whole)  # the first time
     stopped = prepared(*overrides, runs="stopped")
     with monkeypatch.context() as patch:
         signalled_at(patch, step, signal.SIGTERM)
@@ -177,8 +190,8 @@ def test_kill_9_loses_nothing_that_a_checkpoint_held(prepared, tmp_path):
     cell.run(whole)
     killed = prepared(*overrides, runs="killed")
     command = [sys.executable, "-c", KILLED_AT_STEP, *killed.composition.overrides]
-    process = subprocess.run(command, env={**os.environ, "KILL_AT": "17"}, capture_output=True, cwd=tmp_path)
-    assert process.returncode == -signal.SIGKILL
+    ended = process.run(command, env={**os.environ, "KILL_AT": "17"}, cwd=tmp_path)
+    assert ended.returncode == -signal.SIGKILL
     assert json.loads((killed.directory / "run.json").read_text())["status"] == "running"
     assert max(p.name for p in (killed.directory / "checkpoints").iterdir()) == "step-000000016.ckpt"
     result, _ = cell.run(killed)

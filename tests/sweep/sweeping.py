@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from tests import process
+
 FIXED = {
     "model.stages": [1, 1, 1],
     "model.widths": [4, 8, 8],
@@ -40,20 +42,12 @@ def command(*arguments: str) -> list[str]:
 
 
 def ablate(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=1200,  # not a bound on speed: a test that hangs ends
-    )
+    # `timeout` is not a bound on speed: a test that hangs ends
+    return process.run(command(*arguments), cwd=folder, env=os.environ | environment, text=True, timeout=1200)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def start(folder: Path, *arguments: str) -> process.Process:
+    return process.Process(command(*arguments), cwd=folder, stderr=subprocess.STDOUT)
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:
@@ -71,15 +65,16 @@ def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
 
 def workers_of(pid: int) -> list[int]:
     """The processes that a sweep has for its cells, forked from a server of its own."""
-    return [worker for server in children(pid) if b"forkserver" in command_of(server) for worker in children(server)]
+    return [worker for server in children(pid) if "forkserver" in name_of(server) for worker in children(server)]
 
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def command_of(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+def name_of(pid: int) -> str:
+    """Its command line, and the name that a process of tests/process.py has instead of one."""
+    return Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/comm").read_text()
 
 
 def tables(directory: Path) -> list[list[tuple[Any, ...]]]:

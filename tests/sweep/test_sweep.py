@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from tests.sweep.sweeping import (
     ablate,
+    command,
     records,
     start,
     until,
@@ -18,7 +20,7 @@ from tests.wandb_files import offline_run
 
 def test_a_sweep_runs_its_cells_once_and_then_only_what_is_new(tmp_path):
     file = write_sweep(tmp_path / "ours.yaml", norm=["batch", "none"], seed=[0])
-    first = ablate(tmp_path, "sweep", "ours.yaml")
+    first = subprocess.run(command("sweep", "ours.yaml"), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert first.returncode == 0, first.stdout + first.stderr
     before = records(tmp_path)
     assert [run["status"] for run in before.values()] == ["finished"] * 2

@@ -59,7 +59,11 @@ def test_every_schedule_trains(prepared, name):
 ON_CPU = {"ddp": ["trainer.accelerator=cpu", "trainer.devices=2"]}
 
 
-@pytest.mark.parametrize("name", files("trainer"))
+# Some 15 s. tests/training/test_processes.py trains with it too.
+LONG = {"ddp": pytest.mark.long}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in files("trainer")])
 def test_every_trainer_trains_or_says_what_it_lacks(prepared, name):
     overrides = [f"trainer={name}", "trainer.max_epochs=1", *ON_CPU.get(name, [])]
     if name == "gpu" and not GPUS:

@@ -9,6 +9,7 @@ import pytest
 
 from ablate.configuration.composition import CONF, Composition
 from ablate.runs.check import answers
+from tests import process
 
 ROOT = CONF.parent
 PROMISES = [
@@ -68,15 +69,8 @@ def test_this_projects_own_networks_keep_them(typed):
 def test_on_the_command_line(their_conf, tmp_path):
     def check(model: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ablate", "check", "--config-dir", str(their_conf), f"model={model}"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-        return subprocess.run(
-            [*command, "trainer=cpu", "threads=1"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        environment = os.environ | {"COLUMNS": "80"}
+        return process.run([*command, "trainer=cpu", "threads=1"], tmp_path, environment, text=True, timeout=300)
 
     good, bad = check("perceptron"), check("dead")
     assert (good.returncode, bad.returncode) == (0, 1), good.stderr + bad.stderr
