@@ -14,7 +14,7 @@ def collect_rarely() -> None:
 def leave_to_the_system() -> None:
     """Call it last: the objects that are alive are not searched for garbage at the interpreter's exit.
 
-    After an import of torch, Lightning and W&B that search takes a second, for memory that the system takes back anyway.
-    What waits for the exit (`atexit`) is called as ever; a file must have been closed, as all of a run's are.
+    After an import of torch, Lightning and W&B that search takes a second, for memory that the system takes back
+    anyway. What waits for the exit (`atexit`) is called as ever; a file must have been closed, as all of a run's are.
     """
     gc.freeze()
