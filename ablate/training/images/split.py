@@ -1,6 +1,6 @@
 """Splits labelled images in two, each class alike: the split that scikit-learn makes, without importing scikit-learn.
 
-That import brings SciPy and pandas: half a second and 90 MB in every run, for one permutation.
+That import brings SciPy: half a second in every run, for one permutation.
 """
 
 import math
