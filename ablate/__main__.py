@@ -5,8 +5,10 @@ The first word names a command, a module in ablate/commands. Without a command, 
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from ablate.process import exit_codes, garbage, streams
 
@@ -79,12 +81,13 @@ def called(name: str, words: list[str]) -> int | None:
     from ablate.commands.words import help
 
     command = import_module(f"ablate.commands.{name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"ablate {name}",
         description=help.filled(command.__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.words = words
     command.add_arguments(parser)
     parser.epilog = help.filled(parser.epilog)
     if name in ON_CONFIGURATION:
@@ -96,6 +99,24 @@ def called(name: str, words: list[str]) -> int | None:
             command.after(options)
         return code
     return command.run(parser.parse_intermixed_args(words))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Whose errors are messages that say what there is. words: what it is to parse."""
+
+    words: Sequence[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        from ablate.errors import InputError, nearest
+
+        flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+        typed = [word.partition("=")[0] for word in self.words if word.startswith("--") and word != "--"]
+        if unknown := [flag for flag in typed if flag not in flags]:
+            raise InputError(
+                f"{self.prog} {unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} Flags:"
+                f" {', '.join(flags)}. Values are set without dashes, as in trainer.max_epochs=5."
+            )
+        raise InputError(f"{self.prog}: {message}. `{self.prog} --help` says what it takes.")
 
 
 def _check_folder() -> None:

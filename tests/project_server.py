@@ -60,22 +60,32 @@ class ProjectServer(Loopback):
     def _runs(self, variables: dict[str, Any]) -> dict[str, Any]:
         if (variables["entity"], variables["project"]) != (ENTITY, PROJECT):
             return {"project": None}
-        wanted = json.loads(variables["filters"])
-        found = [run for run in self.runs if _matches(run, wanted)]
-        start, size = int(variables.get("cursor") or 0), variables["perPage"]
-        edges = [
-            {"node": _node(number, run), "cursor": str(number)}
-            for number, run in enumerate(found[start : start + size], start + 1)
-        ]
-        page = {"endCursor": str(start + len(edges)), "hasNextPage": start + size < len(found)}
-        runs = {"edges": edges, "pageInfo": page}
-        return {"project": {"internalId": "1", "runCount": len(found), "readOnly": True, "runs": runs}}
+        return runs_of(self.runs, variables)
 
     def _sampled(self, variables: dict[str, Any]) -> dict[str, Any]:
         (run,) = [run for run in self.runs if run.name == variables["name"]]
-        keys = json.loads(variables["specs"][0])["keys"]
-        rows = [{key: row[key] for key in keys} for row in run.history if all(key in row for key in keys)]
-        return {"project": {"run": {"sampledHistory": [rows]}}}
+        return sampled(run, variables)
+
+
+def runs_of(runs: list[Uploaded], variables: dict[str, Any]) -> dict[str, Any]:
+    """A page of them, of those that the query's filter lets through."""
+    wanted = json.loads(variables["filters"])
+    found = [run for run in runs if _matches(run, wanted)]
+    start, size = int(variables.get("cursor") or 0), variables["perPage"]
+    edges = [
+        {"node": _node(number, run), "cursor": str(number)}
+        for number, run in enumerate(found[start : start + size], start + 1)
+    ]
+    page = {"endCursor": str(start + len(edges)), "hasNextPage": start + size < len(found)}
+    connection = {"edges": edges, "pageInfo": page}
+    return {"project": {"internalId": "1", "runCount": len(found), "readOnly": True, "runs": connection}}
+
+
+def sampled(run: Uploaded, variables: dict[str, Any]) -> dict[str, Any]:
+    """The rows of the run's history that have all keys that are asked for."""
+    keys = json.loads(variables["specs"][0])["keys"]
+    rows = [{key: row[key] for key in keys} for row in run.history if all(key in row for key in keys)]
+    return {"project": {"run": {"sampledHistory": [rows]}}}
 
 
 def _node(number: int, run: Uploaded) -> dict[str, Any]:

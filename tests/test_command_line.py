@@ -90,3 +90,17 @@ def test_the_shell_completes_commands_and_options(line, holds, lacks):
     words = run.stdout.split()
     assert run.returncode == 0, run.stderr
     assert set(holds) <= set(words) and not set(lacks) & set(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["plan", "--fast"], "ablate plan --fast: there is no such flag. Flags: --help, --config-dir, --json, --all"),
+        (["report", "--metrik=val/acc"], "ablate report --metrik: there is no such flag. Did you mean --metric?"),
+        (["plan"], "ablate plan: the following arguments are required: FILE. `ablate plan --help` says"),
+        (["report", "--margin", "x"], "ablate report: argument --margin: invalid float value: 'x'."),
+    ],
+)
+def test_flags_that_do_not_exist_are_refused_in_one_message(monkeypatch, capsys, words, wanted):
+    code, out, err = said(monkeypatch, capsys, *words)
+    assert code == 2 and not out and err.startswith(f"ablate: {wanted}") and "usage:" not in err

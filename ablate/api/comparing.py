@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.comparison import values
-from ablate.comparison.beside import groups, left_out, matching, stored_otherwise
+from ablate.comparison.beside import groups, left_out, matching, pilots, stored_otherwise
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.elsewhere import sources
 from ablate.comparison.elsewhere.source import Asked
@@ -102,7 +102,11 @@ def compare(
     chosen = dict(baseline or {})
     if len(names) == 1 and names[0].endswith(".json"):
         stored = Path(names[0])
-        return Report(contents(values.read(stored), drawn_before=stored.parent / "figures"))
+        comparison = values.read(stored)
+        _check_stored(comparison, stored, {"metric": metric, "goal": goal}, chosen, overrides)
+        if margin is not None:
+            comparison = values.read(stored, in_its_units(margin, comparison.metric))
+        return Report(contents(comparison, drawn_before=stored.parent / "figures"))
     files = sweep_files(names)
     if files:
         from ablate.configuration.refusals.wording import explaining
@@ -124,7 +128,7 @@ def compare(
         found.is_paired,
         found.chance,
     )
-    compared.besides += [*found.said, *left_out(group, others, typed_too)]
+    compared.besides += [*found.said, *left_out(group, others, typed_too), *pilots(compared, typed_too)]
     return Report(contents(compared))
 
 
@@ -165,6 +169,25 @@ def in_its_units(margin: float | None, metric: str) -> float | None:
     return margin / unit(metric).factor
 
 
+def _check_stored(
+    comparison: Comparison,
+    path: Path,
+    flags: Mapping[str, str | None],
+    chosen: Mapping[str, str],
+    overrides: Sequence[str],
+) -> None:
+    """Raise InputError for what a stored comparison cannot answer: it has the values of one metric, and the figures
+    that were drawn of its runs."""
+    own = {"metric": comparison.metric, "goal": comparison.goal}
+    asked = [f"--{name} {given}" for name, given in flags.items() if given not in (None, own[name])]
+    asked += [f"--baseline {key}={value}" for key, value in chosen.items()]
+    if asked := [*asked, *overrides]:
+        raise InputError(
+            f"{asked[0]}: {path} holds the values of {comparison.metric}, compared with one baseline, and nothing else"
+            f" of its runs. Report the runs themselves, there: {comparison.source}."
+        )
+
+
 def _of_files(
     paths: Sequence[Path],
     overrides: Sequence[str],
@@ -186,7 +209,10 @@ def _of_files(
         rounds.by_rounds(comparison, rules)
         return comparison
     compared = from_plans(plans, metric, chosen, goal, in_its_units(margin, metric))
+    from ablate.sweep import twins
+
     for file, cells in plans:
+        compared.besides += filter(None, [twins.line(cells)])
         compared.besides += [*stored_otherwise(cells, file.path, overrides), *absent_metric(file, cells)]
         if asked is None and file.metric_name not in (None, metric):
             compared.besides.append(

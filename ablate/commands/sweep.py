@@ -8,14 +8,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+from rich.console import Console
+
 from ablate.api import sweeping
 from ablate.commands import of_sweep_file, until_decided, watch
 from ablate.errors import InputError, bare
 from ablate.process.exit_codes import CTRL_C, DONE, FAILED, WRONG_INPUT, by_signal
 from ablate.process.interrupt import Interrupted
 from ablate.report.terminal import ending, plan_table, sweep_view
+from ablate.report.terminal.markup import plain, prose
 from ablate.runs.record import RESULTS
-from ablate.sweep import execution
+from ablate.sweep import execution, twins
 from ablate.sweep.engines import pool
 from ablate.sweep.execution import Request
 from ablate.sweep.file import SweepFile
@@ -48,9 +51,9 @@ def run(options: argparse.Namespace) -> int:
     valid = [cell for cell in cells if cell.status != INVALID]
     left = execution.to_run(cells, options.retry_failed, options.rerun_outdated)
     print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
-    for line in (*plan_table.metric_lines(file, cells), plan_table.threads_line(cells)):
+    for line in (*plan_table.metric_lines(file, cells), plan_table.threads_line(cells), twins.line(cells)):
         if line:
-            print(bare(line), flush=True)
+            prose(Console(highlight=False), plain(line))
     with watch.beside(file, cells, options) if options.watch else nullcontext() as page:
         code = _run(file, cells, left, request)
         sweep_view.show_result(file, cells, [text for text in sys.argv[2:] if text != "--watch"])

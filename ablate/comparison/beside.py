@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ablate.comparison.comparison import Comparison
 from ablate.comparison.results import Result, distinct, find, varied
 from ablate.configuration.values import identity, word
 from ablate.errors import InputError, nearest
@@ -62,6 +64,24 @@ def left_out(chosen: Group, found: Iterable[Group], source: str) -> list[str]:
     listed = "; ".join(f"{group.count} with {group} (report {source} {group})" for group in others[:NAMED])
     more = f"; {len(others) - NAMED} more kinds" if len(others) > NAMED else ""
     return [f"Compared are the {chosen.count} with {chosen}. Others are left out: {listed}{more}."]
+
+
+def pilots(comparison: Comparison, source: str) -> list[str]:
+    """What is said of values that one variant alone has, of fewer than half the usual runs: a try with another learning
+    rate, say, lies among the runs that are meant."""
+    factors, usual = comparison.factors, median(len(variant.entries) for variant in comparison.variants)
+    said = []
+    for key, values in factors.items() if len(factors) > 1 else ():
+        having: dict[str, list[int]] = {word(value): [] for value in values}  # how many runs each variant has
+        for variant in comparison.variants:
+            having[word(variant.assignment[key])].append(len(variant.entries))
+        most = max(having, key=lambda value: len(having[value]))
+        for value, counts in having.items():
+            if len(counts) == 1 < len(having[most]) and 2 * counts[0] < usual:
+                runs = f"{counts[0]} run{'s' * (counts[0] > 1)}"
+                left = f"report {source} {shlex.quote(f'{key}={most}')}"
+                said.append(f"{key}={value} is in {runs} of one variant: if that was a try, {left} leaves it out.")
+    return said
 
 
 def matching(results: Sequence[Result], wanted: Iterable[str]) -> list[Result]:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.comparison.variants import Assignment
 from ablate.configuration.bulk import Composer
 from ablate.errors import InputError
 
 if TYPE_CHECKING:
+    from ablate.comparison.variants import Assignment  # which takes SciPy
     from ablate.sweep.plan import PlannedCell
 
 _UNKNOWN = object()
 
 
-def assignments(cells: Sequence["PlannedCell"]) -> list[Assignment]:
+def assignments(cells: Sequence["PlannedCell"]) -> list["Assignment"]:
     """What each cell sets, and what the keys that only others set come to in it: the option of an axis, or a value.
 
     An invalid cell, which comes to nothing, has there what the first cell has that does not set the key either.
@@ -44,7 +44,7 @@ def _implied(cell: "PlannedCell", key: str, composer: Composer) -> Any:
         return _UNKNOWN
 
 
-def _known(found: Sequence[Assignment], cells: Sequence["PlannedCell"], key: str) -> Iterator[Any]:
+def _known(found: Sequence["Assignment"], cells: Sequence["PlannedCell"], key: str) -> Iterator[Any]:
     for assignment, cell in zip(found, cells, strict=True):
         if key not in cell.assignment and assignment[key] is not _UNKNOWN:
             yield assignment[key]

@@ -6,13 +6,15 @@ from typing import Any
 
 from ablate.comparison.results import Result, differences
 from ablate.runs.origin import Here
-from ablate.runs.provenance import OF_NETWORKS
+from ablate.runs.provenance import OF_NETWORKS, PACKAGES
 
 LISTED = 4  # values or seeds that a warning names; of more it says how many
 
 
 def code(provenance: dict[str, Any]) -> str:
-    git = provenance.get("git")
+    if "git" not in provenance:
+        return ""  # nobody has said
+    git = provenance["git"]
     if not git:
         return "not in a repository"
     return git["commit"][:10] + (" with uncommitted changes" if git["dirty"] else "")
@@ -24,9 +26,14 @@ def hardware(provenance: dict[str, Any]) -> str:
 
 
 def _libraries(provenance: dict[str, Any]) -> str:
-    packages = {name: version for name, version in provenance["packages"].items() if name not in OF_NETWORKS.values()}
-    versions = {"python": provenance["python"]} | packages
+    known = sorted(provenance["packages"].items(), key=lambda item: _place(item[0]))  # W&B keeps no order
+    packages = {name: version for name, version in known if name not in OF_NETWORKS.values()}
+    versions = ({"python": provenance["python"]} if provenance["python"] else {}) | packages
     return ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _place(package: str) -> tuple[int, str]:
+    return (PACKAGES.index(package) if package in PACKAGES else len(PACKAGES)), package
 
 
 def _of_networks(provenance: dict[str, Any]) -> str:
@@ -35,6 +42,7 @@ def _of_networks(provenance: dict[str, Any]) -> str:
     return ", ".join(f"{name} {version}" for name, version in found if version)
 
 
+# Each as words, none where it is not known.
 FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "code": code,
     "hardware": hardware,

@@ -20,8 +20,11 @@ def entry(assignment: Assignment, seed: int, metric: str, value: float | None, s
     return Entry(assignment, seed, status, (), Foreign.of(foreign.record(status, seed, summary=summary)))
 
 
-def again(known: dict[str, Any]) -> Comparison:
-    """The comparison of the results in a comparison.json, whatever version wrote it: judged by today's rules."""
+def again(known: dict[str, Any], margin: float | None = None) -> Comparison:
+    """The comparison of the results in a comparison.json, whatever version wrote it: judged by today's rules.
+
+    margin  another than its own
+    """
     metric = known["metric"]
     entries = [_stored(variant, run, metric) for variant in known["variants"] for run in variant["runs"]]
     comparison = compare(
@@ -33,7 +36,7 @@ def again(known: dict[str, Any]) -> Comparison:
         question=known.get("question"),
         goal=known["goal"],
         chance=known.get("chance"),
-        margin=known.get("margin"),
+        margin=known.get("margin") if margin is None else margin,
         is_paired=known.get("paired", True),
     )
     comparison.told = Told(known.get("made") or "", known.get("mixtures") or {})
@@ -43,11 +46,11 @@ def again(known: dict[str, Any]) -> Comparison:
     return comparison
 
 
-def read(path: Path) -> Comparison:
+def read(path: Path, margin: float | None = None) -> Comparison:
     """The comparison of a comparison.json. Raises InputError where the file is none."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        return again(known)
+        return again(known, margin)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no comparison.json of a report ({error}).") from error
 

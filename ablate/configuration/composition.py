@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from ablate.configuration import agent, variant, whole
-from ablate.configuration.fingerprint import NOT_HASHED
+from ablate.configuration.fingerprint import BUNDLES, NOT_HASHED
 from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
@@ -130,7 +130,7 @@ class Composition:
         """The dotted paths of the values that can change the result and are not those of the chosen options, whether
         they were typed or an experiment has set them; and of a network that is a file of its own, what that file
         says."""
-        options = {axis: option for axis, option in self.choices.items() if axis != "experiment"}
+        options = {axis: option for axis, option in self.choices.items() if axis not in BUNDLES}
         chosen = [f"{axis}={options[axis]}" for axis in axes(self._composed([])) if options.get(axis) is not None]
         own, here = plain(self._composed(chosen), resolve=False), plain(self.cfg, resolve=False)
         if whole.is_whole(own):
@@ -143,7 +143,12 @@ class Composition:
 
     def without(self, key: str) -> dict[str, Any]:
         """What would have been composed if the override of that key had not been typed, as plain values, resolved."""
-        return plain(self._composed([text for other, text in self.overridden.items() if other != key]), resolve=True)
+        # Composed without the seed, and with it set afterwards: what is composed is kept for a variant's other seeds.
+        cfg = self._composed([text for other, text in self.overridden.items() if other not in (key, "seed")])
+        own = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
+        if key != "seed" and "seed" in self.overridden:
+            own["seed"] = self.cfg.seed
+        return plain(own, resolve=True)
 
     def checked(self) -> dict[str, Any]:
         """`values()`, after `check_types()`."""

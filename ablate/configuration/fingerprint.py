@@ -50,6 +50,9 @@ ADDED: dict[str, Any] = {
 # Axes added in later versions, with the option that means what every run did before.
 OPTIONS = {"metrics": "accuracy", "loss": "cross_entropy", "module": "classifier"}
 
+# Axes whose options choose and set what belongs to others: these count, not the name.
+BUNDLES = ("experiment", "recipe")
+
 # Changes of what the same values mean: a note that is hashed too, and a test for the values that it concerns.
 REVISED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "a step's loss and gradient are the mean over its batches": lambda values: (

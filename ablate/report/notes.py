@@ -16,12 +16,13 @@ from ablate.report.numbers import duration, numbered, p_phrase, unit
 from ablate.runs.record import RESULTS
 from ablate.statistics.judgement import Outcome
 from ablate.statistics.paired import LEVEL, least_p_sign_flip, seeds_for_sign_flip
+from ablate.statistics.splits import is_at_chance
 
 
 def notes(comparison: Comparison) -> list[str]:
     """What you must know before you believe a number: too few seeds, lost runs, runs under different conditions."""
     said = [*comparison.besides, *_outdated(comparison), *_lost(comparison), *_unfinished(comparison)]
-    said += [*limits(comparison), *rounds(comparison), *_seeds(comparison)]
+    said += [*_at_chance(comparison), *limits(comparison), *rounds(comparison), *_seeds(comparison)]
     results = [result for variant in comparison.variants for result in variant.results]
     for fact, counts in comparison.mixtures.items():
         some = list(counts.items())[:3]
@@ -114,6 +115,25 @@ def _lost(comparison: Comparison) -> list[str]:
             "a value that no seed has and Student's interval is meaningless: an exact test of the ranks decides."
         )
     return said
+
+
+def _at_chance(comparison: Comparison) -> list[str]:
+    """Of variants where all seeds of one side are at chance and none of the other's: no seeds are split there."""
+    chance = comparison.chance
+    if chance is None or comparison.rounds is not None:  # in rounds such a variant has no interval
+        return []
+
+    def guesses(variant: Variant) -> bool:
+        return bool(variant.values) and all(is_at_chance(value, chance) for value in variant.values.values())
+
+    is_low = guesses(comparison.baseline)
+    apart = [v for v in comparison.variants if v.test and v.test.outcome is Outcome.NORMAL and guesses(v) != is_low]
+    if not apart:
+        return []
+    return [
+        f"At chance in every seed: {'the baseline' if is_low else ', '.join(v.label for v in apart)}. The interval of"
+        " such a difference tells of the other side's seeds alone: what a seed that learns would do, these cannot say."
+    ]
 
 
 def _unfinished(comparison: Comparison) -> list[str]:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
+from ablate.training.goal import is_accuracy
+
 DASH = "–"
 
 
@@ -51,7 +53,7 @@ class Unit:
 
 
 def unit(metric: str) -> Unit:
-    if metric.rsplit("/", 1)[-1].startswith("acc"):
+    if is_accuracy(metric):
         return Unit(100, 2, "%", " points")
     if metric == "cost/seconds":
         return Unit(1, 1, " s", " s")

@@ -14,7 +14,7 @@ from ablate.report.contents import Contents
 from ablate.report.in_rounds import decision
 from ablate.report.numbers import DASH
 from ablate.report.terminal.markup import plain
-from ablate.report.terminal.narrow import fitted, without
+from ablate.report.terminal.narrow import fits, fitted, without
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import Test
 from ablate.statistics.paired import Difference, Estimate
@@ -36,7 +36,8 @@ COLUMNS = (
     "stopped",
     "failed",
 )
-CHOICES = 4  # so many have columns on the terminal
+CHOICES, MOST = 4, 40  # so many choices have columns, and so many variants rows, on the terminal
+LOST = ("diverged", "stopped", "failed")
 
 
 def as_json(made: Contents) -> dict[str, Any]:
@@ -185,19 +186,34 @@ def show(made: Contents, page: str) -> None:
     console.print()
     for i, sentence in enumerate(made.answer):
         console.print(plain(sentence), style="bold" if i == 0 else None)
+    # An interval stands below its difference where beside it the labels would be cut.
+    beside, below = (_table(made, between) for between in (" ", "\n"))
+    spare = ("gradient flow", "time", "parameters", *made.choices, "p", "n", *LOST)
+    console.print()
+    console.print(fitted(beside if fits(beside, console, spare) else below, console, spare))
+    left = len(made.comparison.variants) - min(MOST, len(made.rows))
+    if left > 0:
+        console.print(f"[dim]and {left} more variants: see the report[/dim]")
+    console.print()
+    for note in (*made.notes, *([made.made] if made.made else [])):
+        console.print(f"[dim]{plain(note)}[/dim]")
+    console.print(f"report: {plain(page)}", soft_wrap=True)
+
+
+def _table(made: Contents, between: str) -> Table:
+    """The main table for a terminal. between: a difference and its interval."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    most = 40
-    heads = ["variant", "n", made.comparison.metric, "difference, 95% CI", "p", "verdict"]
+    heads = ["variant", "n", made.comparison.metric, f"difference,{between}95% CI", "p", "verdict"]
     heads += ["parameters", "time", "gradient flow"]
-    lost = [word for word in ("diverged", "stopped", "failed") if any(row[word] for row in made.rows)]
+    lost = [word for word in LOST if any(row[word] for row in made.rows)]
     # Beside what differs, the values of all choices, where there is room for them.
     choices = made.choices if len(made.choices) <= CHOICES else []
     heads[1:1] = choices
     for head in (*heads, *lost):
         is_text = head in ("variant", "verdict", "gradient flow", *choices)
         table.add_column(plain(head), justify="left" if is_text else "right")
-    for row in made.rows[:most]:
-        change = f"{row['difference'][1]} [dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
+    for row in made.rows[:MOST]:
+        change = f"{row['difference'][1]}{between}[dim]{row['difference_interval']}[/dim]" if row["pairs"] else ""
         kind = "bold" if row["verdict"] in ("better", "worse") else "dim"
         table.add_row(
             plain(_name(row)),
@@ -212,19 +228,9 @@ def show(made: Contents, page: str) -> None:
             plain(row["flow"]),
             *(str(row[word] or "") for word in lost),
         )
-    console.print()
     unknown = {"parameters": "params", "time": "seconds", "gradient flow": "flow"}
     empty = [head for head, name in unknown.items() if all(DASH in (row[name], row[name][-1]) for row in made.rows)]
-    console.print(
-        fitted(without(table, empty), console, ("gradient flow", "time", "parameters", *choices, "p", "n", *lost))
-    )
-    left = len(made.comparison.variants) - min(most, len(made.rows))
-    if left > 0:
-        console.print(f"[dim]and {left} more variants: see the report[/dim]")
-    console.print()
-    for note in (*made.notes, *([made.made] if made.made else [])):
-        console.print(f"[dim]{plain(note)}[/dim]")
-    console.print(f"report: {plain(page)}", soft_wrap=True)
+    return without(table, empty)
 
 
 def _heads(made: Contents) -> list[str]:

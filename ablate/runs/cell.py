@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ class Cell:
     def directory(self) -> Path:
         return place.of_run(self.cfg.runs_dir, self.fingerprint)
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Any]:
-        """The configuration as plain values."""
+        """The configuration as plain values. Do not change them."""
         return plain(self.cfg, resolve=True)
 
     @property

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from ablate.configuration.composition import CONF, Composition, axes, composed
+from ablate.configuration.fingerprint import BUNDLES
 from ablate.configuration.refusals.wording import explained
 from ablate.design.cost import Cost, cost
 from ablate.design.network import Network
@@ -117,8 +118,8 @@ def _differences(composition: Composition, cfg: DictConfig, total: Cost) -> Iter
 
 def _choices_apart(composition: Composition, defaults: dict[str, str | None]) -> Iterator[dict[str, Any]]:
     """Each axis where the composition differs from the defaults: default and chosen option, and changed values."""
-    # An experiment is left out: each of the choices that it makes is listed.
-    chosen = {a: option for a, option in composition.choices.items() if a in defaults and a != "experiment"}
+    # An experiment and a recipe are left out: each of the choices that it makes is listed.
+    chosen = {a: option for a, option in composition.choices.items() if a in defaults and a not in BUNDLES}
     own = _network_values(composed(_typed(chosen, defaults)))
     changed = {key: value for key, value in _network_values(composition.cfg).items() if own.get(key) != value}
     for axis in sorted(chosen, key=_place):

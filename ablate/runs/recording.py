@@ -133,8 +133,9 @@ def _wandb_run(cell: "Cell", run: RunRecord, begin: Start, staging: Staging) -> 
     step = missing = step_of(begin.checkpoint) if begin.checkpoint else 0
     if run.resumed and run.wandb.id:
         missing = offline.cut(directory, run.wandb.id, step, staging)
+    own = vars(labels(cell, run.provenance))
     with tracking.wandb_run(
-        cell.cfg.tracking, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, **vars(labels(cell))
+        cell.cfg.tracking, directory=directory, mode=run.wandb.mode, run_id=run.wandb.id, **own
     ) as wandb_run:
         if wandb_run is not None:
             every = cell.cfg.trainer.log_every_n_steps

@@ -191,7 +191,8 @@ def variance_shares(
     terms = " + ".join(f"C({name})" for name in names)
     crossed = f"({terms})**2" if len(names) > 1 else terms
     blocks = "C(seed) + " if frame["seed"].nunique() > 1 else ""
-    table = anova_lm(ols(f"y ~ {blocks}{crossed}", frame).fit())
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nothing is left to explain, F is infinite
+        table = anova_lm(ols(f"y ~ {blocks}{crossed}", frame).fit())
     total = float(table["sum_sq"].sum())
 
     def source(term: str) -> str:

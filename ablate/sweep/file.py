@@ -13,6 +13,7 @@ from ablate.configuration import variant, yaml_file
 from ablate.configuration.overrides import flattened
 from ablate.errors import InputError, nearest
 from ablate.sweep.distributions import check_parameter, draw
+from ablate.sweep.faults import Faults
 from ablate.training.goal import goal_of
 
 _KEYS = (
@@ -62,28 +63,28 @@ class SweepFile:
     @classmethod
     def of(cls, path: Path, content: Mapping[Any, Any]) -> "SweepFile":
         """Check the content of a file at `path`, except for the number of cells. Raises InputError."""
+        faults, metric, method = Faults(path), content.get("metric"), content.get("method")
         for key in content:
-            if key not in _KEYS:
-                raise InputError(f"{path}: a sweep file has no key {key}.{nearest(str(key), list(_KEYS))}")
-        metric = content.get("metric")
-        if metric is not None and not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
-            raise InputError(f"{path}: metric: {metric}: write metric: {{name: val/acc, goal: maximize}}.")
-        if metric is not None:
-            _check_goal(path, metric)
-        _check_method(path, content)
-        method = content["method"]
-        if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
-            raise InputError(f"{path}: `parameters` is missing: at least one, such as seed: {{values: [0, 1]}}.")
-        pairs = list(_parameters(path, content["parameters"]))
+            with faults.noted():
+                _check_key(path, key)
+        with faults.noted():
+            _check_metric(path, metric)
+        with faults.noted():
+            _check_method(path, content)
+        pairs = []
+        with faults.noted():
+            for key, spec in _given(path, content).items():
+                with faults.noted():
+                    pairs += list(_parameters(path, {key: spec}))
+        run_cap = content.get("run_cap")
+        with faults.noted():
+            _check_run_cap(path, run_cap, method)
+        faults.check()
+        assert isinstance(method, str)
         if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
             raise InputError(f"{path}: {twice[0]} is set twice, once in a nested `parameters`: keep one.")
         parameters = dict(pairs)
         _check_twice(path, parameters)
-        run_cap = content.get("run_cap")
-        if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
-            raise InputError(f"{path}: run_cap: {run_cap}: a whole number of runs is expected, at least 1.")
-        if method == "random" and run_cap is None:
-            raise InputError(f"{path}: method: random needs a run_cap: `run_cap: 20` makes 20 cells.")
         drawn = [name for name, values in parameters.items() if isinstance(values, Mapping)]
         if method == "grid" and drawn:
             raise InputError(
@@ -143,6 +144,33 @@ def mapping(path: Path) -> dict[Any, Any]:
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} is not a sweep file: it has no `method` and no `parameters`.")
     return content
+
+
+def _check_key(path: Path, key: Any) -> None:
+    if key not in _KEYS:
+        raise InputError(f"{path}: a sweep file has no key {key}.{nearest(str(key), list(_KEYS))}")
+
+
+def _check_metric(path: Path, metric: Any) -> None:
+    if metric is None:
+        return
+    if not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
+        raise InputError(f"{path}: metric: {metric}: write metric: {{name: val/acc, goal: maximize}}.")
+    _check_goal(path, metric)
+
+
+def _check_run_cap(path: Path, run_cap: Any, method: Any) -> None:
+    if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
+        raise InputError(f"{path}: run_cap: {run_cap}: a whole number of runs is expected, at least 1.")
+    if method == "random" and run_cap is None:
+        raise InputError(f"{path}: method: random needs a run_cap: `run_cap: 20` makes 20 cells.")
+
+
+def _given(path: Path, content: Mapping[Any, Any]) -> dict[Any, Any]:
+    parameters = content.get("parameters")
+    if not isinstance(parameters, dict) or not parameters:
+        raise InputError(f"{path}: `parameters` is missing: at least one, such as seed: {{values: [0, 1]}}.")
+    return parameters
 
 
 def _check_method(path: Path, content: Mapping[Any, Any]) -> None:

@@ -1,6 +1,6 @@
 """The plan of a sweep file: every cell, its status, and what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +23,7 @@ from ablate.runs import intact, record
 from ablate.runs.lease import holder
 from ablate.runs.origin import Here
 from ablate.runs.record import RunRecord
+from ablate.sweep.faults import together, wrong_names
 from ablate.sweep.file import SweepFile
 from ablate.training.settings import check_values, resolve_in_sweep
 
@@ -197,8 +198,7 @@ def plan(
     refusal: Exception | None = None
     has_use: dict[str, bool] = {}
     for assignment in map(flattened, file.cells()):
-        own = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
-        chosen = {key: value for key, value in variant.expanded(own).items() if _key(key) not in typed_keys}
+        chosen = _chosen(assignment, typed_keys)
         overrides = [*(override(key, value) for key, value in chosen.items()), *everywhere]
         cell = PlannedCell(chosen, overrides, file.name)
         try:
@@ -223,8 +223,9 @@ def plan(
                 checks = checks or _checks(check_data, elsewhere)
                 cost = checks(values, cell.asked)
                 cell.params, cell.macs = cost.params, cost.macs
-        except (MissingConfigException, WrongNameError):  # a name that does not exist is an error of the whole file
-            raise
+        except (MissingConfigException, WrongNameError) as error:  # a name that does not exist: the whole file's fault
+            _say_all_wrong(file, everywhere, typed_keys, composer)
+            raise error
         except (InputError, HydraException, OmegaConfBaseException) as error:
             cell, refusal = PlannedCell(chosen, cell.overrides, file.name, reason=explained(error)), refusal or error
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
@@ -233,8 +234,25 @@ def plan(
     if idle := [key for key, is_used in has_use.items() if not is_used]:
         raise WrongNameError(f"{idle[0]}: no model of this sweep uses it. Leave it out.")
     if refusal is not None and not isinstance(refusal, InputError) and not any(c.values for c in cells.values()):
+        _say_all_wrong(file, everywhere, typed_keys, composer)
         raise refusal  # if Hydra refuses all cells, the file names a key that does not exist
     return list(cells.values())
+
+
+def _chosen(assignment: Mapping[str, Any], typed_keys: Collection[str]) -> dict[str, Any]:
+    """What a cell sets, its variant replaced by what that sets, without what was typed."""
+    own = {key: value for key, value in assignment.items() if _key(key) not in typed_keys}
+    return {key: value for key, value in variant.expanded(own).items() if _key(key) not in typed_keys}
+
+
+def _say_all_wrong(file: SweepFile, everywhere: Sequence[str], typed_keys: Collection[str], composer: Composer) -> None:
+    """Raise WrongNameError if the file names several things that do not exist."""
+    cells = (
+        [*(override(key, value) for key, value in _chosen(assignment, typed_keys).items()), *everywhere]
+        for assignment in map(flattened, file.cells())
+    )
+    if len(found := wrong_names(cells, composer)) > 1:
+        raise WrongNameError(together(file.path, found))
 
 
 def _keep_used(cell: PlannedCell, composer: Composer, has_use: dict[str, bool]) -> None:

@@ -62,5 +62,10 @@ def goal_by_name(metric: str, given: str | None = None) -> str:
     return goal_of(metric, goals.pop() if len(goals) == 1 else None)
 
 
+def is_accuracy(metric: str) -> bool:
+    """Whether people write its values in percent, by its name: val/acc, test/acc_top5."""
+    return metric.rsplit("/", 1)[-1].startswith("acc")
+
+
 def _meant(given: object) -> str:
     return nearest(str(given).lower(), list(GOALS))

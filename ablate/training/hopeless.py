@@ -43,5 +43,5 @@ class Hopeless(Callback):
     def _reason(self, trainer: pl.Trainer) -> str | None:
         accuracy = trainer.callback_metrics.get("val/acc")
         if accuracy is not None and is_at_chance(float(accuracy), 1 / self.classes):
-            return f"val/acc of {float(accuracy):.4f} is that of guessing"
+            return f"val/acc of {100 * float(accuracy):.2f}% is that of guessing"
         return "the gradient has vanished" if self.flow() == "vanishing" else None

@@ -8,6 +8,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import (
+    BatchesProcessedColumn,
+    CustomTimeColumn,
+    ProcessingSpeedColumn,
+)
+from rich.progress import Task
+from rich.table import Column
+from rich.text import Text
+
+from ablate.training.goal import is_accuracy
 
 
 def progress(bar: bool) -> Callback:
@@ -16,15 +26,48 @@ def progress(bar: bool) -> Callback:
 
 
 class Bar(RichProgressBar):
-    """Lightning's progress bar, but it counts epochs from 1, as the printed lines do, and does not show the logger's
-    version."""
+    """Lightning's progress bar, but it counts epochs from 1 and writes metrics as the printed lines do, says that the
+    other number is of batches, and does not show the logger's version."""
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        own: dict[type, Any] = {
+            BatchesProcessedColumn: _Batches,
+            CustomTimeColumn: _Time,
+            ProcessingSpeedColumn: _Speed,
+        }
+        columns = super().configure_columns(trainer)
+        return [own[type(column)](column.style) if type(column) in own else column for column in columns]
 
     def _get_train_description(self, current_epoch: int) -> str:
         shown = f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
         return shown.ljust(len(self.validation_description))  # so that the bars do not move when validation starts
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        known = {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        return {
+            name: written(name, value) if is_accuracy(name) and isinstance(value, float) else value
+            for name, value in known.items()
+        }
+
+
+class _OnOneLine:
+    """Where the terminal is narrow, the bar itself gets shorter."""
+
+    def get_table_column(self) -> Column:
+        return Column(no_wrap=True)
+
+
+class _Batches(_OnOneLine, BatchesProcessedColumn):
+    def render(self, task: Task) -> Text:
+        return Text("batch ", style=self.style) + super().render(task)
+
+
+class _Time(_OnOneLine, CustomTimeColumn):
+    pass
+
+
+class _Speed(_OnOneLine, ProcessingSpeedColumn):
+    pass
 
 
 @dataclass(frozen=True)
@@ -37,8 +80,13 @@ class Epoch:
     seconds: float
 
     def __str__(self) -> str:
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        numbers = "  ".join(f"{name} {written(name, value)}" for name, value in self.metrics.items())
         return f"epoch {self.number}/{self.of}  {numbers}  {self.seconds:.1f} s"
+
+
+def written(metric: str, value: float) -> str:
+    """As a report writes it: accuracies in percent."""
+    return f"{100 * value:.2f}%" if is_accuracy(metric) else f"{value:.4f}"
 
 
 def _shown(metrics: Mapping[str, Any]) -> list[str]:

@@ -93,3 +93,19 @@ def test_results_of_the_files_cells_with_other_overrides_are_named_with_their_co
     assert notes[2].startswith(
         "metric val_acc: no run has it, unless a callback of yours logs it. Did you mean val/acc?"
     )
+
+
+def test_a_try_with_another_recipe_is_pointed_out_with_how_to_leave_it_out(run, reported):
+    for seed in range(4):
+        for norm in ("batch", "none"):
+            run({"norm": norm}, seed, 0.5 + 0.01 * seed, history=False)
+    run({"norm": "batch", "optimizer.lr": 0.5}, 0, 0.9, history=False)
+    said = (
+        "optimizer.lr=0.5 is in 1 run of one variant: if that was a try, report runs optimizer.lr=0.05 leaves it out."
+    )
+    assert said in reported("runs")["notes"]
+    alone = reported("runs", "optimizer.lr=0.05")
+    assert alone["factors"] == {"norm": ["batch", "none"]} and not any("a try" in note for note in alone["notes"])
+    for seed in range(1, 4):
+        run({"norm": "batch", "optimizer.lr": 0.5}, seed, 0.9, history=False)
+    assert not any("a try" in note for note in reported("runs")["notes"]), "as many seeds as others"

@@ -104,6 +104,18 @@ def test_a_diverged_run_is_counted_never_dropped(run, compared):
     assert any("norm=none (2 of 3)" in note for note in notes(comparison))
 
 
+def test_an_interval_against_a_variant_that_guesses_is_said_to_tell_of_one_side(run, compared):
+    for seed in range(4):
+        run({}, seed, 0.9 + 0.01 * seed)
+        run({"norm": "none"}, seed, 0.1 + 0.001 * seed)
+        run({"shortcut": "projection"}, seed, 0.8 + 0.01 * seed**2)
+    (said,) = [note for note in notes(compared()) if note.startswith("At chance in every seed")]
+    assert said.startswith("At chance in every seed: norm=none. The interval of such a difference tells of the other")
+    run({"norm": "none"}, 4, 0.9)
+    run({}, 4, 0.9)
+    assert not any("At chance in every" in note for note in notes(compared())), "its seeds are split, which is said"
+
+
 def test_a_failed_run_is_no_result(run, compared):
     for seed in range(2):
         run(BATCH, seed, 0.9, history=False)

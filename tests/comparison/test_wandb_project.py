@@ -2,13 +2,16 @@
 
 import json
 import os
+import random
 import sys
 
 import pytest
 
 from ablate.configuration.composition import CONF
+from ablate.runs.tracked.labels import TOLD
 from tests import process
 from tests.project_server import ProjectServer, Uploaded
+from tests.simulated_runs import PROVENANCE
 
 
 @pytest.fixture
@@ -81,8 +84,8 @@ def test_a_sweep_and_a_filter_take_some_of_the_runs(reported):
         assert code == 2 and "wandb:ENTITY/PROJECT" in said
 
 
-def uploaded(directory):
-    """The run in a directory, as it is logged to W&B."""
+def uploaded(directory, more=None):
+    """The run in a directory, as it is logged to W&B: by an older version where `more` has no provenance."""
     import yaml
 
     record = json.loads((directory / "run.json").read_text())
@@ -92,11 +95,36 @@ def uploaded(directory):
     }
     return Uploaded(
         name=directory.name,
-        config={"choices": record["choices"], "seed": record["seed"], **changed, "recipe": recipe},
+        config={"choices": record["choices"], "seed": record["seed"], **changed, "recipe": recipe} | (more or {}),
         summary=record["summary"]
         | record["cost"]
         | {"status": record["status"], "fingerprint": record["fingerprint"], "gradient_flow/verdict": "even"},
     )
+
+
+def shuffled(mapping, rng):
+    keys = list(mapping)
+    rng.shuffle(keys)
+    return {key: shuffled(mapping[key], rng) if isinstance(mapping[key], dict) else mapping[key] for key in keys}
+
+
+def test_runs_of_others_between_this_tools_are_counted_and_left_out(run, reported, tmp_path):
+    folders = [
+        run({"norm": norm}, seed, 0.8 + 0.01 * seed**2 + 0.1 * (norm == "batch"))
+        for norm in ("batch", "none")
+        for seed in range(3)
+    ]
+    foreign = others()[:2]
+    with ProjectServer([*map(uploaded, folders), *foreign]) as server:
+        code, made, said = reported(server, "wandb:them/study")
+        assert code == 0, said
+        assert made["factors"] == {"norm": ["batch", "none"]} and made["paired"]
+        assert made["notes"][0].startswith("2 of the project's 8 runs are not this tool's and left out. --factors NAME")
+        assert "None of them tells W&B code, versions and machine" in made["notes"][1]
+        page = (tmp_path / "report" / "index.html").read_text()
+        assert "not known of all runs: code, hardware, library versions, data" in page
+        code, made, said = reported(server, "wandb:them/study", "--factors", "choices.norm", "--metric", "test/acc")
+        assert code == 0 and made["factors"] == {"choices.norm": ["batch", "none"]} and not made["paired"], said
 
 
 def test_runs_of_this_tool_are_compared_as_from_disk(run, reported, tmp_path):
@@ -106,12 +134,22 @@ def test_runs_of_this_tool_are_compared_as_from_disk(run, reported, tmp_path):
         for lr in (0.1, 0.05)
         for seed in range(3)
     ]
-    with ProjectServer([uploaded(folder) for folder in folders]) as server:
+    known = {key: PROVENANCE[key] for key in TOLD}
+    runs = [uploaded(folder, {"provenance": known}) for folder in folders]
+    for number, logged in enumerate(runs):  # the server keeps no order of keys
+        logged.config = shuffled(logged.config, random.Random(number))
+    with ProjectServer(runs) as server:
         _, stored, _ = reported(server, str(tmp_path / "runs"))
         code, made, said = reported(server, "wandb:them/study")
         assert code == 0 and server.unknown == [], said
-    for key in ("factors", "baseline", "metric", "effects", "variance", "chance", "paired", "answer"):
+    for key in ("factors", "baseline", "metric", "effects", "variance", "chance", "paired", "answer", "made"):
         assert made[key] == stored[key], key
+    assert "CPU A" in made["made"] and "0123456789" in made["made"]
+    assert [note for note in made["notes"] if "W&B" in note] == [
+        "Read from W&B, which has no gradient of every layer and step: maps are in the runs' own folders."
+    ]
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "one commit, one machine, one set of libraries, one data set" in page
     for ours, theirs in zip(made["variants"], stored["variants"], strict=True):
         for key in ("label", "assignment", "n", "mean", "difference", "test", "verdict", "cost", "gradient_flow"):
             assert ours[key] == theirs[key], (ours["label"], key)

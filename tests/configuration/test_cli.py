@@ -55,7 +55,7 @@ def test_one_run_leaves_one_directory_and_is_not_trained_twice(tmp_path):
     assert run["status"] == "finished" and run["choices"]["shortcut"] == "projection" and run["seed"] == 0
     assert {"params", "macs", "seconds"} <= set(run["cost"])
     assert {"packages", "git", "hardware", "data_checksum"} <= set(run["provenance"])
-    assert f"{run['summary']['test/acc']:.4f}" in first.stdout
+    assert f"{100 * run['summary']['test/acc']:.2f}%" in first.stdout
     flow = next(line for line in first.stdout.splitlines() if line.startswith("gradient flow"))
     assert run["gradient_flow"] in flow and f"{run['summary']['gradient_flow/first_to_last']:.2g}" in flow
 

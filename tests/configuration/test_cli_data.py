@@ -23,7 +23,7 @@ def trained(folder: Path, *arguments: str) -> dict:
     assert run.returncode == 0, run.stderr
     (record,) = (json.loads(path.read_text()) for path in folder.glob("runs/*/run.json"))
     assert record["status"] == "finished"
-    assert f"test accuracy  {record['summary']['test/acc']:.4f}" in run.stdout
+    assert f"test accuracy  {100 * record['summary']['test/acc']:.2f}%" in run.stdout
     return record
 
 

@@ -21,7 +21,7 @@ from ablate.runs import cell
 from ablate.runs.tracked.labels import short
 
 REFUSED = {
-    "+trainer.max_epoch=3": r"^trainer\.max_epoch: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
+    "+trainer.max_epoch=3": r"^trainer\.max_epoch=3: Lightning's Trainer does not take it\. Did you mean max_epochs\?",
     "+trainer.overfit_batches=1": r"^trainer\.overfit_batches=1: every epoch would have different images\. .*data\.val",
     "+trainer.limit_predict_batches=2.5": r"invalid value 2\.5 for limit_predict_batches",
     "+trainer.fast_dev_run=true": r"use trainer\.max_epochs=1",
@@ -89,6 +89,7 @@ REFUSED = {
     "+lr=0.1": r"^lr: nothing reads this key\. Did you mean optimizer\.lr\?",
     "+resume=x": r"^resume: nothing reads this key",
     "+model.depth=3": r"^model\.depth: .*Did you mean block\.depth\?",
+    "+recipe=he2015_cifar": r"Write recipe=he2015_cifar, without the plus",
     "+experiment=he2015_resnet20": r"Write experiment=he2015_resnet20, without the plus",
     "runs_dir=/josé": r"""Write 'runs_dir="/josé"'\.""",
     "runs_dir=/dev/null": r"^runs_dir=/dev/null: /dev/null is no folder",

@@ -48,3 +48,16 @@ def test_a_run_without_wandb_has_a_next_step_and_paths_are_quoted(tmp_path, caps
     closing.show(RunRecord.of(known | {"wandb": {"url": None, "mode": "offline"}}), directory, trained=True)
     out = capsys.readouterr().out
     assert f"wandb sync '{directory}/wandb'/offline-run-*" in out and f"wandb leet '{directory}/wandb'" in out
+
+
+def test_accuracies_are_in_percent_as_in_a_report(tmp_path, capsys):
+    known = {
+        "status": "finished",
+        "summary": {"test/acc": 0.9021, "test/acc_top5": 0.5, "val/acc": 0.9, "gradient_flow/first_to_last": 0.5},
+        "cost": {"params": 1, "macs": 1, "seconds": 1.0},
+        "gradient_flow": "even",
+    }
+    closing.show(RunRecord.of(known), tmp_path, trained=True)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "test accuracy 90.21% (top-5 50.00%) validation 90.00%" in out
+    assert "gradient flow even layers near the image / near the head: 0.5" in out, "whatever network it is"

@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablate.comparison.series import COLUMNS, curve, gradients
+from ablate.comparison.series import COLUMNS, Curve, curve, gradients
 from ablate.report.contents import contents
+from ablate.report.drawing.figures import curves
+from ablate.report.drawing.gradients import heat_map
+from ablate.report.drawing.svg import ticks
 from ablate.report.illustrations import Kind
+from ablate.report.numbers import unit
 from ablate.training.gradients.layers import MATRIX, NORM, Layer, described
-from ablate.training.gradients.reading import mean, profiles
+from ablate.training.gradients.reading import Gradients, mean, profiles
 from ablate.training.saving.history import SCHEMAS
 
 BATCH = {"norm": "batch"}
@@ -127,3 +131,27 @@ def test_a_map_for_each_outcome_where_seeds_split(run, compared):
     values = np.frombuffer(base64.b64decode(told["values"]), "<i2").reshape(3, told["columns"])
     assert told["layers"] == ["stem.conv", "stage1.block1.conv1", "head.linear"] and told["steps"] == 20
     assert values[:, 0].tolist() == [-3000, -1500, 0]
+
+
+def test_a_loss_that_explodes_has_an_axis_of_powers_and_no_label_is_cut():
+    """1e24, which seen in steps of 2e23 would take 24 digits, and hide every other curve."""
+    epochs = np.arange(4.0)
+    learns = Curve(epochs, *(np.array([2.3, 1.0, 0.5, 0.2]) * factor for factor in (1.0, 0.9, 1.1)), lost=[])
+    explodes = Curve(np.array([]), *[np.array([])] * 3, lost=[(epochs[:3], np.array([2.3, 1e9, 1e24]))])
+    drawn = curves("train/loss", {0: learns, 1: explodes}, ["learns", "explodes"], unit("train/loss"))
+    labels = [text.text or "" for text in drawn.root.iter("text")]
+    powers = [label for label in labels if label.startswith("10")]
+    assert len(powers) >= 4 and "10²²" in powers and all(len(label) <= 12 for label in labels), labels
+    plain = curves("train/loss", {0: learns}, ["learns"], unit("train/loss"))
+    assert "2" in [text.text for text in plain.root.iter("text")], "a usual loss is drawn as it is"
+    assert ticks(0, 3e24, 3)[1][1] == "1·10²⁴" and ticks(0, 3_000_000, 3)[1][1] == "1,000,000"
+
+
+def test_what_is_written_below_a_maps_profile_ends_within_the_figure():
+    layers = tuple(Layer(f"l{i}", i / 3, 100, MATRIX) for i in range(4))
+    values = np.zeros((4, 6))
+    drawing = heat_map("a", "even", Gradients(layers, values, values, values.astype(bool), 60))
+    for text in drawing.root.iter("text"):
+        x, width = float(text.get("x", "0")), 0.55 * float(text.get("font-size", "12")) * len(text.text or "")
+        left = x - width * {"start": 0, "middle": 0.5, "end": 1}[text.get("text-anchor", "start")]
+        assert left + width <= drawing.width + 1, text.text

@@ -87,6 +87,16 @@ def test_a_stored_comparison_is_reported_again(run, compared, tmp_path):
     first, again = tmp_path / "first", tmp_path / "again"
     compare(tmp_path / "runs").write(first)
     compare(first / "comparison.json").write(again)
+    refused = (
+        {"metric": "val/acc"},
+        {"goal": "minimize"},
+        {"baseline": {"norm": "none"}},
+        {"overrides": ["norm=none"]},
+    )
+    for words in refused:
+        with pytest.raises(InputError, match=r"holds the values of test/acc.* Report the runs themselves, there: "):
+            compare(first / "comparison.json", **words)
+    assert compare(first / "comparison.json", metric="test/acc", margin=0.5).comparison.margin == 0.005
     before, after = (json.loads((folder / "comparison.json").read_text()) for folder in (first, again))
     for key in ("answer", "made", "mixtures", "effects", "baseline", "why_baseline", "metric", "tests"):
         assert after[key] == before[key], key

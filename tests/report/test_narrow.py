@@ -43,6 +43,21 @@ def lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
 
 
+def test_sentences_break_between_words_on_a_terminal_and_are_one_line_elsewhere(swept, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "50")
+    swept[1][0].macs = 90_000_000
+    numbers = "parameters from 270k to 272.5k (+0.916%) and in multiply-adds from 41M to 90M (2.2 times)"
+    for forced in ("", "1"):
+        monkeypatch.setenv("FORCE_COLOR", forced)
+        plan_table.show(*swept, as_json=False, every=False)
+        shown = lines(capsys.readouterr().out)
+        start = next(i for i, line in enumerate(shown) if line.startswith("The cells differ"))
+        found = shown[start : start + (3 if forced else 1)]
+        assert " ".join(found) == f"The cells differ in {numbers}." and all(len(line) <= 50 for line in found) == bool(
+            forced
+        )
+
+
 @pytest.mark.parametrize("columns", WORDS)
 def test_a_sweeps_table_leaves_out_columns_and_cuts_no_word(swept, monkeypatch, capsys, columns):
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -89,6 +104,23 @@ def test_a_reports_table_breaks_between_words_and_leaves_out_what_has_no_room(ru
         assert ("gradient flow" in head) == has_room
         words = {word for line in shown for word in line.split()}
         assert {"baseline:", "shortcut=zero_pad", "shortcut=projection", "norm=none", "verdict"} <= words
+
+
+def test_an_interval_stands_below_its_difference_where_labels_would_be_cut(run, compared, monkeypatch, capsys):
+    name = "a_value_with_quite_a_long_name_of_its_own"
+    for seed in range(3):
+        run({"norm": "batch"}, seed, 0.6 + 0.01 * seed**2, history=False)
+        run({"norm": "none", "tracking.name": name, "note": name}, seed, 0.5 + 0.02 * seed, history=False)
+    made = contents(compared())
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for columns, is_below in ((80, True), (140, False)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        tables.show(made, "index.html")
+        out = capsys.readouterr().out
+        assert any(f"note={name}" in line for line in lines(out)), "whole"
+        assert any(line.startswith("variant") and "difference, 95% CI" in line for line in lines(out)) != is_below
+        (change,) = [line for line in lines(out) if "−9.67" in line]
+        assert (" to " in change) != is_below
 
 
 def test_long_values_are_broken_between_words_and_numbers_are_not(swept, monkeypatch, capsys):

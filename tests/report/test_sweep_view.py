@@ -98,3 +98,24 @@ def test_a_multirun_ends_so_too(run, tmp_path, capsys, monkeypatch):
         assert "norm" in answer
         named = " ".join(f"runs/{path.name}" for path in made) if few == 1 else "runs"
         assert command == f"The report: python -m ablate report {named}"
+
+
+def test_a_small_curve_of_the_metric_where_there_is_room(swept):
+    file, cells = swept(2)
+    rows = SeedRows(file, cells)
+    for epoch, (batch, none) in enumerate(((0.1, 0.1), (0.5, 0.1), (0.9, 0.1)), 1):
+        rows.saw(cells[0], epoch, batch)
+        rows.saw(cells[1], epoch, batch)
+        rows.saw(cells[-1], epoch, none)
+    wide = drawn(rows.table(set(), width=80))
+    assert wide == ["norm=batch ●●●● ▁▅█ val/acc 90.35%, best so far", "norm=none ●●○○ ▁▁▁ val/acc 50.05%"]
+    assert not any("▁" in line for line in drawn(rows.table(set(), width=40)))
+
+
+def test_what_a_diverged_run_had_last_is_no_place_in_the_table(swept, capsys):
+    file, cells = swept(0)
+    best = max(cells, key=lambda cell: cell.record.metrics["val/acc"])
+    best.status = "diverged"
+    sweep_view.show_result(file, cells, ["s.yaml"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("batch", "none"))]
+    assert len(rows) == 8 and "diverged" in rows[-1] and not any("diverged" in row for row in rows[:-1])

@@ -147,6 +147,16 @@ def test_variance_shares_are_those_of_the_published_table():
     assert sum(row["share"] for row in rows) == pytest.approx(1)
 
 
+def test_variance_that_choices_explain_wholly_is_no_division_by_zero(recwarn):
+    values = [0.1, 0.1, 0.3, 0.3, 0.5, 0.5, 0.7, 0.7]
+    factors = {"a": [0, 0, 0, 0, 1, 1, 1, 1], "b": [0, 0, 1, 1, 0, 0, 1, 1]}
+    rows = {row["source"]: row for row in variance_shares(values, [0, 1] * 4, factors)}
+    assert [rows[name]["share"] for name in ("a", "b", "residual")] == pytest.approx([0.8, 0.2, 0], abs=1e-12)
+    exact = variance_shares([float(value) for value in factors["a"]], [0, 1] * 4, factors)
+    assert exact[-1]["share"] == pytest.approx(0, abs=1e-12)
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
 def test_one_seed_has_no_interval_and_no_test():
     one = Difference((0.3,))
     assert (one.n, one.mean, one.interval, one.p, one.detectable()) == (1, 0.3, None, None, None)

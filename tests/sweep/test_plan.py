@@ -20,6 +20,7 @@ from ablate.report.terminal import plan_table
 from ablate.runs import cell as single
 from ablate.runs import checks, record
 from ablate.runs.record import RunRecord
+from ablate.sweep import twins
 from ablate.sweep.engines.pool_worker import Outcome
 from ablate.sweep.estimate import estimate
 from ablate.sweep.execution import Request, to_run
@@ -271,6 +272,16 @@ def test_a_sweep_that_does_not_say_threads_has_one_in_each_cell_whatever_the_mac
         assert plan_table.threads_line(said) is None
     alone = single.prepare(Composition.of([*silent, "seed=0"]))
     assert alone.fingerprint == said[0].fingerprint != names[0]
+
+    # A result of such a run is pointed out, until it counts.
+    assert twins.line(found(8)) is None
+    said[0].directory.mkdir(parents=True)
+    record.write(said[0].directory, RunRecord(status="finished", fingerprint=said[0].fingerprint))
+    wanted = "1 stored run differs from cells of this sweep in `threads` alone, so by rounding (8 there): threads=8"
+    assert twins.line(found(8)).startswith(wanted)
+    plan_table.show(sweep_file(tmp_path, {"seed": {"value": 0}}), found(8), as_json=False, every=False)
+    assert wanted in capsys.readouterr().out
+    assert twins.line(found(8, "threads=8")) is None
 
     # Under an agent the same file's cells are the same runs.
     monkeypatch.setenv("WANDB_SWEEP_ID", "abc")

@@ -95,6 +95,21 @@ def test_every_layout_and_type_reaches_the_network_normalised(prepared, files, i
     assert pixels.std().item() == pytest.approx(1, abs=0.05)
 
 
+def test_labels_with_a_gap_are_said_to_cost_outputs(prepared, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    np.save("X.npy", BYTES[:200])
+    for largest, is_said in ((57, True), (2, False)):
+        np.save("y.npy", np.where(np.arange(200) % 2, largest, 0))
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            build.images(prepared("data=arrays", "data.images=X.npy", "data.labels=y.npy").cfg).setup("fit")
+        said = [message for message in caplog.messages if "only 2 classes occur" in message]
+        assert bool(said) == is_said
+        if said:
+            assert "y.npy: the largest label is 57, so the network gets 58 outputs" in said[0]
+            assert "numpy.unique" in said[0]
+
+
 def test_the_test_set_is_cut_off_by_class_and_said(prepared, files, caplog):
     chosen = prepared(*OWN)
     with caplog.at_level(logging.WARNING):

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ablate.configuration.composition import CONF
+from ablate.configuration.composition import CONF, Composition
+from ablate.configuration.fingerprint import fingerprint
+from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.runs import cell
 from ablate.training import build
@@ -230,3 +232,16 @@ def test_top_5_is_there_for_more_than_five_classes(prepared, tmp_path, classes):
     assert tops == ({"train/acc_top5", "val/acc_top5", "test/acc_top5"} if classes > 5 else set())
     for name in tops:
         assert summary[name.removesuffix("_top5")] <= summary[name] <= 1
+
+
+def test_a_recipe_is_an_axis():
+    """Typed alone it makes what an experiment makes of it; what is typed beside it wins."""
+    register_resolvers()
+    warmup = ["schedule.warmup.fraction=0.00626", "schedule.warmup.start=0.1", "schedule.warmup.shape=constant"]
+    chosen = Composition.of(["recipe=he2015_cifar", "model=resnet110", "shortcut=zero_pad", *warmup])
+    published = Composition.of(["experiment=he2015_resnet110"])
+    assert chosen.choices["recipe"] == "he2015_cifar" and "recipe" not in chosen.checked()
+    assert fingerprint(chosen.checked()) == fingerprint(published.checked())
+    assert "optimizer.lr" in chosen.changed and "recipe" not in published.changed
+    values = Composition.of(["recipe=he2016_cifar", "data=digits", "optimizer.lr=0.3"]).checked()
+    assert values["optimizer"]["lr"] == 0.3 and values["schedule"]["warmup"]["fraction"] == 0.00626

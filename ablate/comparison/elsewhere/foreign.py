@@ -14,7 +14,6 @@ from ablate.runs.record import RunRecord
 
 # What a record says where nothing is known.
 NOWHERE: dict[str, Any] = {
-    "git": None,
     "hardware": {"gpus": [], "cpu": ""},
     "python": "",
     "packages": {},

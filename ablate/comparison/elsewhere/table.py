@@ -12,6 +12,7 @@ from ablate.comparison.elsewhere.foreign import Foreign
 from ablate.comparison.elsewhere.rows import Row
 from ablate.comparison.elsewhere.source import Asked, Found
 from ablate.errors import InputError, nearest
+from ablate.training.goal import is_accuracy
 
 SEEDS = ("seed", "random_seed", "rng_seed")
 STATUSES = ("status", "state")
@@ -66,7 +67,7 @@ def paired(runs: list[Foreign], asked: Asked, said: list[str], seeds: str | None
     said = [*said, how]
     metric = str(asked.metric)
     values = [value for run in runs if (value := run.record.summary.get(metric)) is not None]
-    if metric.rsplit("/", 1)[-1].startswith("acc") and 1 < max(values, default=0) <= 100:
+    if is_accuracy(metric) and 1 < max(values, default=0) <= 100:
         runs = [_in_fractions(run, metric) for run in runs]
         said.append(f"{metric} is in percent, so it was divided by 100.")
     return Found(list(runs), asked.metric, asked.pair, asked.chance, [" ".join(said)])

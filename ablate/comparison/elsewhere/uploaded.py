@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ablate.comparison.elsewhere import choosing, foreign, rows
-from ablate.comparison.results import Result
+from ablate.comparison.results import Result, defaults
 from ablate.comparison.series import NO_POINTS
-from ablate.configuration.fingerprint import NOT_HASHED
+from ablate.configuration.fingerprint import BUNDLES, NOT_HASHED
 from ablate.configuration.values import at, identity, word
 from ablate.runs.record import WandbRun
+from ablate.runs.tracked.labels import WHOLE
 
 _COSTS = ("params", "macs", "seconds")
 
@@ -23,10 +24,12 @@ class Uploaded(Result):
     """A run that lies on a server.
 
     keys    the choices that tell the project's runs apart
+    asked   all that are not the defaults
     curve   fetches a metric's curve
     """
 
     keys: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     curve: Callable[[str], np.ndarray] = field(default=lambda name: np.empty((0, 2)))
 
     @cached_property
@@ -35,7 +38,10 @@ class Uploaded(Result):
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        return (*self.typed.values(), f"seed={self.seed}")
+        """What makes the run again: every option and value that is not the default's, whether or not others share
+        it."""
+        typed = {key: f"{key}={word(self.value(key))}" for key in self.asked if key not in self.typed}
+        return (*typed.values(), *self.typed.values(), f"seed={self.seed}")
 
     @property
     def place(self) -> str | None:
@@ -48,7 +54,24 @@ class Uploaded(Result):
 
 def is_one(config: Mapping[str, Any]) -> bool:
     """Whether this tool made the run of this configuration."""
-    return isinstance(config.get("recipe"), dict) and isinstance(config.get("choices"), dict) and "seed" in config
+    return bool(_recipe(config)) and isinstance(config.get("choices"), dict) and "seed" in config
+
+
+def said(results: Sequence[Result]) -> list[str]:
+    """What W&B does not have of these runs."""
+    silent = sum("git" not in result.record.provenance for result in results)
+    told = (
+        f" {'None' if silent == len(results) else f'{silent} of {len(results)}'} of them"
+        f" {'tells' if silent == len(results) else 'do not tell'} W&B code, versions and machine: an older version"
+        " trained them."
+        if silent
+        else ""
+    )
+    return [f"Read from W&B, which has no gradient of every layer and step: maps are in the runs' own folders.{told}"]
+
+
+def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    return next((config[name] for name in WHOLE if isinstance(config.get(name), dict)), {})
 
 
 def results(runs: Sequence[Any], curve: Callable[[Any, str], np.ndarray]) -> list[Result]:
@@ -78,7 +101,10 @@ def _result(run: Any, config: dict[str, Any], curve: Callable[[Any, str], np.nda
         started=str(run.created_at),
         gradient_flow=summary.get("gradient_flow/verdict"),
     )
-    return Uploaded(None, known, config, (), lambda name: curve(run, name))
+    known = replace(known, provenance=foreign.NOWHERE | dict(run.config.get("provenance") or {}))
+    own = [key for key in _changed(run.config) if key not in known.choices]
+    asked = [axis for axis, option in known.choices.items() if option != defaults()[0].get(axis)] + own
+    return Uploaded(None, known, config, (), tuple(asked), lambda name: curve(run, name))
 
 
 def _status(state: str, said: Any) -> str:
@@ -88,7 +114,7 @@ def _status(state: str, said: Any) -> str:
 
 def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe, without what follows from the seed."""
-    recipe = {key: value for key, value in config["recipe"].items() if key != "seed"}
+    recipe = {key: value for key, value in _recipe(config).items() if key != "seed"}
     data = recipe.get("data")
     if isinstance(data, dict) and data.get("seed") == config["seed"]:
         recipe["data"] = {key: value for key, value in data.items() if key != "seed"}
@@ -96,11 +122,16 @@ def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changed(config: Mapping[str, Any]) -> list[str]:
-    """The axes, and the values that are not their options' own, the one that a model or an experiment implies last."""
-    values = [key for key in rows.flat(config) if key != "seed" and not key.startswith(("recipe", "choices"))]
-    kept = [key for key in values if at(config["recipe"], key) is not None]
-    axes = [axis for axis in config["choices"] if axis not in NOT_HASHED]
-    first = [axis for axis in ("experiment", "model") if axis in axes]
+    """The axes, and the values that are not their options' own, the one that a model or an experiment implies last.
+
+    In an order of their own, since W&B keeps none.
+    """
+    own = {key: value for key, value in config.items() if key not in ("seed", "choices", "provenance", *WHOLE)}
+    kept = sorted(key for key in rows.flat(own) if at(_recipe(config), key) is not None)
+    places = {axis: place for place, axis in enumerate(defaults()[0])}
+    axes = sorted(config["choices"], key=lambda axis: (places.get(axis, len(places)), axis))
+    axes = [axis for axis in axes if axis not in NOT_HASHED]
+    first = [axis for axis in (*BUNDLES, "model") if axis in axes]
     return [*first, *(axis for axis in axes if axis not in first), *kept]
 
 

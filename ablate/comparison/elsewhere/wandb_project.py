@@ -31,8 +31,11 @@ def read(names: Sequence[str], asked: Asked) -> Found:
     if len(parts) not in (2, 3) or not all(parts):
         raise InputError(f"{name}: wandb:ENTITY/PROJECT or wandb:ENTITY/PROJECT/SWEEP is expected.")
     runs = _listed(name, parts, asked.where)
-    if runs and all(uploaded.is_one(run.config) for run in runs):
-        return Found(uploaded.results(runs, partial(_curve, name)))
+    ours = [run for run in runs if uploaded.is_one(run.config)]
+    if ours and not asked.factors:
+        results = uploaded.results(ours, partial(_curve, name))
+        others = _others(len(runs) - len(ours), len(runs))
+        return Found(results, said=[*others, *uploaded.said(results)])
     return configured.found(name, [_logged(name, run) for run in runs], asked)
 
 
@@ -45,6 +48,17 @@ def _listed(name: str, parts: Sequence[str], where: Mapping[str, Any] | None) ->
     found = _answer(name, lambda: _api().runs(path, wanted, per_page=PAGE, lazy=False))
     each, total = _all(name, iter(found)), _answer(name, lambda: len(found))
     return list(track(each, f"runs of {name}", total, transient=True, console=Console(stderr=True)))
+
+
+def _others(count: int, of: int) -> list[str]:
+    """What is said of a project's runs that are not this tool's."""
+    if not count:
+        return []
+    one = count == 1
+    return [
+        f"{count} of the project's {of} runs {'is' if one else 'are'} not this tool's and left out. --factors NAME …"
+        f" --metric NAME compares all {of} by values of their configurations, such as choices.norm."
+    ]
 
 
 def _api() -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ablate.comparison.comparison import Comparison
+from ablate.comparison.confounds import FACTS
 from ablate.report.numbers import numbered
 from ablate.runs.record import RESULTS
 from ablate.statistics.paired import seeds_for_sign_flip
@@ -10,6 +11,7 @@ from ablate.statistics.paired import seeds_for_sign_flip
 FINE, CAREFUL = "✓", "⚠"
 ONE = {"code": "commit", "hardware": "machine", "library versions": "set of libraries", "data": "data set"}
 SEVERAL = {"code": "commits", "hardware": "machines", "library versions": "library versions", "data": "data sets"}
+SEVERAL["network library"] = "versions of a network library"
 
 
 def how_sure(comparison: Comparison) -> list[tuple[str, str]]:
@@ -45,8 +47,12 @@ def _circumstances(comparison: Comparison) -> Iterator[tuple[str, str]]:
     if not results or (not comparison.told and any(result.overrides is None for result in results)):
         return  # of another program's runs nothing is known
     mixed = comparison.mixtures
-    if one := [word for fact, word in ONE.items() if fact not in mixed]:
+    told = {fact: comparison.told or all(FACTS[fact](r.record.provenance) for r in results) for fact in ONE}
+    untold = [fact for fact, is_told in told.items() if not is_told]
+    if one := [word for fact, word in ONE.items() if fact not in (*mixed, *untold)]:
         yield FINE, "one " + ", one ".join(one)
+    if untold:
+        yield CAREFUL, f"not known of all runs: {', '.join(untold)}"
     for fact, counts in mixed.items():
         yield CAREFUL, f"{len(counts)} {SEVERAL[fact]}"
     dirty = sum(bool((r.record.provenance.get("git") or {}).get("dirty")) for r in results)

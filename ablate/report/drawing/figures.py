@@ -1,6 +1,7 @@
 """The figures of a report, each a small drawing that a phone can show."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,7 @@ from ablate.report.drawing.svg import (
     fill,
     number,
     path,
+    power_of_ten,
     shortened,
     stroke,
     ticks,
@@ -28,6 +30,7 @@ from ablate.report.numbers import Unit, count, duration
 from ablate.statistics.paired import Estimate
 
 LABELLED = 6  # points that have their names beside them
+WIDE = 1e6  # values that reach over more than this are drawn by their powers of ten
 
 
 @dataclass(frozen=True)
@@ -117,22 +120,22 @@ def interaction(
 
 def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Unit) -> Plot:
     """A metric by epoch: a line is the mean of the seeds, its band reaches from the lowest to the highest."""
-    factor = of.factor
-    values = [v * factor for c in curves.values() for v in (*c.low, *c.high, *(y for _, ys in c.lost for y in ys))]
+    of_curves = [v for c in curves.values() for v in (*c.low, *c.high, *(y for _, ys in c.lost for y in ys))]
+    scaled, axis = _axis(of_curves, of)
     epochs = [float(e) for c in curves.values() for e in (*c.epochs, *(x for xs, _ in c.lost for x in xs))]
     first, last = min(epochs), max(epochs)
     whole = [(at, f"{at:,.0f}") for at, _ in ticks(first, max(last, first + 1), 6) if at == round(at)]
     title, label = f"{name} by epoch", f"{name} {of.of_value}"
-    plot = Plot(title, (first, last), padded(values, of), x_label="epoch", y_label=label, x_ticks=whole)
+    plot = Plot(title, (first, last), x_label="epoch", y_label=label, x_ticks=whole, **axis)
     for series, curve in curves.items():
         group = plot.group(series)
         if len(curve.epochs):
-            low, high = (list(zip(curve.epochs, ends * factor, strict=True)) for ends in (curve.low, curve.high))
+            low, high = (list(zip(curve.epochs, scaled(ends), strict=True)) for ends in (curve.low, curve.high))
             plot.band(low, high, series, group, opacity=min(0.14, 0.4 / len(curves)))
-            plot.curve(list(zip(curve.epochs, curve.mean * factor, strict=True)), series, group)
+            plot.curve(list(zip(curve.epochs, scaled(curve.mean), strict=True)), series, group)
         for xs, ys in curve.lost:
-            plot.curve(list(zip(xs, ys * factor, strict=True)), series, group, stroke_width=1.0, stroke_dasharray="2 2")
-            x, y = plot.place(xs[-1], ys[-1] * factor)
+            plot.curve(list(zip(xs, scaled(ys), strict=True)), series, group, stroke_width=1.0, stroke_dasharray="2 2")
+            x, y = plot.place(xs[-1], float(scaled(ys)[-1]))
             plot.add("path", f"{labels[series]}: diverged", group, d=_cross(x, y), **stroke(series), stroke_width=2)
     _epoch_tips(plot, curves, labels, of)
     return plot
@@ -140,19 +143,19 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
 
 def by_step(name: str, curves: Mapping[int, StepCurve], of: Unit) -> Plot:
     """A metric by optimizer step, smoothed; behind it the mean of each stretch of steps."""
-    values = [value * of.factor for curve in curves.values() for value in curve.raw]
+    scaled, axis = _axis([value for curve in curves.values() for value in curve.raw], of)
     last = max(float(curve.steps[-1]) for curve in curves.values())
     plot = Plot(
         f"{name} by step",
         (0.0, last),
-        padded(values, of),
         x_label="optimizer step",
         y_label=f"{name} {of.of_value}, smoothed",
+        **axis,
     )
     for series, curve in curves.items():
         group = plot.group(series)
         for line, style in ((curve.raw, {"stroke_width": 0.8, "opacity": 0.3}), (curve.smooth, {})):
-            plot.curve(list(zip(curve.steps, line * of.factor, strict=True)), series, group, **style)
+            plot.curve(list(zip(curve.steps, scaled(line), strict=True)), series, group, **style)
     return plot
 
 
@@ -198,6 +201,18 @@ def scatter(
             label = shortened(labels[series], 26)
             plot.text(x - 11 if left else x + 11, y + 4, label, "end" if left else "start", into=group, font_size=10)
     return plot
+
+
+def _axis(values: Sequence[float], of: Unit) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
+    """How values become places along an upright axis, and the axis: by powers of ten where they reach over many, as
+    the loss of a run that diverges does."""
+    low, high = min(values), max(values)
+    if not 0 < low * WIDE < high:
+        return lambda values: values * of.factor, {"y": padded([low * of.factor, high * of.factor], of)}
+    bottom, top = padded([math.log10(low), math.log10(high)])
+    every = math.ceil((top - bottom) / 5)
+    powers = range(math.ceil(bottom), math.floor(top) + 1, every)
+    return np.log10, {"y": (bottom, top), "y_ticks": [(float(power), power_of_ten(power)) for power in powers]}
 
 
 def padded(values: Sequence[float], of: Unit | None = None) -> tuple[float, float]:

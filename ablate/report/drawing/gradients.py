@@ -128,7 +128,7 @@ def _beside(drawing: Drawing, gradients: Gradients) -> None:
         said = f"{look.ABSOLUTE}, {gradients.label(column)}"
         style = {"class_": "ink-line", "stroke": INK, "fill": "none", "stroke_width": 1.4, "opacity": opacity}
         drawing.add("path", said, d=path(points), **style)
-    drawing.text((PROFILE + RIGHT) / 2, drawing.height - 6, look.ABSOLUTE, "middle", muted=True, font_size=10)
+    drawing.text(drawing.width, drawing.height - 6, look.ABSOLUTE, "end", muted=True, font_size=10)
 
 
 def _readable(gradients: Gradients) -> str:

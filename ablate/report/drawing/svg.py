@@ -15,6 +15,7 @@ INK, MUTED, GRID, PAPER, ACCENT = "#1b1f24", "#5d6670", "#dfe3e8", "#ffffff", "#
 # colour vision (jfly.uni-koeln.de/color, 2008). The baseline is drawn in ink.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("none", "5 3")
+LONG = 9  # digits before the point beyond which numbers are written by their power of ten
 LEGEND = "legend"  # the class of the group that says what the colours are, in a figure that stands alone
 
 Points = Sequence[tuple[float, float]]
@@ -185,7 +186,14 @@ def ticks(low: float, high: float, about: int) -> list[tuple[float, str]]:
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9) + (1 if round(step / size, 6) == 2.5 else 0))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    power = math.floor(math.log10(max(abs(first), abs(last), 1) * step) + 1e-9)
+    if power >= LONG:
+        return [(i * step, f"{i * step / 10**power:.3g}·{power_of_ten(power)}") for i in range(first, last + 1)]
     return [(i * step, f"{i * step:,.{decimals}f}".replace("-", "−")) for i in range(first, last + 1)]
+
+
+def power_of_ten(power: int) -> str:
+    return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def log_ticks(low: float, high: float) -> list[tuple[float, str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.paths import relative
-from ablate.report.numbers import count
-from ablate.report.terminal.markup import plain
+from ablate.report.numbers import count, unit
+from ablate.report.terminal.markup import plain, prose
 from ablate.runs.record import RunRecord
 
 
@@ -27,9 +27,9 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
             rows.append(("test accuracy", _accuracy(summary)))
         else:
             own = [name for name in summary if name.startswith("test/")]
-            rows += [(name, f"[bold]{_number(summary[name])}[/bold]") for name in own]
+            rows += [(name, f"[bold]{_written(name, summary[name])}[/bold]") for name in own]
         if "val/acc" in summary:
-            rows.append(("validation", f"{summary['val/acc']:.4f}"))
+            rows.append(("validation", _written("val/acc", summary["val/acc"])))
     rows.append(("parameters", count(cost["params"])))
     rows.append(("multiply-adds", count(cost["macs"])))
     rows.append(("trained for", f"{cost['seconds']:.1f} s"))
@@ -40,24 +40,29 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
         ratio = summary["gradient_flow/first_to_last"]
         typical = summary.get("gradient_flow/size")  # which older records lack
         large = "" if typical is None else f", size: {typical:.2g}"
-        detail = "" if ratio is None else f"  [dim]first convolution / last: {ratio:.2g}{large}[/dim]"
+        detail = "" if ratio is None else f"  [dim]layers near the image / near the head: {ratio:.2g}{large}[/dim]"
         rows.append(("gradient flow", plain(record.gradient_flow) + detail))
     rows.append(("run", plain(relative(directory))))
     rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
-    console.print(f"\n[bold]{plain(record.name)}: {state}[/bold]")
+    prose(console, f"\n[bold]{plain(record.name)}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.
         console.print(f"{label:<{width}}  {text}")
 
 
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4g}"
+def _written(name: str, value: float | None) -> str:
+    """As a report writes it: accuracies in percent."""
+    of = unit(name)
+    if value is None:
+        return "not finite"
+    return f"{of.value(value)}%" if of.of_value == "%" else f"{value:.4g}"
 
 
 def _accuracy(summary: dict[str, float]) -> str:
-    top5 = f"  (top-5 {summary['test/acc_top5']:.4f})" if "test/acc_top5" in summary else ""
-    return f"[bold]{summary['test/acc']:.4f}[/bold]{top5}"
+    top5 = "test/acc_top5"
+    also = f"  (top-5 {_written(top5, summary[top5])})" if top5 in summary else ""
+    return f"[bold]{_written('test/acc', summary['test/acc'])}[/bold]{also}"
 
 
 def _next_steps(record: RunRecord, directory: Path, trained: bool) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from ablate.comparison.results import find
 from ablate.errors import InputError
 from ablate.paths import relative
 from ablate.report.answer import answer
-from ablate.report.terminal.markup import plain
+from ablate.report.terminal.markup import plain, prose
 from ablate.runs.record import RESULTS
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import FAILED, INVALID, PlannedCell
@@ -42,7 +42,7 @@ def _show(compared: Callable[[], Comparison] | None, words: Sequence[str]) -> No
     console = Console(highlight=False, soft_wrap=True)
     if compared is not None:
         try:
-            console.print(f"\n[bold]{plain(answer(compared())[0])}[/]")
+            prose(console, f"\n[bold]{plain(answer(compared())[0])}[/]")
         except InputError as error:  # runs that cannot be compared as they are: `report` takes what else it needs
-            console.print(f"\n{plain(error)}")
+            prose(console, f"\n{plain(error)}")
     console.print(f"The report: [bold]{plain(shlex.join(['python', '-m', 'ablate', 'report', *words]))}[/]")

@@ -2,9 +2,16 @@
 
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 
 from ablate.errors import bare
+
+
+def prose(console: Console, text: str) -> None:
+    """Print sentences: on a terminal they break between words, elsewhere they are one line. What is to be copied is
+    printed as it is."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def plain(value: Any) -> str:

@@ -21,6 +21,11 @@ def fitted(table: Table, console: Console, spare: Sequence[str]) -> Table:
         left_out.append(spare[len(left_out)])
 
 
+def fits(table: Table, console: Console, spare: Sequence[str]) -> bool:
+    """Whether every word has room where the `spare` columns are left out."""
+    return _fits(without(table, spare), console)
+
+
 def _fits(table: Table, console: Console) -> bool:
     """Whether every word has room. Gives the widest column of words the room that the others leave."""
     sizes = [_size(column, console) for column in table.columns]

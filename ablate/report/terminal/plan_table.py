@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ablate.comparison.columns import assignments
+from ablate.configuration import whole
 from ablate.configuration.fingerprint import ADDED
 from ablate.configuration.values import word
 from ablate.errors import nearest
 from ablate.process import processors
-from ablate.report.numbers import about, count, duration
-from ablate.report.terminal.markup import plain
+from ablate.report.numbers import DASH, about, count, duration
+from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 from ablate.runs.record import RESULTS
+from ablate.sweep import twins
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
 from ablate.training.goal import KNOWN, MAXIMIZE
@@ -48,32 +51,32 @@ def show(
     if not console.is_terminal:
         console.width = 200
     if file.description:
-        console.print(f"\n[bold]{plain(file.name)}[/bold]  {plain(file.description)}")
+        prose(console, f"\n[bold]{plain(file.name)}[/bold]  {plain(file.description)}")
     shown = list(cells) if every else list(cells)[:SHOWN]
     console.print()
     console.print(fitted(_table(cells, shown), console, ("multiply-adds", "parameters", "training")))
     if len(shown) < len(cells):
-        console.print(f"[dim]… {len(cells) - len(shown):,} more cells (--all shows them, --json has all)[/dim]")
+        prose(console, f"[dim]… {len(cells) - len(shown):,} more cells (--all shows them, --json has all)[/dim]")
     for cell in shown:
         if cell.same:
             others = "; ".join(named(other) for other in cell.same)
-            console.print(f"[dim]{plain(cell.name)} stands for the same run as {plain(others)}[/dim]")
+            prose(console, f"[dim]{plain(cell.name)} stands for the same run as {plain(others)}[/dim]")
         if cell.reason and cell.status in (INVALID, DAMAGED, "failed", "interrupted"):
             colour = COLOURS.get(cell.status, "default")
-            console.print(f"[{colour}]{cell.status}[/] {plain(cell.name)}: {plain(cell.reason)}")
+            prose(console, f"[{colour}]{cell.status}[/] {plain(cell.name)}: {plain(cell.reason)}")
     for line in outdated_lines(cells):
-        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
+        prose(console, f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
     console.print()
-    console.print(_sum(cells))
+    prose(console, _sum(cells))
     difference = _unasked(cells)
     if difference:
-        console.print(f"[yellow]{difference}[/yellow]")
+        prose(console, f"[yellow]{difference}[/yellow]")
     for line in metric_lines(file, cells):
-        console.print(f"[yellow]{plain(line)}[/yellow]")
-    if threads := threads_line(cells):
-        console.print(threads)
+        prose(console, f"[yellow]{plain(line)}[/yellow]")
+    for said in filter(None, (threads_line(cells), twins.line(cells))):
+        prose(console, plain(said))
     if rounds:
-        console.print(rounds_line(rounds))
+        prose(console, rounds_line(rounds))
 
 
 def outdated_lines(cells: Sequence[PlannedCell]) -> list[str]:
@@ -186,6 +189,23 @@ def varying(cells: Sequence[PlannedCell]) -> list[str]:
     return [key for key, values in seen.items() if len(values) > 1 or counts[key] < len(cells)]
 
 
+def values_of(cells: Sequence[PlannedCell], names: Sequence[str]) -> list[list[str]]:
+    """The parameters' values in each cell, for rich: dim where the cell does not set them and has what they come to."""
+    found = []
+    for cell, comes_to in zip(cells, assignments(cells) if cells else (), strict=True):
+        lacks = whole.absent(cell.values or {})
+        row = []
+        for name in names:
+            if name in cell.assignment:
+                row.append(plain(word(cell.assignment[name])))
+            elif name in comes_to and cell.values is not None:
+                row.append(f"[dim]{DASH if whole.concerns(name, lacks) else plain(word(comes_to[name]))}[/]")
+            else:
+                row.append(f"[dim]{cell.values['seed']}[/]" if name == "seed" and cell.values else "")
+        found.append(row)
+    return found
+
+
 def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     names = varying(cells)
@@ -194,12 +214,11 @@ def _table(cells: Sequence[PlannedCell], shown: Sequence[PlannedCell]) -> Table:
     table.add_column("status")
     for name in ("parameters", "multiply-adds", "training"):
         table.add_column(name, justify="right")
-    for cell in shown:
+    for cell, values in zip(shown, values_of(shown, names), strict=True):
         colour = COLOURS.get(cell.status, "default")
         estimated = "" if cell.status in (OUTDATED, *RESULTS) or cell.seconds is None else "~"
         numbers = ["" if cell.params is None else f"{cell.params:,}", "" if cell.macs is None else count(cell.macs)]
         seconds = estimated + duration(cell.seconds) if cell.status != INVALID else ""
-        values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
         table.add_row(*values, f"[{colour}]{cell.status}[/]", *numbers, seconds)
     return table
 

@@ -10,7 +10,7 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.looking.rounds import Declared, Progress
 from ablate.report.in_rounds import rules, saved
 from ablate.report.numbers import DASH, numbered, unit
-from ablate.report.terminal.markup import plain
+from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 
 
@@ -46,8 +46,8 @@ def show(comparison: Comparison, stands: Progress, declared: Declared, arguments
         )
     console.print()
     console.print(fitted(table, console, ("interval", "mean")))
-    console.print(rules(comparison))
-    console.print(saved(comparison))
+    prose(console, rules(comparison))
+    prose(console, saved(comparison))
     waits = False
     for status, flag in (("failed", "--retry-failed"), ("outdated", "--rerun-outdated")):
         if count := sum(entry.status == status for entry in stands.wanted):
@@ -56,4 +56,4 @@ def show(comparison: Comparison, stands: Progress, declared: Declared, arguments
             console.print(f"    [bold]python -m ablate sweep {plain(again)}[/]")
             waits = True
     if stands.look is not None and not waits:
-        console.print("Not all is decided: the same command goes on from here.")
+        prose(console, "Not all is decided: the same command goes on from here.")

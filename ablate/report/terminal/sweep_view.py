@@ -24,9 +24,9 @@ from rich.table import Table
 from ablate.configuration.values import word
 from ablate.paths import relative
 from ablate.report.numbers import about, count, duration, unit
-from ablate.report.terminal.markup import plain
+from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
-from ablate.report.terminal.plan_table import COLOURS, outdated_lines, varying
+from ablate.report.terminal.plan_table import COLOURS, outdated_lines, values_of, varying
 from ablate.report.terminal.seed_rows import ROWS, SeedRows
 from ablate.runs.record import RESULTS
 from ablate.runs.tracked.links import FOLDER, link
@@ -56,19 +56,21 @@ class SweepView:
         self._started = time.monotonic()
         self._waited = False
         self._tasks: dict[Path, TaskID] = {}
+        self._rows = SeedRows(file, every or cells)
         self._progress = _WithRows(
-            SeedRows(file, every or cells),
+            self._rows,
             self._tasks,
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[what]}"),
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
             console=self._console,
             transient=True,
             disable=not sys.stdout.isatty(),
         )
-        self._whole = self._progress.add_task(f"[bold]{plain(file.name)}", total=len(cells), note="")
+        self._whole = self._progress.add_task(f"[bold]{plain(file.name)}", total=len(cells), what="runs", note="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -80,10 +82,14 @@ class SweepView:
         self._progress.stop()
 
     def started(self, cell: PlannedCell) -> None:
-        self._tasks[cell.directory] = self._progress.add_task(f"  {plain(self._short(cell))}", total=None, note="")
+        self._tasks[cell.directory] = self._progress.add_task(
+            f"  {plain(self._short(cell))}", total=None, what="epochs", note=""
+        )
 
     def epoch(self, cell: PlannedCell, epoch: "Epoch") -> None:
         note = _said(self._metric, epoch.metrics[self._metric]) if self._metric in epoch.metrics else ""
+        if note:
+            self._rows.saw(cell, epoch.number, epoch.metrics[self._metric])
         self._progress.update(self._tasks[cell.directory], completed=epoch.number, total=epoch.of, note=note)
 
     def taken(self, cell: PlannedCell) -> None:
@@ -108,6 +114,13 @@ class SweepView:
             names = "; ".join(map(self._short, cells))
             self._console.print(f"waiting for {len(cells)} that other processes train: {plain(names)}")
         self._waited = True
+
+    def fewer(self, cell: PlannedCell, workers: int) -> None:
+        self._remove(cell)
+        self._console.print(
+            f"[dim]{plain(self._short(cell))}: out of memory beside others; {workers} worker{'s' * (workers > 1)} from"
+            " here on, and it is tried again[/]"
+        )
 
     def stopping(self) -> None:
         self._console.print("stopping: the runs save their state. Once more to stop at once.")
@@ -147,12 +160,13 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
         table.add_column(name, justify="right")
     table.add_column("run")
 
-    def place(cell: PlannedCell) -> tuple[bool, float]:
-        value = _value(cell, metric)
-        return value is None, best_first * (value or 0.0)
+    def place(cell: PlannedCell) -> tuple[bool, bool, float]:
+        value = _value(cell, metric)  # what a run last had before it diverged says nothing
+        return value is None, cell.status not in RESULTS, best_first * (value or 0.0)
 
+    written = {id(cell): values for cell, values in zip(cells, values_of(cells, names), strict=True)}
     for cell in sorted(cells, key=place):
-        values = [plain(word(cell.assignment[name])) if name in cell.assignment else "" for name in names]
+        values = written[id(cell)]
         numbers = [_value(cell, name) for name in shown]
         colour = COLOURS.get(cell.status, "default")
         first, *rest = ("" if n is None else _written(name, n) for name, n in zip(shown, numbers, strict=True))
@@ -163,21 +177,21 @@ def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequen
     console.print()
     console.print(fitted(table, console, ("parameters", "training", *shown[1:], "run")))
     counts = Counter(cell.status for cell in cells)
-    console.print(", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
+    prose(console, ", ".join(f"{number} {status}" for status, number in counts.items()) + ".")
     for cell in cells:
         if cell.status in (FAILED, INVALID, DAMAGED):
-            console.print(f"[red]{cell.status}[/] {plain(cell.name)}: {plain(last(cell.reason))}")
+            prose(console, f"[red]{cell.status}[/] {plain(cell.name)}: {plain(last(cell.reason))}")
         if cell.status == FAILED:
             console.print(f"    [bold]python -m ablate {plain(shlex.join(cell.overrides))}[/]")
     for line in outdated_lines(cells):
-        console.print(f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
+        prose(console, f"[{COLOURS[OUTDATED]}]{OUTDATED}[/] {plain(line)}")
     if counts[FAILED]:
         again = shlex.join(["--retry-failed", *(argument for argument in arguments if argument != "--retry-failed")])
         console.print(f"All of them again: [bold]python -m ablate sweep {plain(again)}[/]")
     show_offline(file, cells)
     unfinished = counts[TO_DO] + counts[INTERRUPTED] + counts[DAMAGED] + counts[RUNNING]
     if unfinished:
-        console.print(f"{unfinished} left: the same command continues the sweep.")
+        prose(console, f"{unfinished} left: the same command continues the sweep.")
 
 
 class _WithRows(Progress):
@@ -192,7 +206,7 @@ class _WithRows(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         room = self._screen.height - len(self.tasks) - 2  # a frame higher than the terminal would scroll away
         if room > 1:
-            yield self._rows.table(self._running.keys(), min(ROWS, room - 1))
+            yield self._rows.table(self._running.keys(), min(ROWS, room - 1), self._screen.width)
         yield from super().get_renderables()
 
 
@@ -225,4 +239,4 @@ def _written(metric: str, value: float) -> str:
 
 
 def _value(cell: PlannedCell, metric: str) -> float | None:
-    return cell.record.metrics.get(metric) if cell.record and cell.status in RESULTS else None
+    return cell.record.metrics.get(metric) if cell.record and cell.status == "finished" else None

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 NAME, TAG = 128, 64  # characters of a name or a group, and of a tag, that W&B's server takes
 BASELINE = "baseline"
+WHOLE = ("recipe", "resolved")  # under one of these names W&B has all of the configuration
+TOLD = ("python", "packages", "git", "hardware", "data_checksum")  # of a run's provenance: what reports compare
 _VARIABLES = {"name": "WANDB_NAME", "group": "WANDB_RUN_GROUP", "tags": "WANDB_TAGS"}
 
 
@@ -26,7 +29,7 @@ class Labels:
     group     the variant: everything but the seed
     tags      the sweep's name and the data set
     config    choices: {axis: option}; seed; by its dotted path each value that is not its option's own; recipe: all of
-              the resolved configuration
+              the resolved configuration; provenance: code, versions and machine
     """
 
     name: str | None
@@ -35,8 +38,9 @@ class Labels:
     config: dict[str, Any]
 
 
-def labels(cell: "Cell") -> Labels:
-    """Of the cell's run. What its `tracking` says, or else the environment, takes the place of what is made here."""
+def labels(cell: "Cell", provenance: Mapping[str, Any] | None = None) -> Labels:
+    """Of the cell's run, whose record has this provenance. What its `tracking` says, or else the environment, takes
+    the place of what is made here."""
     variant, seed = variant_of(cell), f" seed={cell.cfg.seed}"
     mark = hashlib.sha256(variant.encode()).hexdigest()[:6]
     made = {
@@ -46,7 +50,7 @@ def labels(cell: "Cell") -> Labels:
     }
     said = {key: value for key in made if (value := cell.values["tracking"][key]) is not None}
     left = {key: None for key, variable in _VARIABLES.items() if os.environ.get(variable)}
-    return Labels(**(made | left | said), config=config(cell))
+    return Labels(**(made | left | said), config=config(cell, provenance or {}))
 
 
 def variant_of(cell: "Cell") -> str:
@@ -69,12 +73,15 @@ def variant_of(cell: "Cell") -> str:
     return " ".join([*(words or [BASELINE]), *settings])
 
 
-def config(cell: "Cell") -> dict[str, Any]:
+def config(cell: "Cell", provenance: Mapping[str, Any]) -> dict[str, Any]:
     """See `Labels`. A sweep's parameters are left to W&B, which adds them under the server's names."""
     values, composition = cell.values, cell.composition
     by_server = {key.lstrip("+") for key in flattened(agent.parameters())}
     changed = {path: at(values, path) for path in composition.changed if path not in by_server}
-    return {"choices": composition.choices, "seed": values["seed"], **changed, "recipe": values}
+    told = {key: provenance[key] for key in TOLD if key in provenance}
+    whole = WHOLE[1] if WHOLE[0] in by_server else WHOLE[0]  # a sweep over recipes has that name
+    own = {"choices": composition.choices, "seed": values["seed"], **changed, whole: values}
+    return own | ({"provenance": told} if told else {})
 
 
 def short(name: str, ending: str, most: int = NAME) -> str:

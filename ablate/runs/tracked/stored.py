@@ -19,7 +19,7 @@ def report(cell: Cell, record: RunRecord) -> str | None:
         return None
     if record.wandb.id == agent.run_id():
         return None
-    own = vars(labels(cell))
+    own = vars(labels(cell, record.provenance))
     with tracking.wandb_run(cell.cfg.tracking, directory=cell.directory, mode=mode, run_id=None, **own) as run:
         for values in logged([cell.directory / "metrics.parquet"]):
             run.log(values)

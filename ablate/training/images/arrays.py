@@ -159,6 +159,7 @@ def made(
         f"{'s' * (one[0] > 1)} to train on,"
         f" {len(arrays['test_images']):,} to test on ({test}); labels: {_described(arrays['labels'])}."
     )
+    _warn_of_gaps(arrays["labels"], arrays["test_labels"], what["labels"])
     tensors = {key: torch.from_numpy(np.ascontiguousarray(arrays[key])) for key in NAMES}
     return Source(tensors["images"], tensors["labels"], tensors["test_images"], tensors["test_labels"], files)
 
@@ -212,6 +213,19 @@ def _cut_off(arrays: dict[str, np.ndarray], fraction: float, seed: int) -> None:
             " data.test_images and data.test_labels."
         ) from error
     arrays["images"], arrays["test_images"], arrays["labels"], arrays["test_labels"] = parts
+
+
+def _warn_of_gaps(labels: np.ndarray, test_labels: np.ndarray, what: str) -> None:
+    """Warn where most of the classes up to the largest label do not occur."""
+    if labels.ndim != 1 or not len(labels):
+        return
+    occur, classes = np.unique(np.concatenate([labels, test_labels])), int(labels.max()) + 1
+    if 2 * len(occur) < classes:
+        say(
+            f"{what}: the largest label is {classes - 1}, so the network gets {classes} outputs, but only {len(occur)}"
+            f" classes occur. Number them from 0 to {len(occur) - 1}: labels = numpy.unique(labels,"
+            " return_inverse=True)[1]."
+        )
 
 
 def _described(labels: np.ndarray) -> str:
