@@ -144,18 +144,29 @@ def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> t
     return [gpus[number % len(gpus)] for number in range(workers)] if gpus else [], workers
 
 
+_trials: dict[tuple[int, int, str], packing.Trial] = {}
+
+
+def _size(cell: PlannedCell) -> tuple[int, int]:
+    """Multiply-adds of a batch, and its images."""
+    images = (cell.values or {})["data"].get("batch_size") or 1
+    return (cell.macs or 0) * images, images
+
+
 def _packed(cells: Sequence[PlannedCell], gpus: list[str]) -> list[str]:
     """The GPUs of each worker where several may share one: the workers of all GPUs, one after another.
 
     gpus  those of one worker on each
 
-    The largest cell is timed, once for the sweep. Cells on several GPUs have them alone, and so have few cells.
+    The largest cell is timed; one of the same size in a later round is not timed again. Cells on several GPUs have them
+    alone, and so have few cells.
     """
     if len(cells) <= len(gpus) or any("," in devices for devices in gpus):
         return gpus
-    largest = max(cells, key=lambda cell: (cell.macs or 0) * ((cell.values or {})["data"].get("batch_size") or 1))
+    largest = max(cells, key=_size)
+    size = (*_size(largest), gpus[0])
     try:
-        trial = pool.trial(largest.values or {}, gpus[0])
+        trial = _trials[size] = _trials.get(size) or pool.trial(largest.values or {}, gpus[0])
     except NoTrialError as error:
         print(f"1 worker on each GPU: {largest.name} cannot be timed ({error}).", flush=True)
         return gpus

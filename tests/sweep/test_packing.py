@@ -65,10 +65,12 @@ def test_auto_packs_the_workers_that_the_largest_cell_allows(monkeypatch, capsys
         return packing.Trial(80 * GIB, GIB, 100.0, 160.0)
 
     monkeypatch.setattr(pool, "trial", timed)
+    monkeypatch.setattr(execution, "_trials", {})
     monkeypatch.setattr(processors, "usable", lambda: 16)
     cells = [planned(number) for number in range(12)]
     assert execution._packed(cells, ["2", "3"]) == ["2", "3"] * 4
     assert seen == [(cells[-1].values, "2")]
+    assert execution._packed(cells[5:], ["2", "3"]) == ["2", "3"] * 4 and len(seen) == 1  # a later round
     assert capsys.readouterr().out.startswith("4 workers on each of 2 GPUs: two at a time do 1.60 times")
     assert execution._packed(cells[:2], ["2", "3"]) == ["2", "3"]
     assert execution._packed(cells, ["0,1", "2,3"]) == ["0,1", "2,3"] and len(seen) == 1
