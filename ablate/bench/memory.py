@@ -103,6 +103,10 @@ def _measured(way: str, argument: Any) -> dict[str, int]:
 
 def run(overrides: list[str]) -> dict[str, int]:
     """A real run in this process. Returns bytes `before` training and at the `peak`."""
+    from ablate.process import lightning
+
+    lightning.load()  # as `train` and the workers of a sweep do
+
     from ablate.bench import paired
     from ablate.configuration.composition import Composition
     from ablate.configuration.resolvers import register_resolvers
