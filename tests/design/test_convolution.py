@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ablate.design.convolution import PADDINGS
 
-CASES = [*product((1, 2, 3, 5, 7), (1, 2, 3), (7, 8, 9))]
+CASES = [*product((1, 2, 3, 5, 7), (1, 2, 3), (1, 2, 7, 8, 9))]
 
 
 def windows(x: Tensor, kernel: int, stride: int, outside: float) -> Tensor:
@@ -63,8 +63,34 @@ def test_both(kernel: int, stride: int, size: int, image: Tensor) -> None:
     assert torch.equal(PADDINGS["both"].max_pool(kernel, stride)(x), pooled)
 
 
+def test_tiny_maps_are_one_matrix_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = PADDINGS["both"].conv(3, 4, 3, 1, False)
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("convolved")
+
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", refuse)
+    for size in (1, 2):
+        assert conv(torch.rand(5, 3, size, size)).shape == (5, 4, size, size)
+    with pytest.raises(AssertionError, match="convolved"):
+        conv(torch.rand(5, 3, 3, 3))
+
+
+def test_tiny_maps_have_the_same_gradients_with_several_threads() -> None:
+    """Bit for bit, each time."""
+    conv = PADDINGS["both"].conv(128, 128, 3, 1, False).to(memory_format=torch.channels_last)
+    x = torch.randn(64, 128, 2, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = [torch.autograd.grad(conv(x).square().sum(), conv.weight)[0] for _ in range(5)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("size", [1, 2, 7, 8])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_channels_last_stays(kernel: int, size: int, padding: str) -> None:
     conv = PADDINGS[padding].conv(8, 16, kernel, 2, False).to(memory_format=torch.channels_last)

@@ -11,6 +11,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
+from ablate.design.convolution import PaddedConv
 from ablate.design.network import output_shape
 
 
@@ -25,8 +26,9 @@ def keep_at_zero(network: nn.Module, shape: tuple[int, int, int]) -> None:
         found = meets_pixels(conv, (int(inputs[0].shape[-2]), int(inputs[0].shape[-1])))
         read[conv] = read[conv] | found if conv in read else found
 
-    # No subclasses: their forward may pad before it convolves.
-    convs = [module for module in network.modules() if type(module) is nn.Conv2d and max(module.kernel_size) > 1]
+    # No other subclasses: their forward may pad before it convolves.
+    own = [m for m in network.modules() if isinstance(m, nn.Conv2d) and type(m) in (nn.Conv2d, PaddedConv)]
+    convs = [conv for conv in own if max(conv.kernel_size) > 1]
     hooks = [conv.register_forward_pre_hook(look) for conv in convs]
     with suppress(Exception):  # on the meta device a user's network may raise anything
         output_shape(network, shape)
