@@ -52,6 +52,7 @@ def main() -> None:
             raise
         print("ablate: interrupted, state saved; the same command resumes it.", file=sys.stderr)
         code = exit_codes.by_signal(stop.signum)
+    garbage.leave_to_the_system()
     sys.exit(code)
 
 

@@ -69,6 +69,13 @@ def test_links_lead_somewhere(page):
             assert heading in slugs, f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_block_begins_as_the_sites_builder_reads_it(page):
+    """With a language and perhaps a title: other words there, and the block is set as running text."""
+    for first in re.findall(r"^```.*$", page.read_text(encoding="utf-8"), re.MULTILINE)[::2]:
+        assert re.fullmatch(r'```\w+( title="[^"]+")?', first), f"{page.name}: {first}"
+
+
 def test_every_page_is_in_the_navigation_once():
     def pages(entry: object) -> list[str]:
         if isinstance(entry, str):
@@ -86,7 +93,7 @@ def test_readme_is_short():
 
 def test_the_tutorials_sweep_file_is_one(tmp_path):
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    (found,) = re.findall(r"```yaml norm.yaml\n(.*?)```", text, re.DOTALL)
+    (found,) = re.findall(r'```yaml title="norm.yaml"\n(.*?)```', text, re.DOTALL)
     (tmp_path / "norm.yaml").write_text(found, encoding="utf-8")
     assert SweepFile.read(tmp_path / "norm.yaml").parameters["norm"] == ["batch", "none"]
 

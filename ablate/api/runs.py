@@ -1,7 +1,7 @@
 """One run, trained or loaded: its numbers as data frames, and its network with the trained weights."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,15 +124,21 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         return trained(composition)
 
 
-def trained(composition: Composition) -> Run:
-    """The run of what was composed. Raises InputError for what cannot be trained, and what the training raises."""
+def trained(composition: Composition, begins: Callable[[Path, int], None] = lambda directory, step: None) -> Run:
+    """The run of what was composed. Raises InputError for what cannot be trained, and what the training raises.
+
+    begins  called with the run's directory and the optimizer step that it starts from; not for a stored result
+    """
     from ablate.configuration import agent
+    from ablate.process import lightning
+
+    lightning.load()
     from ablate.runs import cell
     from ablate.runs.tracked import stored
 
     prepared = cell.prepare(composition)
     # An agent's server takes a run without a result for a failed one.
-    record, is_new = cell.run_when_free(prepared) if agent.present() else cell.run(prepared)
+    record, is_new = (cell.run_when_free if agent.present() else cell.run)(prepared, begins=begins)
     reported = None if is_new else stored.report(prepared, record)
     return Run(prepared.directory, record, is_new, trust=True, reported=reported)
 

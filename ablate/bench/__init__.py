@@ -1,68 +1,73 @@
 """Measures what the harness costs on this machine: one module for each comparison.
 
-A module's `compare(overrides)` returns rows. Rows made by `paired.row` are shown together in one table. Other rows get
-their own table, under the module's TITLE.
+A module's `compare(overrides, rounds)` yields rows, each as soon as it is measured. Rows made by `paired.row` have the
+same keys. Those of other modules have columns of their own, under the module's TITLE.
 """
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
-# The comparisons, in the order in which they run.
-NAMES = ("harness", "recipe", "data", "memory", "flops", "large_images", "sweep", "gradients", "scale")
+# The comparisons in the order in which they run, with the minutes that one takes on two idle cores.
+MINUTES: dict[str, float] = {
+    "harness": 1.5,
+    "recipe": 1,
+    "data": 0.5,
+    "memory": 1,
+    "flops": 0.5,
+    "large_images": 1.5,
+    "sweep": 4,
+    "gradients": 4,
+    "scale": 4,
+}
+NAMES = tuple(MINUTES)
+BY_DEFAULT = ("harness", "recipe", "data", "memory", "flops")
+NOT_SHOWN = ("rounds", "unit")  # what only --json has
 
 
-def show(overrides: list[str], chosen: Collection[str], as_json: bool = False) -> None:
-    """Run the `chosen` comparisons, or all, with the user's `overrides`, and print tables or JSON."""
-    from ablate.runs.provenance import provenance
+def show(overrides: Sequence[str], chosen: Sequence[str], rounds: int | None = None, as_json: bool = False) -> None:
+    """Run the `chosen` comparisons with the user's `overrides`, and print the conditions, then each row as soon as it
+    is there.
 
-    found = provenance("")["hardware"]
-    hardware = {key: found[key] for key in ("cpu", "cores", "gpus")}
+    rounds   of each comparison; None: each one's own number
+    as_json  print all at the end as JSON, and the rows to the standard error
+    """
+    from ablate.bench import conditions
+
+    here = conditions.now(overrides)
     rows: dict[str, list[dict[str, Any]]] = {}
-    titles: dict[str, str] = {}
+    out = sys.stderr if as_json else sys.stdout
+    for line in conditions.lines(here):
+        print(line, file=out, flush=True)
     try:
-        for name in NAMES:
-            if name in chosen or not chosen:
-                print(f"{name} …", file=sys.stderr, flush=True)
-                module = import_module(f"{__name__}.{name}")
-                rows[name], titles[name] = module.compare(overrides), module.TITLE
-    finally:  # show what has been measured, even if a later comparison fails
-        _show(hardware, rows, titles, as_json)
+        for name in chosen:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            module = import_module(f"{__name__}.{name}")
+            rows[name] = []
+            for row in module.compare(overrides, rounds):
+                if "comparison" not in row and not rows[name]:
+                    print(f"\n{module.TITLE}", file=out)
+                rows[name].append(row)
+                _show(row, len(rows[name]) == 1, out)
+    finally:  # what has been measured is kept, even if a later comparison fails
+        if as_json:
+            print(json.dumps({"conditions": here, **rows}, indent=2))
 
 
-def _show(
-    hardware: dict[str, Any], rows: dict[str, list[dict[str, Any]]], titles: dict[str, str], as_json: bool
-) -> None:
-    if as_json:
-        print(json.dumps({"hardware": hardware, **rows}, indent=2))
+def _show(row: Mapping[str, Any], first: bool, out: TextIO) -> None:
+    """Print a row: two lines, or a table's line below its columns' names."""
+    if "comparison" in row:
+        figures = f"{_word(row['median'])} ({_word(row['min'])} to {_word(row['max'])})"
+        print(f"\n{row['comparison']}\n    {figures}, goal {row['goal']}; {row['how']}", file=out, flush=True)
         return
-    together = [row for found in rows.values() for row in found if "comparison" in row]
-    if together:
-        _print(f"{hardware}", [_as_shown(row) for row in together])
-    for name, found in rows.items():
-        if found and "comparison" not in found[0]:
-            _print(f"{titles[name]}\n{hardware}", found)
+    shown = {name: _word(value) for name, value in row.items() if name not in NOT_SHOWN}
+    widths = {name: max(len(name), 24 if name == "network" else 0) for name in shown}
+    if first:
+        print("  ".join(name.ljust(width) for name, width in widths.items()).rstrip(), file=out)
+    print("  ".join(shown[name].ljust(width) for name, width in widths.items()).rstrip(), file=out, flush=True)
 
 
-def _as_shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "comparison": row["comparison"],
-        "goal": row["goal"],
-        "median": row["median"],
-        "min to max": f"{row['min']:.3f} to {row['max']:.3f}",
-        "how": row["how"],
-    }
-
-
-def _print(title: str, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, box=None, title_justify="left", padding=(0, 2, 0, 0))
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name in ("network", "comparison", "how") else "right")
-    for row in rows:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(highlight=False, soft_wrap=True).print(table)
+def _word(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

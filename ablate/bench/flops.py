@@ -7,7 +7,7 @@ programs hardly matter.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,7 @@ from ablate.bench.by_hand import Loop
 from ablate.training.trainer import new_trainer
 
 TITLE = "achieved FLOP/s / those of a large matrix product"
-ROUNDS = 5
+ROUNDS = 3
 # model, image size, batch size
 NETWORKS = {
     "cpu": (("resnet20", 32, 128), ("resnet18", 224, 16)),
@@ -31,13 +31,14 @@ ROWS = {"cpu": 4096, "gpu": 8192}
 TOGETHER = {"cpu": 1, "gpu": 10}
 
 
-def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+def compare(overrides: Sequence[str], rounds: int | None = None) -> Iterator[dict[str, Any]]:
     """One row for each network, by rounds."""
     accelerator = paired.prepared(overrides, ["model=resnet20"]).cfg.trainer.accelerator
-    return [_compare(overrides, *network) for network in NETWORKS[accelerator]]
+    for network in NETWORKS[accelerator]:
+        yield _compare(overrides, *network, rounds or ROUNDS)
 
 
-def _compare(overrides: Sequence[str], model: str, size: int, batch: int) -> dict[str, Any]:
+def _compare(overrides: Sequence[str], model: str, size: int, batch: int, rounds: int) -> dict[str, Any]:
     own = images.overrides("cifar10", batch, test=1, channels=3, size=size)
     chosen = paired.prepared(overrides, [*own, f"model={model}", f"data.batch_size={batch}", "trainer.max_epochs=99"])
     cfg = chosen.cfg
@@ -61,11 +62,11 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int) -> dic
 
     step()
     product()
-    found = paired.in_turns({"step": step, "product": product}, ROUNDS)
+    found = paired.in_turns({"step": step, "product": product}, rounds)
     return paired.row(
         f"{TITLE}: {model}, {size}x{size}, batch {batch}",
         "stated",
         [a / b for a, b in zip(found["step"], found["product"], strict=True)],
         f"{median(found['step']) / 1e9:,.0f} of {median(found['product']) / 1e9:,.0f} GFLOP/s, {cfg.trainer.precision};"
-        f" {ROUNDS} rounds",
+        f" {paired.times(rounds)}",
     )

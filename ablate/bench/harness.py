@@ -8,7 +8,7 @@ part of `recipe`.
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ablate.training.trainer import new_trainer
 
 TITLE = "a training step through the harness / one of a loop by hand"
 GOAL = "<= 1.02"
-ROUNDS = 4
+ROUNDS = 2
 WARM_UP = 16  # steps that are not counted
 LONG = 0.05  # seconds: on a GPU the goal applies to a step at least this long
 # model, image size, batch size. The goal applies to the last one; on a GPU, to the first of LARGER whose step is LONG.
@@ -75,12 +75,13 @@ class Beside(Callback):
         self._started = now
 
 
-def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+def compare(overrides: Sequence[str], rounds: int | None = None) -> Iterator[dict[str, Any]]:
     """One row for each network: a run's step divided by the loop's, by rounds of 64 steps."""
     on_gpu = paired.prepared(overrides, ["model=resnet20"]).cfg.trainer.accelerator == "gpu"
     *others, last = (*ON_GPU, _long(overrides)) if on_gpu else ON_CPU
-    rows = [_compare(overrides, *network, goal="stated") for network in others]
-    return [*rows, _compare(overrides, *last, goal=GOAL)]
+    for network in others:
+        yield _compare(overrides, *network, rounds or ROUNDS, goal="stated")
+    yield _compare(overrides, *last, rounds or ROUNDS, goal=GOAL)
 
 
 def _long(overrides: Sequence[str]) -> tuple[str, int, int]:
@@ -102,11 +103,12 @@ def _chosen(model: str, size: int, batch: int, steps: int) -> list[str]:
     return [f"model={model}", *random, f"data.batch_size={batch}", *shift, "trainer.max_epochs=1"]
 
 
-def _compare(overrides: Sequence[str], model: str, size: int, batch: int, goal: str) -> dict[str, Any]:
+def _compare(overrides: Sequence[str], model: str, size: int, batch: int, rounds: int, goal: str) -> dict[str, Any]:
+    steps = rounds * CAPACITY + WARM_UP
     with tempfile.TemporaryDirectory() as folder:
         run = [f"runs_dir={folder}", "tracking=offline", "gradient_norms.pictures=false"]
-        chosen = paired.prepared(overrides, [*_chosen(model, size, batch, ROUNDS * CAPACITY + WARM_UP), *run])
-        beside = Beside(chosen.cfg, (ROUNDS * CAPACITY + WARM_UP) // TURN[chosen.cfg.trainer.accelerator])
+        chosen = paired.prepared(overrides, [*_chosen(model, size, batch, steps), *run])
+        beside = Beside(chosen.cfg, steps // TURN[chosen.cfg.trainer.accelerator])
         paired.trained(chosen, beside)
     per_round, warm = CAPACITY // beside.steps, WARM_UP // beside.steps
     harness, by_hand = (
@@ -117,5 +119,5 @@ def _compare(overrides: Sequence[str], model: str, size: int, batch: int, goal: 
         f"{TITLE}: {model}, {size}x{size}, batch {batch}",
         goal,
         [a / b for a, b in zip(harness, by_hand, strict=True)],
-        f"by hand {1000 * sum(by_hand) / (ROUNDS * CAPACITY):.1f} ms; {ROUNDS} rounds of {CAPACITY} steps",
+        f"by hand {1000 * sum(by_hand) / (rounds * CAPACITY):.1f} ms; {paired.times(rounds)} of {CAPACITY} steps",
     )

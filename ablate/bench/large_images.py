@@ -7,7 +7,7 @@ run is a real one; its images/s are measured between its steps.
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -41,8 +41,9 @@ class Steps(Callback):
         self.ends.append(time.perf_counter())
 
 
-def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of images/s: decoding files one after another, the loader, the network, and both together."""
+def compare(overrides: Sequence[str], rounds: int | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of images/s: decoding files one after another, the loader, the network, and both together, once whatever
+    `rounds` is."""
     accelerator = paired.prepared(overrides, ["model=resnet18"]).cfg.trainer.accelerator
     model, batch, steps = NETWORKS[accelerator]
     workers = processors.usable()
@@ -60,23 +61,20 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
         both = _rates(_ends_of_steps(overrides, [*from_files, f"runs_dir={folder}/b"]), batch)
     what = f"{model}, {SIZE}x{SIZE}, batch {batch}"
     size = f"JPEG, {WIDTH}x{HEIGHT}"
-    return [
-        paired.row(
-            f"{TITLE}, images/s: decode, crop, resize in one process",
-            "stated",
-            decoding,
-            f"{size}; {1000 / median(decoding):.1f} ms of the processor each",
-        ),
-        paired.row(f"{TITLE}, images/s: loader alone", "stated", loader, f"{size}; {workers} workers"),
-        paired.row(f"{TITLE}, images/s: network alone", "stated", network, f"{what}, on the device"),
-        paired.row(f"{TITLE}, images/s: both together", "stated", both, f"{what}, {workers} workers"),
-        paired.row(
-            f"{TITLE}: together / the slower of the two",
-            "stated",
-            [rate / min(median(loader), median(network)) for rate in both],
-            "on a CPU they share its cores",
-        ),
-    ]
+    in_one = f"{size}; {1000 / median(decoding):.1f} ms of the processor each"
+    for name, values, how in (
+        ("decode, crop, resize in one process", decoding, in_one),
+        ("loader alone", loader, f"{size}; {workers} workers"),
+        ("network alone", network, f"{what}, on the device"),
+        ("both together", both, f"{what}, {workers} workers"),
+    ):
+        yield paired.row(f"{TITLE}, images/s: {name}", "stated", values, how, "images/s")
+    yield paired.row(
+        f"{TITLE}: together / the slower of the two",
+        "stated",
+        [rate / min(median(loader), median(network)) for rate in both],
+        "on a CPU they share its cores",
+    )
 
 
 def write_pictures(folder: Path, count: int) -> Path:

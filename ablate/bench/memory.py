@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -22,14 +22,14 @@ import torch.nn.functional as F
 
 TITLE = "peak memory / torchvision's model trained plainly"
 GOAL = "<= 1.0"
-ROUNDS = 2
+ROUNDS = 1
 BATCHES, EPOCHS = 2, 6  # 12 steps: two of them record the weights, for which they are copied
 # model, image size, batch size
 NETWORKS = {"cpu": ("resnet18", 224, 32), "gpu": ("resnet50", 224, 128)}
 CLASSES = 1000
 
 
-def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+def compare(overrides: Sequence[str], rounds: int | None = None) -> Iterator[dict[str, Any]]:
     """Two rows: the run's peak divided by the plain loop's, in total, and without the memory used before training."""
     from ablate.bench import paired
     from ablate.training import build
@@ -50,7 +50,8 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
         "lr": chosen.cfg.optimizer.lr,
     }
     found = paired.in_turns(
-        {"run": partial(_measured, "run", typed), "plain": partial(_measured, "plain", plainly)}, ROUNDS
+        {"run": partial(_measured, "run", typed), "plain": partial(_measured, "plain", plainly)},
+        rounds or ROUNDS,
     )
     peak, before = (
         {name: median(child[what] for child in children) / 1e6 for name, children in found.items()}
@@ -60,21 +61,19 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
     buffer, copy = CAPACITY * layers * 4 * 8 / 1e6, chosen.cost.params * 4 / 1e6
     what = f"{model}, {size}x{size}, batch {batch}"
     both = list(zip(found["run"], found["plain"], strict=True))
-    return [
-        paired.row(
-            f"{TITLE}: {what}",
-            GOAL,
-            [a["peak"] / b["peak"] for a, b in both],
-            f"{peak['run']:,.0f} / {peak['plain']:,.0f} MB, {before['run']:,.0f} / {before['plain']:,.0f} of it before"
-            f" training; {ROUNDS} rounds",
-        ),
-        paired.row(
-            f"{TITLE}, of what training adds: {what}",
-            GOAL,
-            [(a["peak"] - a["before"]) / (b["peak"] - b["before"]) for a, b in both],
-            f"the recorder's part at most {buffer:.2f} MB and, in a step that records weights, a copy of {copy:.0f} MB",
-        ),
-    ]
+    yield paired.row(
+        f"{TITLE}: {what}",
+        GOAL,
+        [a["peak"] / b["peak"] for a, b in both],
+        f"{peak['run']:,.0f} / {peak['plain']:,.0f} MB, {before['run']:,.0f} / {before['plain']:,.0f} of it before"
+        f" training; {paired.times(len(both))}",
+    )
+    yield paired.row(
+        f"{TITLE}, of what training adds: {what}",
+        GOAL,
+        [(a["peak"] - a["before"]) / (b["peak"] - b["before"]) for a, b in both],
+        f"the recorder's part at most {buffer:.2f} MB and, in a step that records weights, a copy of {copy:.0f} MB",
+    )
 
 
 def own(model: str, size: int, batch: int) -> list[str]:
@@ -104,6 +103,10 @@ def _measured(way: str, argument: Any) -> dict[str, int]:
 
 def run(overrides: list[str]) -> dict[str, int]:
     """A real run in this process. Returns bytes `before` training and at the `peak`."""
+    from ablate.process import lightning
+
+    lightning.load()  # as `train` and the workers of a sweep do
+
     from ablate.bench import paired
     from ablate.configuration.composition import Composition
     from ablate.configuration.resolvers import register_resolvers

@@ -81,11 +81,17 @@ def in_turns(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list
     return found
 
 
-def row(comparison: str, goal: str, values: Sequence[float], how: str) -> dict[str, Any]:
+def times(rounds: int) -> str:
+    return "1 round" if rounds == 1 else f"{rounds} rounds"
+
+
+def row(comparison: str, goal: str, values: Sequence[float], how: str, unit: str = "ratio") -> dict[str, Any]:
     """One row of the table. values: the result of each round."""
     return {
         "comparison": comparison,
         "goal": goal,
+        "unit": unit,
+        "rounds": list(values),
         "median": median(values),
         "min": min(values),
         "max": max(values),

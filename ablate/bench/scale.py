@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,9 @@ sys.exit(code != 0)
 SERIES = ("metrics.parquet", "gradient_norms.parquet")
 
 
-def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
+def compare(overrides: Sequence[str], rounds: int | None = None) -> Iterator[dict[str, Any]]:
     """One row for each size: what the commands took, before any cell has a result and when all have, and the files of a
-    run.
+    run. Each command runs once, whatever `rounds` is.
 
     Raises InputError for an override of something that is varied or set here.
     """
@@ -61,7 +61,8 @@ def compare(overrides: Sequence[str]) -> list[dict[str, Any]]:
         (trained,) = (folder / "trained").iterdir()
         files = [path for path in trained.rglob("*") if path.is_file()]
         left = {"files per run": len(files), "kB per run": sum(path.stat().st_size for path in files) / 1000}
-        return [_compare(folder / str(number), trained, overrides, *size) | left for number, size in enumerate(SIZES)]
+        for number, size in enumerate(SIZES):
+            yield _compare(folder / str(number), trained, overrides, *size) | left
 
 
 def _compare(
@@ -76,7 +77,7 @@ def _compare(
     took["plan of all done"] = _took(["plan", str(file), *typed])
     took["report"] = _took(["report", str(file), *typed, "--out", str(folder / "report")])
     commands = {f"{name}, {unit}": value for name, found in took.items() for unit, value in found.items()}
-    return {"cells": len(cells), "networks": networks, **commands}
+    return {"goal": "stated", "cells": len(cells), "networks": networks, **commands}
 
 
 def sweep_file(folder: Path, networks: int, rates: int, seeds: int) -> Path:

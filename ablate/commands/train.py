@@ -20,12 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(composition: Composition, options: argparse.Namespace) -> None:
     """Train the composed configuration, and show its result."""
-    check_values(composition.checked())  # before importing torch, which takes seconds
+    values = composition.checked()
+    check_values(values)
+
+    from ablate.process import lightning
+    from ablate.report.terminal import closing, opening
+
+    opening.show(composition, values)
+    lightning.load()
 
     from ablate.api import runs
-    from ablate.report.terminal import closing
 
-    run = runs.trained(composition)
+    run = runs.trained(composition, opening.show_start)
     closing.show(run.record, run.directory, run.trained)
     options.ended = [*getattr(options, "ended", []), run.directory]
     if run.reported:

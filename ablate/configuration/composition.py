@@ -143,7 +143,12 @@ class Composition:
 
     def without(self, key: str) -> dict[str, Any]:
         """What would have been composed if the override of that key had not been typed, as plain values, resolved."""
-        return plain(self._composed([text for other, text in self.overridden.items() if other != key]), resolve=True)
+        # Composed without the seed, and with it set afterwards: what is composed is kept for a variant's other seeds.
+        cfg = self._composed([text for other, text in self.overridden.items() if other not in (key, "seed")])
+        own = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
+        if key != "seed" and "seed" in self.overridden:
+            own["seed"] = self.cfg.seed
+        return plain(own, resolve=True)
 
     def checked(self) -> dict[str, Any]:
         """`values()`, after `check_types()`."""
@@ -163,14 +168,13 @@ class Composition:
         for key, text in self.overridden.items():
             if key in axes(self._composed([])):
                 check_option(key, OverridesParser.create().parse_override(text).value())
-        chosen = [f"{axis}={option}" for axis, option in self.choices.items() if option is not None]
-        reference = self._composed(chosen)
+        own = {key: OmegaConf.select(self.cfg, key, default=_MISSING) for key in self.overridden.keys() - self.choices}
+        if not own:
+            return  # options alone, or nothing: there is nothing to compare with their files
+        reference = self._composed([f"{axis}={option}" for axis, option in self.choices.items() if option is not None])
         for key in self.overridden:
-            if key in self.choices:
-                continue
-            value = OmegaConf.select(self.cfg, key, default=_MISSING)
-            if value is not _MISSING:
-                check_type(key, value, OmegaConf.select(reference, key, default=None))
+            if own.get(key, _MISSING) is not _MISSING:
+                check_type(key, own[key], OmegaConf.select(reference, key, default=None))
 
 
 @lru_cache(maxsize=16)  # consecutive cells of a sweep ask for the same few

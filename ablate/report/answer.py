@@ -88,7 +88,7 @@ def _fallen(comparison: Comparison) -> list[str]:
     fell = [variant for variant in comparison.variants if variant.lost or variant.low]
     if not fell:
         return []
-    return [f"Seeds that fail: {fallen(comparison, fell)}. Means say nothing about those."]
+    return [f"Seeds that fail: {fallen(comparison, fell)}. Their means are of unlike runs: look at the seeds."]
 
 
 def _best(comparison: Comparison) -> list[str]:

@@ -15,7 +15,8 @@ from ablate.report.numbers import Unit, unit
 from ablate.statistics.judgement import EQUIVALENT
 
 CHOICES = 5  # columns of choices; of more there is one column that names what differs
-SIGNS = {"better": "▲", "worse": "▼", EQUIVALENT: "≈", "baseline": "", "diverged": "✕", "lost": "✕"}
+UP, DOWN = "▲", "▼"
+SIGNS = {EQUIVALENT: "≈", "baseline": "", "diverged": "✕", "lost": "✕"}
 KINDS = {"better", "worse", EQUIVALENT, "baseline"}
 
 
@@ -50,11 +51,18 @@ def _shown(comparison: Comparison, variant: Variant, of: Unit, changes: Unit, al
         "change_interval": changes.interval(difference.interval, changes=True)
         if difference and difference.interval and variant.test and variant.test.has_interval
         else "",
-        "sign": SIGNS.get(variant.verdict, "?"),
+        "sign": _sign(comparison, variant),
         "kind": variant.verdict if variant.verdict in KINDS else "lost" if variant.lost else "open",
         "fate": fate(comparison, variant),
         "drawn": _drawn(comparison, variant, along, baseline) if along else None,
     }
+
+
+def _sign(comparison: Comparison, variant: Variant) -> str:
+    """An arrow the way the metric goes, which of a loss is down where it is better."""
+    if variant.verdict in ("better", "worse"):
+        return UP if (variant.verdict == "better") == (comparison.sign > 0) else DOWN
+    return SIGNS.get(variant.verdict, "?")
 
 
 def fate(comparison: Comparison, variant: Variant) -> str:
@@ -83,7 +91,8 @@ def _axis(comparison: Comparison, of: Unit) -> Axis | None:
     for variant in comparison.variants:
         if variant.estimate.interval and _has_interval(variant):
             values += [of.possible(end) for end in variant.estimate.interval]
-    return seeds.axis(values, of, comparison.sign) if values else None
+    lost = max(len(variant.lost) for variant in comparison.variants)
+    return seeds.axis(values, of, comparison.sign, lost) if values else None
 
 
 def _has_interval(variant: Variant) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import code, hardware
-from ablate.comparison.results import at
+from ablate.comparison.results import Result, at
 from ablate.comparison.variants import Variant
 from ablate.configuration.values import word
 from ablate.report.answering.findings import fallen
@@ -63,8 +63,17 @@ def circumstances(comparison: Comparison) -> str:
     changes = Counter(str(_changes(result.config)) for result in results).most_common()
     seed = f"; a seed changes {changes[0][0]}" if len(changes) == 1 else ""
     facts = (Counter(fact(r.record.provenance) for r in results).most_common(1)[0][0] for fact in (_machine, code))
-    trained = f"{numbered(len(seconds), 'run')}, {duration(sum(seconds))} of training in all"
+    trained = f"{numbered(len(seconds), 'run')}{_of_what(results)}, {duration(sum(seconds))} of training in all"
     return f"{trained}, on {', code '.join(facts)}{seed}"
+
+
+def _of_what(results: Sequence[Result]) -> str:
+    """` of resnet20 on digits, 20 epochs`: what all runs share of these."""
+    said = ""
+    for key, words in (("model", " of {}"), ("data", " on {}"), ("trainer.max_epochs", ", {} epochs")):
+        values = {str(result.value(key)) for result in results} - {"None"}
+        said += words.format(*values) if len(values) == 1 else ""
+    return said
 
 
 def _changes(config: dict[str, Any]) -> str:

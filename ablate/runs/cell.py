@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from ablate.training.images.files import listing
 from ablate.training.images.own import Data
 from ablate.training.progress import progress
 from ablate.training.run import Watch
-from ablate.training.saving.checkpoints import checkpoints
+from ablate.training.saving.checkpoints import checkpoints, step_of
 from ablate.training.settings import check_values, resolve_auto, resolve_in_sweep
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,9 @@ class Cell:
     def directory(self) -> Path:
         return place.of_run(self.cfg.runs_dir, self.fingerprint)
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Any]:
-        """The configuration as plain values."""
+        """The configuration as plain values. Do not change them."""
         return plain(self.cfg, resolve=True)
 
     @property
@@ -92,7 +93,10 @@ _checks = Checks()
 
 
 def run(
-    cell: Cell, stop: StopRequest | None = None, progress: Callable[[bool], Callback] = progress
+    cell: Cell,
+    stop: StopRequest | None = None,
+    progress: Callable[[bool], Callback] = progress,
+    begins: Callable[[Path, int], None] = lambda directory, step: None,
 ) -> tuple[RunRecord, bool]:
     """Train the cell unless it has a result. Returns its record, and whether it was trained just now.
 
@@ -104,6 +108,7 @@ def run(
 
     stop      records a signal that asks to stop; without one, the run listens for signals itself
     progress  (whether a bar is wanted) -> callback that shows the run's progress
+    begins    called with the directory and the optimizer step to start from, before a training starts
 
     Raises InputError if code or data differ from those on record, or if tracking=online has no login; TakenError if
     another process trains the cell; and whatever the training raises, after recording it.
@@ -135,14 +140,17 @@ def run(
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
         name = labels(cell).name or cell.composition.name
         watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
+        begins(directory, step_of(begin.checkpoint) if begin.checkpoint else 0)
         return recorded(cell, claim, known, data, here, begin, watch), True
 
 
-def run_when_free(cell: Cell) -> tuple[RunRecord, bool]:
+def run_when_free(
+    cell: Cell, begins: Callable[[Path, int], None] = lambda directory, step: None
+) -> tuple[RunRecord, bool]:
     """Like `run`, but if another process trains the cell, wait for it; return its result, or train if it has none."""
     while True:
         try:
-            return run(cell)
+            return run(cell, begins=begins)
         except TakenError as taken:
             print(taken, flush=True)
             while holder(cell.directory) is not None:

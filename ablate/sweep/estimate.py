@@ -46,6 +46,12 @@ def estimate(cells: Sequence[PlannedCell], measure: bool = True) -> None:
             cell.seconds = statistics.median(rates) * _work(cell) if rates else None
 
 
+def longest_first(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """The cells in the order in which workers should take them, so that none is left alone with a long one at the end.
+    Cells of equal work keep their order."""
+    return sorted(cells, key=_work, reverse=True)
+
+
 def _work(cell: PlannedCell) -> float:
-    assert cell.macs is not None and cell.values is not None
-    return max(1, cell.macs) * float(cell.values["trainer"]["max_epochs"])
+    assert cell.values is not None
+    return max(1, cell.macs or 0) * float(cell.values["trainer"]["max_epochs"])

@@ -14,8 +14,10 @@ from ablate.errors import InputError
 from ablate.process import processors
 from ablate.runs.origin import Here
 from ablate.runs.record import RESULTS
-from ablate.sweep.engines import launchers
+from ablate.sweep.engines import launchers, packing, pool
 from ablate.sweep.engines.pool import Pool, View
+from ablate.sweep.engines.trial import NoTrialError
+from ablate.sweep.estimate import longest_first
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell, plan
 from ablate.training.settings import pinned
@@ -114,8 +116,11 @@ def _check_login(cells: Sequence[PlannedCell]) -> None:
 def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> None:
     threads = max((cell.values or {}).get("threads") or 0 for cell in cells) or None
     gpus, workers = _shares(cells, threads, launcher.workers)
+    if gpus and launcher.workers == "auto":
+        gpus = _packed(cells, gpus)
+        workers = len(gpus)
     logs = cells[0].directory.parent / ".workers"
-    Pool(workers, threads, gpus, logs).run(cells, view)
+    Pool(workers, threads, gpus, logs).run(longest_first(cells), view)
 
 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:
@@ -137,6 +142,39 @@ def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> t
         raise InputError(f"hydra.launcher.workers={wanted}: give a number of processes, at least 1, or auto.")
     workers = room if wanted == "auto" else wanted
     return [gpus[number % len(gpus)] for number in range(workers)] if gpus else [], workers
+
+
+_trials: dict[tuple[int, int, str], packing.Trial] = {}
+
+
+def _size(cell: PlannedCell) -> tuple[int, int]:
+    """Multiply-adds of a batch, and its images."""
+    images = (cell.values or {})["data"].get("batch_size") or 1
+    return (cell.macs or 0) * images, images
+
+
+def _packed(cells: Sequence[PlannedCell], gpus: list[str]) -> list[str]:
+    """The GPUs of each worker where several may share one: the workers of all GPUs, one after another.
+
+    gpus  those of one worker on each
+
+    The largest cell is timed; one of the same size in a later round is not timed again. Cells on several GPUs have them
+    alone, and so have few cells.
+    """
+    if len(cells) <= len(gpus) or any("," in devices for devices in gpus):
+        return gpus
+    largest = max(cells, key=_size)
+    size = (*_size(largest), gpus[0])
+    try:
+        trial = _trials[size] = _trials.get(size) or pool.trial(largest.values or {}, gpus[0])
+    except NoTrialError as error:
+        print(f"1 worker on each GPU: {largest.name} cannot be timed ({error}).", flush=True)
+        return gpus
+    count = packing.workers(trial, max(1, processors.usable() // len(gpus)))
+    compiled = all((cell.values or {})["compile"] is not None for cell in cells)
+    for line in packing.said(trial, count, len(gpus), compiled):
+        print(line, flush=True)
+    return gpus * count
 
 
 def _pinned(cell: PlannedCell) -> list[str]:

@@ -1,6 +1,8 @@
 """Estimates how long a training takes, from a few steps on random images."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from omegaconf import OmegaConf
 from ablate.training import build
 from ablate.training.assembly import part
 from ablate.training.epoch import limited
+from ablate.training.images.common import Images
 from ablate.training.images.foreign import Foreign
 from ablate.training.module import decayed_groups
 from ablate.training.sources import without_download
@@ -20,38 +23,57 @@ TIMED_STEPS = 3
 VALIDATION = 1 / 3
 
 
+@dataclass(frozen=True)
+class Training:
+    """A few steps of a cell's training. step: does one on random images, forward, backward and optimizer; on a GPU it
+    may return before the work is done. images: the cell's data, set up."""
+
+    step: Callable[[], None]
+    images: Images
+
+
 def timed(values: dict[str, Any]) -> float | None:
-    """Seconds of training and validation, from the fastest of a few steps (forward, backward, optimizer). None if this
-    machine does not have the GPU, and for a user's data module, whose batch size is not known. Raises what the data
-    raise, also if they are not here: nothing is downloaded."""
+    """Seconds of training and validation, from the fastest of a few steps. None if this machine does not have the GPU,
+    and for a user's data module, whose batch size is not known. Raises what the data raise, also if they are not here:
+    nothing is downloaded."""
     on_gpu = values["trainer"]["accelerator"] == "gpu"
-    if on_gpu and not torch.cuda.is_available():
+    if (on_gpu and not torch.cuda.is_available()) or (found := training(values)) is None:
         return None
+    times = []
+    for _ in range(1 + TIMED_STEPS):
+        start = time.perf_counter()
+        found.step()
+        if on_gpu:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:]) * steps(values, found.images.train_size, found.images.val_size)
+
+
+def training(values: dict[str, Any]) -> Training | None:
+    """The training of a cell on this machine's device, ready for its first step. None for a user's data module. Raises
+    what the data raise."""
     cfg = OmegaConf.create(values)
     images = build.images(cfg)
     if isinstance(images, Foreign):
         return None
     with without_download():
         images.setup("fit")
-    device = torch.device("cuda" if on_gpu else "cpu")
+    device = torch.device("cuda" if cfg.trainer.accelerator == "gpu" else "cpu")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     network = build.initialised_network(cfg).to(device)
     optimizer = part(cfg.optimizer)(decayed_groups(network, cfg.weight_decay_on))
     batch = torch.randn(cfg.data.batch_size, cfg.data.channels, cfg.data.image_size, cfg.data.image_size, device=device)
     labels = torch.zeros(len(batch), dtype=torch.int64, device=device)
-    times = []
-    for _ in range(1 + TIMED_STEPS):
-        start = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed"):
             loss = F.cross_entropy(network(batch).float(), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if on_gpu:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:]) * steps(values, images.train_size, images.val_size)
+
+    return Training(step, images)
 
 
 def steps(values: dict[str, Any], train_size: int, val_size: int) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from ablate.errors import InputError
+from ablate.training.images.split import stratified
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -69,22 +71,28 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"data.source.test_fraction={test_fraction}: use a number between 0 and 1, such as 0.2.")
-    # Not at the top: this imports pandas, and takes as long as all of torchvision's transforms.
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    bunch = load_digits()
-    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    pixels, labels = _digits()
+    images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     try:
-        train_images, test_images, train_labels, test_labels = train_test_split(
-            pixels, bunch.target, test_size=test_fraction, random_state=split_seed, stratify=bunch.target
-        )
+        train, test = stratified(labels, test_fraction, split_seed)
     except ValueError as error:
         raise InputError(
             f"data.source.test_fraction={test_fraction} data.source.split_seed={split_seed}: no such split of"
-            f" {len(pixels)} images in 10 classes ({error})."
+            f" {len(images)} images in 10 classes ({error})."
         ) from error
-    return _source(train_images, train_labels, test_images, test_labels, files=())
+    return _source(images[train], labels[train], images[test], labels[test], files=())
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (1797, 64) from 0 to 16, and labels, as scikit-learn's load_digits() reads them from its own file.
+
+    Read here, because the import of sklearn.datasets takes longer than the training's first epoch.
+    """
+    package = find_spec("sklearn")
+    assert package is not None and package.submodule_search_locations, "scikit-learn is not installed"
+    with gzip.open(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", "rb") as file:
+        table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1], table[:, -1].astype(np.int64)
 
 
 def fashion_mnist(root: str | None) -> Source:

@@ -36,7 +36,7 @@ def by_agent() -> float:
 
 def main() -> None:
     register_resolvers()
-    found = paired.in_turns({"sweep": lambda: sweep.by_sweep([]), "agent": by_agent}, sweep.ROUNDS)
+    found = paired.in_turns({"sweep": lambda: sweep.by_sweep([]).wall, "agent": by_agent}, sweep.ROUNDS)
     print(json.dumps({**found, "ratio": [a / b for a, b in zip(found["sweep"], found["agent"], strict=True)]}))
 
 

@@ -2,6 +2,9 @@
 
 import json
 import math
+import statistics
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,17 +14,28 @@ import torch
 from torchvision import models, transforms
 
 from ablate import bench
-from ablate.bench import data, flops, gradients, harness, images, large_images, memory, paired, recipe, sweep
+from ablate.bench import (
+    data,
+    flops,
+    gradients,
+    harness,
+    images,
+    large_images,
+    memory,
+    paired,
+    recipe,
+    sweep,
+)
 from ablate.configuration.composition import Composition
 from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
+from ablate.process import processors
 from ablate.runs import cell
 from ablate.sweep.file import SweepFile
-from ablate.sweep.plan import plan
 from ablate.training import build
 
 ON_ONE_CORE = ["trainer=cpu", "threads=1"]
-COLUMNS = ["comparison", "goal", "median", "min", "max", "how"]
+COLUMNS = ["comparison", "goal", "unit", "rounds", "median", "min", "max", "how"]
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +48,12 @@ def small(monkeypatch, module, **constants):
         monkeypatch.setattr(module, name, value)
 
 
-def checked(rows: list[dict], count: int) -> list[dict]:
+def checked(measured: Iterable[dict], count: int) -> list[dict]:
+    rows = list(measured)
     assert len(rows) == count
     for row in rows:
         assert list(row) == COLUMNS
+        assert row["median"] == statistics.median(row["rounds"])
         assert math.isfinite(row["max"]) and 0 < row["min"] <= row["median"] <= row["max"]
     return rows
 
@@ -79,7 +95,7 @@ def test_the_harness_is_measured_in_whole_rounds(monkeypatch):
 def test_a_training_that_diverges_measures_nothing(monkeypatch):
     small(monkeypatch, harness, ON_CPU=(("resnet20", 8, 4),), ROUNDS=1, CAPACITY=4, WARM_UP=2)
     with pytest.raises(InputError, match="diverged"):
-        harness.compare([*ON_ONE_CORE, "norm=none", "optimizer.lr=1e12", "schedule=constant"])
+        list(harness.compare([*ON_ONE_CORE, "norm=none", "optimizer.lr=1e12", "schedule=constant"]))
 
 
 def test_the_usual_recipe_sees_the_pixels_of_the_default_one():
@@ -98,7 +114,7 @@ def test_the_usual_recipe_sees_the_pixels_of_the_default_one():
 def test_recipe(monkeypatch):
     small(monkeypatch, recipe, EPOCH=5120, ROUNDS=1, WORKERS=0)
     (row,) = checked(recipe.compare(ON_ONE_CORE), 1)
-    assert "1 rounds of 256 images" in row["how"]
+    assert "1 round of 256 images" in row["how"]
 
 
 def test_data(monkeypatch):
@@ -149,42 +165,54 @@ def test_the_peak_is_of_the_training(monkeypatch, way):
     assert 1e8 < peaks["before"] <= peaks["peak"] < 1e11
 
 
-def test_a_sweep_and_processes_have_the_same_cells(monkeypatch):
-    swept, alone = [], []
+def test_a_sweep_is_compared_with_the_training_of_its_cells(tmp_path):
+    for number, (start, end, seconds) in enumerate([(110, 130, 12.5), (111, 127, 10.0), (130, 149, 17.5)]):
+        written = {
+            key: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+            for key, at in (("started", start), ("ended", end))
+        }
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "run.json").write_text(json.dumps(written | {"cost": {"seconds": seconds}}))
+    spent = sweep.spent(tmp_path, began=100.0, wall=50.0)
+    assert (spent.wall, spent.start, spent.training, spent.own) == (50, 10, 40, 55)
+    cores = processors.usable()
+    assert spent.ratio == 50 * cores / 40
+    assert spent.lost == {"start": 10 * cores, "in cells": 15, "waiting": 40 * cores - 55}
+    assert sum(spent.lost.values()) == pytest.approx(50 * cores - 40)
+
+
+@pytest.mark.parametrize(("cells", "count"), [(sweep.CELLS, 16), (sweep.TINY, 128)])
+def test_the_sweeps_have_as_many_cells_as_they_say(tmp_path, cells, count):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(json.dumps(cells))
+    assert len(list(SweepFile.read(file).cells())) == count
+
+
+def test_a_sweep_is_a_command_with_what_was_typed(monkeypatch):
+    told = []
 
     def command(arguments):
-        if arguments[0] == "sweep":
-            swept.extend(plan(SweepFile.read(Path(arguments[1])), arguments[2:]))
-        else:
-            alone.append([text for text in arguments if not text.startswith("runs_dir=")])
+        told.extend(arguments)
+        (Path(next(text for text in arguments if text.startswith("runs_dir=")).partition("=")[2])).mkdir()
 
     monkeypatch.setattr(sweep, "command", command)
-    checked(sweep.compare(ON_ONE_CORE), 1)
-    assert len({planned.fingerprint for planned in swept}) == len(alone) == 16
-    kept = [[text for text in planned.overrides if not text.startswith("runs_dir=")] for planned in swept]
-    assert sorted(kept) == sorted(alone)
-    assert cell.prepare(Composition.of(alone[5])).fingerprint in {planned.fingerprint for planned in swept}
+    monkeypatch.setattr(sweep, "spent", lambda runs, began, wall: sweep.Spent(10.0, 1.0, 10.0, 12.0))
+    monkeypatch.setattr(sweep, "SWEEPS", sweep.SWEEPS[:1])
+    (row,) = checked(sweep.compare(["hydra.searchpath=[pkg://ablate]", *ON_ONE_CORE]), 1)
+    assert told[0] == "sweep" and told[-3:] == ["hydra.searchpath=[pkg://ablate]", *ON_ONE_CORE]
+    assert row["median"] == processors.usable()
 
 
 def test_the_bench_pairs_all_ways_of_watching(monkeypatch, capsys):
     small(monkeypatch, gradients, NETWORKS=(("resnet20", 8, 4, 3),))
-    bench.show(ON_ONE_CORE, {"gradients"}, as_json=True)
+    bench.show(ON_ONE_CORE, ["gradients"], as_json=True)
     shown = json.loads(capsys.readouterr().out)
-    assert set(shown) == {"hardware", "gradients"} and set(shown["hardware"]) == {"cpu", "cores", "gpus"}
+    assert set(shown) == {"conditions", "gradients"}
     (row,) = shown["gradients"]
     assert row.pop("network") == "resnet20, 8x8, batch 4"
+    assert (row.pop("goal"), row.pop("unit")) == ("<= 1.02", "ratio")
+    assert {len(seconds) for seconds in row.pop("rounds").values()} == {3}
     assert len(row) == 5 and all(value > 0 for value in row.values())
-
-
-def test_rows_stand_in_one_table_and_others_in_their_own(monkeypatch, capsys):
-    monkeypatch.setattr(data, "compare", lambda overrides: [paired.row("images", "<= 1", [0.1, 0.4, 0.2], "so")])
-    monkeypatch.setattr(flops, "compare", lambda overrides: [paired.row("speed", "stated", [3.0], "thus")])
-    monkeypatch.setattr(gradients, "compare", lambda overrides: [{"network": "small", "nothing, ms": 1.5}])
-    bench.show([], {"data", "flops", "gradients"})
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["images", "<=", "1", "0.200", "0.100", "to", "0.400", "so"] in lines
-    assert ["speed", "stated", "3.000", "3.000", "to", "3.000", "thus"] in lines
-    assert ["small", "1.500"] in lines and lines.index(["small", "1.500"]) == len(lines) - 1
 
 
 def test_the_names_are_the_modules():
@@ -207,7 +235,7 @@ def test_the_names_are_the_modules():
 )
 def test_what_the_bench_does_not_do_is_refused(ignored):
     with pytest.raises(InputError, match=rf"^{ignored}: the bench sets this itself"):
-        gradients.compare(["trainer=cpu", "trainer.precision=32-true", ignored])
+        list(gradients.compare(["trainer=cpu", "trainer.precision=32-true", ignored]))
 
 
 def test_each_way_of_watching_gets_as_many_steps():

@@ -98,13 +98,11 @@ def test_results_of_the_files_cells_with_other_overrides_are_named_with_their_co
 def test_a_try_with_another_recipe_is_pointed_out_with_how_to_leave_it_out(run, reported):
     for seed in range(4):
         for norm in ("batch", "none"):
-            run({"norm": norm}, seed, 0.5 + 0.01 * seed, history=False)
+            run({"norm": norm, "optimizer.lr": 0.1}, seed, 0.5 + 0.01 * seed, history=False)
     run({"norm": "batch", "optimizer.lr": 0.5}, 0, 0.9, history=False)
-    said = (
-        "optimizer.lr=0.5 is in 1 run of one variant: if that was a try, report runs optimizer.lr=0.05 leaves it out."
-    )
+    said = "optimizer.lr=0.5 is in 1 run of one variant: if that was a try, report runs optimizer.lr=0.1 leaves it out."
     assert said in reported("runs")["notes"]
-    alone = reported("runs", "optimizer.lr=0.05")
+    alone = reported("runs", "optimizer.lr=0.1")
     assert alone["factors"] == {"norm": ["batch", "none"]} and not any("a try" in note for note in alone["notes"])
     for seed in range(1, 4):
         run({"norm": "batch", "optimizer.lr": 0.5}, seed, 0.9, history=False)

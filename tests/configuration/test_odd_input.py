@@ -193,7 +193,7 @@ def counts(number: int, sample: int) -> list[object]:
     return [sample, pytest.param(number, marks=pytest.mark.long)]
 
 
-@pytest.mark.parametrize("number", counts(OVERRIDES, 60))
+@pytest.mark.parametrize("number", counts(OVERRIDES, 40))
 def test_odd_overrides(tmp_path, monkeypatch, capsys, number):
     register_resolvers()
     monkeypatch.chdir(tmp_path)
@@ -216,7 +216,7 @@ def test_odd_overrides(tmp_path, monkeypatch, capsys, number):
     assert number / 3 < refused < number, "neither everything nor nothing is wrong"
 
 
-@pytest.mark.parametrize("number", counts(FILES, 30))
+@pytest.mark.parametrize("number", counts(FILES, 20))
 def test_damaged_sweep_files(tmp_path, monkeypatch, capsys, number):
     register_resolvers()
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,10 @@ from ablate import __main__
 from tests import process
 
 ROOT = Path(__file__).parents[2]
+SHORT = (
+    *("trainer.max_epochs=1", "+trainer.limit_train_batches=4", "threads=1"),
+    *("gradient_norms.pictures=false", "tracking=disabled"),
+)
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir() if path.is_dir())
 
 
@@ -35,9 +39,8 @@ def test_its_commands_run(name, tmp_path, monkeypatch):
         if words[2] in __main__.ON_CONFIGURATION:
             run_by_itself(words)
         else:
-            # Not on worker processes, which take seconds to start, and for an epoch.
-            here = ["hydra/launcher=basic"] if words[2] == "sweep" else []
-            assert __main__._run([*words[2:], "trainer.max_epochs=1", "threads=1", *here]) == 0
+            here = ["hydra/launcher=basic"] if words[2] == "sweep" else []  # worker processes take seconds to start
+            assert __main__._run([*words[2:], *SHORT, *here]) == 0
     page = (folder / "report" / "index.html").read_text(encoding="utf-8")
     assert "<html" in page and (folder / "report" / "comparison.json").exists()
 

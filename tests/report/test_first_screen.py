@@ -67,7 +67,7 @@ def test_how_sure_names_seeds_tests_machines_and_what_is_missing(run, compared):
     said = dict(reversed(pair) for pair in how_sure(compared()))
     assert said["4 paired seeds: few"] == "⚠" and said["p corrected for 2 tests (Holm)"] == "✓"
     assert said["one commit, one set of libraries, one data set"] == "✓" and said["2 machines"] == "⚠"
-    assert said["runs of 1 variant were lost; means are of the others only"] == "⚠"
+    assert said["1 of 4 runs of norm=group diverged: its mean is of the others"] == "⚠"
 
 
 def test_a_question_ends_at_its_mark():

@@ -89,6 +89,50 @@ def test_a_report_imports_nothing_that_trains(folder, line):
     assert "norm=none" in shown or "4 runs" in shown
 
 
+OPENING = """
+import io, json, sys
+from ablate.__main__ import main
+class Screen(io.StringIO):
+    def write(self, text):
+        shown.append([text, "torch" in sys.modules])
+        return len(text)
+shown, real = [], sys.stdout
+sys.argv, sys.stdout = ["ablate", *json.loads(sys.argv[1])], Screen()
+try:
+    main()
+except SystemExit as end:
+    print(json.dumps([end.code, shown[0], [text for text, _ in shown], sorted(sys.modules)]), file=real)
+"""
+TINY = "trainer=cpu threads=1 tracking=disabled gradient_norms.pictures=false trainer.max_epochs=1 \
+    model.stages=[1,1,1] model.widths=[4,8,8] schedule.warmup.fraction=0 +trainer.limit_train_batches=2"
+
+
+def test_a_run_imports_what_it_needs_and_says_first_what_it_trains(tmp_path):
+    """pandas is there, because pyarrow imports it with the first array that it makes."""
+    words = json.dumps([*TINY.split(), "runs_dir=runs"])
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", OPENING, words], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    code, (first, torch_was_there), shown, modules = json.loads(run.stdout)
+    assert code == 0 and "pytorch_lightning" in modules
+    assert first.startswith("resnet20 on digits, 1 epoch, seed 0: ") and not torch_was_there
+    assert any(text.startswith("training: runs/") for text in shown)
+    heavy = ("statsmodels", "sklearn", "mlflow", "scipy.signal", "scipy.stats", "scipy.optimize")
+    assert {name for name in modules if name.startswith(heavy)} == set()
+
+
+def test_what_is_asked_of_scipy_after_lightning_is_there():
+    program = (
+        "from ablate.process import lightning; lightning.load()\n"
+        "import sys, scipy.signal\n"
+        "print(len(scipy.signal.windows.hann(5)), scipy.signal is sys.modules['scipy.signal'])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout.split() == ["5", "True"], run.stderr
+
+
 def test_packages_import_nothing():
     """Lest one module take its neighbours with it. `bench` is a command itself; what `import ablate` and `ablate.sweep`
     take, tests/api looks at."""

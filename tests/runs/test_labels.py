@@ -2,6 +2,7 @@
 
 import pytest
 
+from ablate.configuration import composition
 from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
 from ablate.configuration.resolvers import register_resolvers
@@ -108,3 +109,20 @@ def test_a_tracking_option_of_the_users_without_a_sweep_is_not_told(tmp_path):
     typed = [f"hydra.searchpath=['file://{tmp_path / 'mine'}']", "tracking=own", "trainer=cpu"]
     (planned,) = plan(SweepFile.read(tmp_path / "ours.yaml"), [f"runs_dir={tmp_path / 'runs'}", *typed])
     assert planned.told == planned.overrides and labels(cell.prepare(Composition.of(planned.told))).tags == []
+
+
+def test_what_is_composed_without_an_override_is_composed_once_for_all_seeds(monkeypatch):
+    compositions = []
+    monkeypatch.setattr(
+        composition,
+        "composed",
+        lambda overrides, own=composition.composed: compositions.append(overrides) or own(overrides),
+    )
+    typed = ["norm=none", "trainer=cpu", "trainer.max_epochs=3"]
+    for seed in (4, 5):
+        of_seed = Composition.of([*typed, f"seed={seed}"])
+        compositions.clear()
+        expected = Composition.of(["norm=none", "trainer.max_epochs=3", f"seed={seed}"]).values()
+        compositions.clear()
+        assert of_seed.without("trainer") == expected and expected["seed"] == expected["data"]["seed"] == seed
+    assert compositions == []

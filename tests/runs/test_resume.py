@@ -83,8 +83,10 @@ def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(
     assert stop.value.signum == signal.SIGTERM
     assert record.read(stopped.directory).status == "interrupted"
 
-    result, trained = cell.run(stopped)
+    starts = []
+    result, trained = cell.run(stopped, begins=lambda directory, step: starts.append((directory, step)))
     assert trained and result.status == "finished" and result.resumed
+    assert starts == [(stopped.directory, step + 1)]
     assert result.summary == record.read(whole.directory).summary
     files_equal(whole.directory, stopped.directory)
 

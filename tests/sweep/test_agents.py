@@ -80,12 +80,13 @@ def waited_for(condition: Callable[[], object]) -> None:
 def grid(tmp_path_factory, server, wandb, request) -> tuple[Path, str]:
     """The eight cells of quick.yaml, smaller, trained by two agents at once; where, and the sweep's name.
 
-    Those of one seed where there is no time for --long.
+    Those of one seed and shortcut, one for each agent, where there is no time for --long.
     """
     folder = tmp_path_factory.mktemp("grid")
     quick = yaml.safe_load(QUICK.read_text())
-    seeds = {} if request.config.getoption("--long") else {"seed": {"values": [1]}}
-    sweep = sweep_of(quick["parameters"] | seeds | {"trainer.max_epochs": {"value": 1}})
+    few = {"seed": {"values": [1]}, "shortcut": {"values": ["projection"]}}
+    some = {} if request.config.getoption("--long") else few
+    sweep = sweep_of(quick["parameters"] | some | {"trainer.max_epochs": {"value": 1}})
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
     said = finished(wandb(folder, "sweep", "--project", "ours", "sweep.yaml"))
     (name,) = server.sweeps
@@ -99,7 +100,7 @@ def grid(tmp_path_factory, server, wandb, request) -> tuple[Path, str]:
 def test_two_agents_train_every_cell_once(server, grid, request):
     folder, sweep = grid
     runs = server.sweeps[sweep].runs
-    cells = 8 if request.config.getoption("--long") else 4
+    cells = 8 if request.config.getoption("--long") else 2
     assert len(runs) == cells and len({run.agent for run in runs.values()}) == 2
     found = records(folder)
     assert [run["status"] for run in found] == ["finished"] * cells

@@ -117,3 +117,34 @@ def test_workers_do_not_outlive_the_sweep(tmp_path):
     until(lambda: not Path(f"/proc/{worker}").exists())
     (run,) = records(tmp_path).values()
     assert run["status"] == "interrupted"
+
+
+GREEDY = """
+import os
+from pathlib import Path
+import torch
+from torch import nn
+HERE = Path(__file__).parent / "alive"
+def others():
+    return [path for path in HERE.iterdir() if path.name != str(os.getpid()) and Path("/proc", path.name).exists()]
+class Greedy(nn.ReLU):
+    def forward(self, x):
+        if x.device.type != "meta":
+            HERE.mkdir(exist_ok=True)
+            (HERE / str(os.getpid())).touch()
+            if others():
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().forward(x)
+"""
+
+
+def test_workers_that_run_out_of_memory_become_fewer_and_no_cell_fails(tmp_path):
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    (tmp_path / "mine" / "activation").mkdir(parents=True)
+    (tmp_path / "mine" / "activation" / "greedy.yaml").write_text("_target_: greedy.Greedy\n_partial_: true\n")
+    write_sweep(tmp_path / "ours.yaml", activation="greedy", seed=[0, 1, 2, 3])
+    run = ["sweep", "ours.yaml", "--config-dir", "mine", "tracking=disabled", "hydra.launcher.workers=2"]
+    done = ablate(tmp_path, *run, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [run["status"] for run in records(tmp_path).values()] == ["finished"] * 4
+    assert "out of memory beside others; 1 worker from here on, and it is tried again" in done.stdout

@@ -1,5 +1,7 @@
 """What holds on a GPU alone; skipped where there is none."""
 
+import os
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,10 @@ import pytorch_lightning as pl
 import torch
 
 from ablate.errors import InputError
+from ablate.process import processors
+from ablate.process.interrupt import StopRequest
 from ablate.runs import cell
+from ablate.sweep.engines import packing, pool, pool_worker
 from ablate.training import settings
 from ablate.training.gradients.recorder import StepRecorder
 
@@ -113,3 +118,24 @@ def test_gradients_are_not_summed_over_cuda_graphs(prepared, monkeypatch):
     monkeypatch.setattr(settings, "_gpus", lambda: 1)
     with pytest.raises(InputError, match=r"compile=reduce-overhead clashes .* Use compile=default"):
         prepared(*compiled, "trainer=gpu")
+
+
+@on_gpu
+def test_one_run_is_timed_against_two_at_a_time(prepared):
+    values = prepared("trainer=gpu").values
+    pool.prepare()
+    found = pool.trial(values, os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
+    print("\n".join(packing.said(found, packing.workers(found, processors.usable()), 1, False)))
+    assert 0 < found.peak < found.free and found.one > 0 and found.two > 0
+
+
+@on_gpu
+def test_a_worker_has_its_share_of_the_memory_and_no_more(prepared):
+    _ours, theirs = Pipe()  # a pipe whose other end is gone cannot be written to
+    chosen = ["trainer=gpu", "trainer.max_epochs=1", f"runs_dir={prepared().cfg.runs_dir}", "tracking=disabled"]
+    try:
+        outcome = pool_worker._outcome(chosen, 1e-5, StopRequest(), theirs)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert outcome.status == pool_worker.OUT_OF_MEMORY
+    assert pool_worker._outcome(chosen, None, StopRequest(), theirs).status == "finished"

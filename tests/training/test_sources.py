@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
@@ -75,6 +76,18 @@ def test_digits_are_scikit_learns_split_by_class() -> None:
     )
     expected = 0.2 * np.bincount(bunch.target)
     assert np.all(np.abs(np.bincount(source.test_labels) - expected) <= 1)
+
+
+@pytest.mark.parametrize(("fraction", "seed"), [(0.2, 0), (0.13, 7), (0.37, 1), (0.0056, 2)])
+def test_the_digits_are_read_and_split_as_by_scikit_learn(fraction: float, seed: int) -> None:
+    bunch = load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    theirs = train_test_split(pixels, bunch.target, test_size=fraction, random_state=seed, stratify=bunch.target)
+    ours = sources.digits(None, test_fraction=fraction, split_seed=seed)
+    for other, own in zip(
+        theirs, (ours.train_images, ours.test_images, ours.train_labels, ours.test_labels), strict=True
+    ):
+        np.testing.assert_array_equal(own.numpy(), other)
 
 
 def test_the_digits_split_is_fixed_by_its_seed() -> None:

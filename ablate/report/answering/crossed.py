@@ -18,8 +18,10 @@ def depending(comparison: Comparison, interaction: Effect) -> list[str]:
     if len(found) < 2:
         return []
     subject = changing(comparison, factor, found[0].value, found[0].was)
-    told = [f"What {subject} does depends on the {short(comparison, other)}."]
-    told += [f"With {at(comparison, effect.where)} {_told(comparison, effect, 'it')}." for effect in found]
+    told = [f"It depends on the {short(comparison, other)}."]
+    for effect in found:
+        told.append(f"With {at(comparison, effect.where)} {_told(comparison, effect, subject)}.")
+        subject = "it"
     return [" ".join(told), *_besides(comparison, factor)]
 
 
@@ -42,13 +44,13 @@ def _told(comparison: Comparison, effect: Simple, subject: str) -> str:
     test, difference = effect.test, effect.difference
     if not test.has_interval or difference is None:
         same = effect.theirs.is_baseline
-        theirs = "of the baseline's" if same else f"with {at(comparison, {effect.factor: effect.was})}"
+        theirs = "{} of the baseline's" if same else f"{{}} with {at(comparison, {effect.factor: effect.was})}"
         how = f"{fell(comparison, test, (effect.ours, effect.theirs), theirs)} {by_ranks(test, effect.p_holm)}"
         if not effect.is_certain:
             return f"{subject} is undecided: {how}"
         which = "better" if test.direction > 0 else "worse"
         return f"{subject} is {which}{in_the_mean(comparison, difference, test)}: {how}"
-    how = how_surely(comparison, difference, test, effect.p_holm)
+    how = how_surely(comparison, difference, test, effect.p_holm, moved=effect.is_certain)
     if effect.is_certain:
         return f"{subject} {moved(comparison, difference)} {how}"
     seen = f"makes no difference that {numbered(difference.n, 'seed')} can see"

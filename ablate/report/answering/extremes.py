@@ -56,7 +56,7 @@ def _best(comparison: Comparison, best: Variant, ordered: Sequence[Variant]) -> 
     if best.verdict == "better" and best.test is not None:
         against, name = named(comparison, comparison.baseline), capital(named(comparison, best))
         if best.test.has_interval and best.difference is not None:
-            how = how_surely(comparison, best.difference, best.test, best.p_holm)
+            how = how_surely(comparison, best.difference, best.test, best.p_holm, moved=True)
             return f"{name} is best ({level}): against {against} it {moved(comparison, best.difference)} {how}."
         ranks = f"{fell(comparison, best.test, (best, comparison.baseline))} {by_ranks(best.test, best.p_holm)}"
         return f"{name} is best ({level}), better than {against}, {ranks}."
@@ -73,7 +73,7 @@ def _worst(comparison: Comparison, worst: Variant) -> str:
         last = "is worst" if is_sure(worst) else "comes last, which may be chance"
         return f"{name} {last}{in_the_mean(comparison, worst.difference, worst.test)}: {ranks}."
     if worst.verdict == "worse":
-        how = how_surely(comparison, worst.difference, worst.test, worst.p_holm)
+        how = how_surely(comparison, worst.difference, worst.test, worst.p_holm, moved=True)
         return f"{name} is worst: it {moved(comparison, worst.difference)} {how}."
     return f"{name} has the worst mean, but {_open(comparison, worst)}."
 

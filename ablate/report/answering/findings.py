@@ -97,7 +97,7 @@ def _only_change(comparison: Comparison, variant: Variant) -> str:
 def told(comparison: Comparison, finding: Finding) -> str:
     """Which way the mean moved and by how much, with interval, test and seeds, and what it is averaged over."""
     assert finding.difference is not None
-    how = how_surely(comparison, finding.difference, finding.test, finding.p_holm)
+    how = how_surely(comparison, finding.difference, finding.test, finding.p_holm, moved=True)
     return f"{moved(comparison, finding.difference)} {how}{_over(finding)}"
 
 
@@ -179,11 +179,11 @@ def in_the_mean(comparison: Comparison, difference: Difference | None, test: Tes
 
 
 def fell(
-    comparison: Comparison, test: Test, pair: tuple[Variant, Variant] | None, theirs: str = "of the baseline's"
+    comparison: Comparison, test: Test, pair: tuple[Variant, Variant] | None, theirs: str = "{} of the baseline's"
 ) -> str:
     """How many seeds either side lost, or has low: of two variants, or of a main effect's two sides.
 
-    theirs  the words for the second variant's number
+    theirs  the words for the second variant's seeds; the braces are for how many
     """
     n, m = test.n
     learn = LEARN if pair and all(guesses(comparison, variant) for variant in pair) else FALL
@@ -196,8 +196,9 @@ def fell(
         if pair is None:
             said.append(f"{ours} of {n} seeds have a run that {with_a_run} with it, {others} of {m} without")
         else:
-            of = f"{others}" if n == m else f"{others} of {m}"
-            said.append(f"{ours} of its {numbered(n, 'seed')} {of_seeds}, {theirs} {of}")
+            own = f"all {n} of its seeds" if ours == n > 1 else f"{ours} of its {numbered(n, 'seed')}"
+            other = "none" if not others else f"all {m}" if others == m > 1 else f"{others} of {m}"
+            said.append(f"{own} {of_seeds}, {theirs.format(other)}")
     return " and ".join(said)
 
 

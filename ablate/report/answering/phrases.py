@@ -51,8 +51,13 @@ def change(comparison: Comparison, difference: Difference, words: str = "") -> s
     return f"{of.change(difference.mean)}{words or of.of_difference}"
 
 
-def how_surely(comparison: Comparison, difference: Difference, test: Test, p_holm: float | None) -> str:
-    """In brackets: interval, p (corrected for all tests of the report) and seeds; or why there is no interval."""
+def how_surely(
+    comparison: Comparison, difference: Difference, test: Test, p_holm: float | None, *, moved: bool = False
+) -> str:
+    """In brackets: interval, p (corrected for all tests of the report) and seeds; or why there is no interval.
+
+    moved  the words before say the direction (`moved`): an interval on one side of zero then needs no signs
+    """
     if difference.n == 1:
         return "(one seed: no interval)"
     seeds = numbered(difference.n, "seed")
@@ -60,7 +65,11 @@ def how_surely(comparison: Comparison, difference: Difference, test: Test, p_hol
         lacks = "no interval, as one side is at chance in every seed"
         why = lacks if difference.deviation else "every seed gives the same"
         return f"({why}: {test.name}, {p_phrase(p_holm)}, {seeds})"
-    interval = unit(comparison.metric).to(difference.interval).interval(difference.interval, changes=True)
+    of, (low, high) = unit(comparison.metric).to(difference.interval), difference.interval
+    if moved and low * high > 0:
+        low, high = sorted((abs(low), abs(high)))
+        return f"(95% CI {of.interval((low, high))}, {p_phrase(p_holm)}, {seeds})"
+    interval = of.interval((low, high), changes=True)
     return f"(95% CI {interval}, {p_phrase(p_holm)}, {seeds})"
 
 

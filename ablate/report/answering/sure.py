@@ -1,9 +1,10 @@
 """How sure an answer is, in a few lines: seeds, correction, machines, commits, and what to be careful about."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.confounds import FACTS
+from ablate.comparison.variants import Variant
 from ablate.report.numbers import numbered
 from ablate.runs.record import RESULTS
 from ablate.statistics.paired import seeds_for_sign_flip
@@ -66,12 +67,23 @@ def _careful(comparison: Comparison) -> Iterator[tuple[str, str]]:
         yield CAREFUL, f"{total - done} of {numbered(total, 'run')} have no result"
     variants = comparison.variants
     if lost := [variant for variant in variants if variant.lost]:
-        yield CAREFUL, f"runs of {numbered(len(lost), 'variant')} were lost; means are of the others only"
+        yield CAREFUL, _of_lost(lost)
     if split := [variant for variant in variants if variant.is_split]:
         them = "the seeds of a variant fall" if len(split) == 1 else f"the seeds of {len(split)} variants fall"
         yield CAREFUL, f"{them} into two groups: means mislead there, look at the dots"
     if outdated := [variant for variant in variants if variant.outdated]:
         yield CAREFUL, f"{numbered(len(outdated), 'variant')} outdated: code or data changed since"
     if besides := [variant for variant in variants if variant.confounds and not variant.is_baseline]:
-        which = "differs" if len(besides) == 1 else "differ"
-        yield CAREFUL, f"{numbered(len(besides), 'variant')} {which} in more than the choice: open the rows"
+        differs, its = ("differs", "its row says") if len(besides) == 1 else ("differ", "their rows say")
+        yield CAREFUL, f"{numbered(len(besides), 'variant')} {differs} in more than the choice, as {its}"
+
+
+def _of_lost(lost: Sequence[Variant]) -> str:
+    """Which variants lost runs, and what their means are then of."""
+    if len(lost) > 1:
+        return f"{len(lost)} variants have runs that diverged or were stopped: their means are of the others"
+    (variant,) = lost
+    what = "stopped" if not variant.seeds("diverged") else "diverged"
+    ended = len(variant.values) + len(variant.lost)
+    mean = "its mean is of the others" if variant.values else "it has no mean"
+    return f"{len(variant.lost)} of {ended} runs of {variant.label} {what}: {mean}"

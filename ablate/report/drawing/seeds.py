@@ -17,22 +17,35 @@ MEAN = 35
 APART = 0.014  # of the width: dots that are nearer stand upon each other
 MARGIN = 0.02
 CROSSES = 4  # upon each other
+CROSS = 1.8  # of the width in percent, from one cross to the next
 MOST = 64  # seeds that have a dot
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The values that all rows share, in the metric's own units; `better` is 1 where more is better, else -1."""
+    """The values that all rows share, in the metric's own units.
+
+    better  1 where more is better, else -1
+    lost    the most runs that a row has lost: their crosses stand beyond the worse end, where no value is
+    """
 
     low: float
     high: float
     of: Unit
     better: int
+    lost: int = 0
 
     def place(self, value: float) -> float:
         """From 0 to 100, with some room at both ends."""
-        share = (value - self.low) / (self.high - self.low)
-        return 100 * (MARGIN + (1 - 2 * MARGIN) * min(1.0, max(0.0, share)))
+        share = min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+        beyond = CROSS / 100 * math.ceil(min(self.lost, MOST) / CROSSES)
+        start = MARGIN + (beyond if self.better > 0 else 0.0)
+        return 100 * (start + (1 - 2 * MARGIN - beyond) * share)
+
+    def of_lost(self, i: int) -> float:
+        """Of the i-th lost run's cross, from 0 to 100: from the edge inwards."""
+        inwards = CROSS * (0.5 + i // CROSSES)
+        return inwards if self.better > 0 else 100 - inwards
 
     def ticks(self) -> list[tuple[float, str]]:
         """Places and labels; the last with the unit."""
@@ -42,7 +55,7 @@ class Axis:
         return [*placed[:-1], (placed[-1][0], placed[-1][1] + self.of.of_value.strip())] if placed else []
 
 
-def axis(values: Sequence[float], of: Unit, better: int) -> Axis:
+def axis(values: Sequence[float], of: Unit, better: int, lost: int = 0) -> Axis:
     """Round ends about all values, at least as far apart as 20 of the last decimal that is written."""
     low, high = min(values), max(values)
     least = 20 * 10**-of.decimals / of.factor
@@ -50,7 +63,7 @@ def axis(values: Sequence[float], of: Unit, better: int) -> Axis:
         low, high = (low + high - least) / 2, (low + high + least) / 2
     step = _round((high - low) / 4)
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    return Axis(of.possible(low), of.possible(high), of, better)
+    return Axis(of.possible(low), of.possible(high), of, better, lost)
 
 
 def row(
@@ -62,7 +75,7 @@ def row(
     baseline: float | None,
     along: Axis,
 ) -> Drawing:
-    """One variant. lost: seeds that have no value, and what became of them: crosses at the worse end."""
+    """One variant. lost: seeds that have no value, and what became of them: crosses beyond the worse end."""
     of = along.of
     said = f"{label}: {of.value(mean)}{of.of_value if mean is not None else ''}"
     drawing = Drawing(100, HEIGHT, said + (f", {len(lost)} of {len(lost) + len(seeds)} lost" if lost else ""))
@@ -85,8 +98,7 @@ def row(
         dot = drawing.add("circle", tip, cy=LOWEST - step * lane, r=3, fill=ACCENT, class_="seed")
         dot.set("cx", f"{along.place(value):.2f}%")
     for i, (seed, what) in enumerate(list(lost.items())[:MOST]):
-        worst = along.place(along.low if along.better > 0 else along.high)
-        here = drawing.add("svg", "", x=f"{worst + along.better * 1.8 * (i // CROSSES):.2f}%", overflow="visible")
+        here = drawing.add("svg", "", x=f"{along.of_lost(i):.2f}%", overflow="visible")
         y = LOWEST - STEP * (i % CROSSES)
         shape = f"M-2.6 {y - 2.6}l5.2 5.2m0 -5.2l-5.2 5.2"
         drawing.add("path", f"seed {seed}: {what}", here, d=shape, stroke=MUTED, stroke_width=1.6, class_="lost-line")

@@ -75,8 +75,7 @@ def _next_steps(record: RunRecord, directory: Path, trained: bool) -> list[tuple
             ("look at it", shlex.join(["wandb", "leet", str(_newest(directory))])),
             ("upload it", f"wandb sync {folder}/offline-run-*"),
         ]
-    else:
-        steps.append(("look at it", shlex.join(["python", "-m", "ablate", "report", str(relative(directory))])))
+    steps.append(("report on it", shlex.join(["python", "-m", "ablate", "report", str(relative(directory))])))
     if not trained:
         typed = [text for text in record.overrides if not text.startswith("rerun=")]
         command = ["python", "-m", "ablate", *record.search_path, *typed, "rerun=true"]

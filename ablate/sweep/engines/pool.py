@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 from ablate.process.interrupt import taken
 from ablate.runs.lease import ASK_AGAIN, holder
-from ablate.sweep.engines.pool_worker import Outcome, serve
+from ablate.sweep.engines import packing
+from ablate.sweep.engines.pool_worker import OUT_OF_MEMORY, Outcome, serve
+from ablate.sweep.engines.trial import measured
 from ablate.sweep.plan import PlannedCell
 
 # If a worker dies, its cell is tried again. If that worker dies too, the cell counts as failed.
@@ -26,6 +28,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Workers are forked from a server process that has only imported what they need.
 _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload(["ablate.sweep.engines.pool_server"])
+
+
+def trial(values: dict[str, Any], device: str) -> packing.Trial:
+    """How fast a cell's steps are on one GPU (in the form of CUDA_VISIBLE_DEVICES), alone and two at a time. Raises
+    NoTrialError."""
+    return measured(values, {"CUDA_VISIBLE_DEVICES": device}, _FORKED)
 
 
 def prepare() -> None:
@@ -46,6 +54,9 @@ class View(Protocol):
 
     def waiting(self, cells: Sequence[PlannedCell]) -> None:
         """Only these cells are left, and other processes train them."""
+
+    def fewer(self, cell: PlannedCell, workers: int) -> None:
+        """The memory did not suffice for the cell beside others. It is tried again, with so many workers left."""
 
     def stopping(self) -> None: ...
 
@@ -88,7 +99,7 @@ class Pool:
         self._queue, self.view = list(cells), view
         with self._listening():
             try:
-                self._slots = [_Slot(self, number) for number in range(min(self.workers, len(cells)))]
+                self._slots += [_Slot(self, number) for number in range(min(self.workers, len(cells)))]
                 while self._has_work():
                     self._assign()
                     if self._taken and not self._busy():
@@ -143,11 +154,30 @@ class Pool:
             return
         else:
             outcome, slot.cell = message[1], None
+        if outcome.status == OUT_OF_MEMORY:
+            if slot.shared and self.signum is None:
+                self._lower(slot)
+                self._queue.append(cell)
+                self.view.fewer(cell, len(self._slots))
+                return
+            outcome = Outcome("failed", outcome.reason)
         if outcome.status == "taken":
             self._taken.append(cell)
             self.view.taken(cell)
         else:
             self._end(cell, outcome)
+
+    def sharing(self, slot: "_Slot") -> int:
+        """How many workers use the slot's devices: all on the CPU, those of the same GPU otherwise."""
+        return sum(other.devices == slot.devices for other in self._slots)
+
+    def _lower(self, slot: "_Slot") -> None:
+        """Give up a slot, unless it is the last one of its devices, which gets a new process with empty memory."""
+        slot.close()
+        if self.sharing(slot) > 1:
+            self._slots.remove(slot)
+        else:
+            slot.restart()
 
     def _messages(self) -> Iterator[tuple["_Slot", PlannedCell, Any]]:
         """The messages that workers have sent about their cells; None for a worker that has died."""
@@ -183,19 +213,26 @@ class Pool:
 
 
 class _Slot:
-    """One worker process and the cell that it trains. A process that has died is replaced."""
+    """One worker process and the cell that it trains. A process that has died is replaced.
+
+    devices  in the form of CUDA_VISIBLE_DEVICES; None on the CPU
+    shared   whether other workers had the same devices when the cell was started
+    """
 
     def __init__(self, pool: Pool, number: int) -> None:
         self.pool, self.number = pool, number
+        self.devices = pool.gpus[number] if pool.gpus else None
         self.cell: PlannedCell | None = None
-        self._start()
+        self.shared = False
+        self.restart()
 
-    def _start(self) -> None:
+    def restart(self) -> None:
+        """Start a process; the one before has ended."""
         self.connection: Connection
         self.connection, workers_end = _FORKED.Pipe()
         environment = dict(os.environ)
-        if self.pool.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self.pool.gpus[self.number]
+        if self.devices is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.devices
         self.log = self.pool.logs / f"worker-{os.getpid()}-{self.number}.log"
         arguments = (workers_end, self.pool.threads, environment, self.log)
         self.process: BaseProcess = _FORKED.Process(target=serve, args=arguments, daemon=False)
@@ -206,9 +243,12 @@ class _Slot:
         self.cell = cell
         if not self.process.is_alive():
             self.connection.close()
-            self._start()
+            self.restart()
+        sharing = self.pool.sharing(self)
+        self.shared = sharing > 1
+        share = None if self.devices is None else packing.share(sharing)
         with suppress(OSError):  # if it has just died, `_messages` notices
-            self.connection.send(cell.told)
+            self.connection.send((cell.told, share))
 
     def received(self) -> Any:
         """The worker's next message; None if it has died."""

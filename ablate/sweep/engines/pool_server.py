@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 
+from ablate.process import lightning
 from ablate.process.garbage import collect_rarely
 
 # By default waiting threads spin, which slows down all other workers. torch reads this when it is imported.
@@ -16,9 +17,10 @@ os.setpgid(0, 0)  # signals such as Ctrl-C go to the sweep's process group; the 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # this process ends after the sweep and all workers; those handle signals
 
 collect_rarely()
+lightning.load()
 import matplotlib.backends.backend_agg  # noqa: E402, F401
 import matplotlib.figure  # noqa: E402, F401
-import sklearn.datasets  # noqa: E402, F401
+import pandas  # noqa: E402, F401  # pyarrow imports it with the first array that it makes: here once, not in each worker
 from wandb.apis import public  # noqa: E402, F401
 
 from ablate.runs import cell  # noqa: E402, F401

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from ablate.training.progress import Epoch
 
 
+OUT_OF_MEMORY = "out of memory"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a cell.
 
-    status  finished, diverged, stopped, failed, interrupted, invalid, or taken (another process trains the cell)
+    status  finished, diverged, stopped, failed, interrupted, invalid, taken (another process trains the cell), or
+            OUT_OF_MEMORY (of a GPU)
     reason  why, unless the cell has a result
     """
 
@@ -29,8 +33,8 @@ class Outcome:
 
 
 def serve(connection: Connection, threads: int | None, environment: dict[str, str], log: Path) -> None:
-    """Receive lists of overrides on `connection`, and train each, until it is closed. Sends ("epoch", Epoch) and
-    ("ended", Outcome).
+    """Receive lists of overrides on `connection`, each with the share of the GPU's memory that it may take or None, and
+    train each, until it is closed. Sends ("epoch", Epoch) and ("ended", Outcome).
 
     threads      the number of threads, unless a cell sets its own; None: torch's default
     environment  variables that are added to the server process's
@@ -61,8 +65,8 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
     while stop.signum is None:
         try:
-            overrides = connection.recv()
-            connection.send(("ended", _outcome(overrides, stop, connection)))
+            overrides, share = connection.recv()
+            connection.send(("ended", _outcome(overrides, share, stop, connection)))
         except (EOFError, BrokenPipeError):
             break
     tracking.close()
@@ -83,7 +87,16 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) -> Outcome:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU's memory did not suffice. cuBLAS and CUDA itself have errors of their own for that."""
+    import torch
+
+    words = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)
+
+
+def _outcome(overrides: list[str], share: float | None, stop: "StopRequest", connection: Connection) -> Outcome:
+    import torch
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -97,6 +110,8 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
 
     stop.lost = False
     try:
+        if share is not None:
+            torch.cuda.set_per_process_memory_fraction(share)
         prepared = cell.prepare(Composition.of(overrides))
         record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _send_epoch(connection, epoch)))
         return Outcome(record.status)
@@ -109,6 +124,8 @@ def _outcome(overrides: list[str], stop: "StopRequest", connection: Connection) 
     except Interrupted:
         return Outcome("interrupted", "stopped by a signal, its state saved")
     except Exception as error:
+        if is_out_of_memory(error):
+            return Outcome(OUT_OF_MEMORY, described(error))
         if is_full(error):  # not the cell's fault: it resumes once there is room
             return Outcome("interrupted", str(error))
         return Outcome("failed", described(error))

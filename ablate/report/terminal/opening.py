@@ -1,0 +1,28 @@
+"""What a training shows on the terminal before it starts: torch alone takes a second or more to import."""
+
+from pathlib import Path
+from typing import Any
+
+from ablate.configuration.composition import Composition
+from ablate.paths import relative
+
+
+def show(composition: Composition, values: dict[str, Any]) -> None:
+    """One line: the network, the data, how long, the seed, and what was typed beside them.
+
+    values  those of the composition, as they are before `auto` is resolved
+    """
+    choices = composition.choices
+    said = {axis: choices[axis] for axis in ("model", "data") if choices.get(axis) is not None}
+    epochs = values["trainer"].get("max_epochs")
+    long = "" if epochs is None else f", {epochs} epoch{'s' * (epochs != 1)}"
+    shown = {*said, "seed", "trainer.max_epochs"}
+    others = [text for key, text in composition.overridden.items() if key not in shown]
+    what = " on ".join(map(str, said.values())) or "a network"
+    print(f"{what}{long}, seed {values['seed']}{': ' * bool(others)}{' '.join(others)}", flush=True)
+
+
+def show_start(directory: Path, step: int) -> None:
+    """Where the run is written, and where it resumes."""
+    folder = relative(directory)
+    print(f"resuming from step {step:,}: {folder}" if step else f"training: {folder}", flush=True)
