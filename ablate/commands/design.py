@@ -1,7 +1,7 @@
 """Write a sweep file with fewer combinations than the full grid, from a sweep file whose parameters list options.
 
 ablate design sweeps/factorial.yaml --one-at-a-time -o one.yaml
-ablate design sweeps/factorial.yaml --screen --fold-over
+ablate design sweeps/seven_choices.yaml --screen --fold-over
 """
 
 import argparse
