@@ -14,7 +14,7 @@ SMALL = ["model.stages=[1,1,1]", "model.widths=[4,8,8]", "trainer=cpu", "trainer
 
 def test_the_variant_of_the_docs_trains_from_a_folder_of_the_users_own(tmp_path):
     section = PAGE.read_text().split("## A variant of a part")[1].split("\n## ")[0]
-    files = dict(re.findall(r"```\w+ ([\w./]+)\n(.*?)```", section, flags=re.DOTALL))
+    files = dict(re.findall(r"```\w+ title=\"([\w./]+)\"\n(.*?)```", section, flags=re.DOTALL))
     assert set(files) == {"my_lab.py", "my_conf/shortcut/blurred.yaml"}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -145,7 +145,7 @@ def test_a_run_whose_time_is_over_is_interrupted_and_ends_with_the_numbers_of_an
 
 def test_a_sweeps_cell_whose_time_is_over_is_left_to_do(prepared, tmp_path, capsys):
     timed = prepared("trainer.max_epochs=2", "+trainer.max_time={seconds:0}")
-    outcome = pool_worker._outcome(timed.composition.overrides, StopRequest(), Mock())
+    outcome = pool_worker._outcome(timed.composition.overrides, None, StopRequest(), Mock())
     assert outcome.status == "interrupted" and outcome.reason.startswith("trainer.max_time is over")
     file = tmp_path / "timed.yaml"
     file.write_text(json.dumps({"method": "grid", "parameters": {"seed": {"values": [0, 1]}}}))

@@ -162,6 +162,7 @@ def ask():
         urllib.request.urlopen(address + path).read()
     os.kill(os.getpid(), signal.SIGINT)
 import io, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in what it starts with &
 said = io.StringIO()
 out, sys.stdout = sys.stdout, said
 threading.Thread(target=ask, daemon=True).start()

@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from ablate.design import convolution
 from ablate.runs import cell
 from ablate.training import build
 from tests.design.test_torchvision import resnet_name
@@ -40,6 +41,7 @@ def test_torchvisions_resnet18_is_ours(their_cell, write_cifar, tmp_path, monkey
         return net
 
     monkeypatch.setattr(build, "initialised_network", with_our_weights)
+    monkeypatch.setattr(convolution, "TINY", 0)  # torch's kernels for both: batch norm of 1x1 maps amplifies roundings
     for chosen in (ours, theirs):
         assert cell.run(chosen)[0].status == "finished"
     losses, norms, layers = recorded(ours)

@@ -215,6 +215,9 @@ def _inferred(groups: Sequence[Group]) -> list[Layer]:
     depths: dict[str, float] = {}
     for reader, group in groups:
         table = reader.read_row_group(group, columns=["layer", "depth"])
-        depths.update(zip(table["layer"].to_pylist(), table["depth"].to_pylist(), strict=True))
+        names = table["layer"].combine_chunks()
+        known, first = np.unique(names.indices.to_numpy(), return_index=True)
+        words, here = names.dictionary.to_pylist(), table["depth"].to_numpy()[first]
+        depths.update({words[i]: float(depth) for i, depth in zip(known, here, strict=True)})
     ordered = sorted(depths, key=depths.__getitem__)
     return [Layer(name, depths[name], 0, NORM if _NORM_OF_OLD.search(name) else MATRIX) for name in ordered]
