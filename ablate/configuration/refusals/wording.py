@@ -135,7 +135,7 @@ def _unknown_key(key: str, typed: Sequence[str]) -> str:
         options = plain(defaults, resolve=False)
         inside = [f"{axis}.{word}" for axis, own in options.items() if isinstance(own, dict) and word in own]
         near = f" Did you mean {' or '.join(inside)}?" if inside else ""
-    addition = f" (+{key}=… adds a key that is new.)" if parent else ""
+    addition = f" (+{key}=… adds a key that is new.)" if parent and not near else ""
     return f"{key}: there is no such axis or value.{near} Here {what}: {', '.join(known) or 'none'}.{addition}"
 
 
