@@ -13,11 +13,12 @@ from ablate.sweep.plan import TO_DO, PlannedCell
 def line(cells: Sequence[PlannedCell]) -> str | None:
     """What to know of them: a run on its own has as many threads as there are cores, a sweep's cell usually one."""
     counts: Counter[int] = Counter()
+    usual = {1, processors.usable()}
     for cell in cells:
         if cell.values is None or cell.status != TO_DO:
             continue
         folder = place.results_in(cell.values["runs_dir"])
-        for threads in {1, processors.usable()} - {cell.values["threads"]}:
+        for threads in usual - {cell.values["threads"]}:
             directory = folder / fingerprint(cell.values | {"threads": threads})
             if directory.is_dir() and (known := record.read(directory)) and known.is_result:
                 counts[threads] += 1
