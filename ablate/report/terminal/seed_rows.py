@@ -28,6 +28,7 @@ class SeedRows:
 
     def __init__(self, file: SweepFile, cells: Sequence[PlannedCell]) -> None:
         self._metric, self._goal = file.metric_name, file.goal
+        self._low, self._high = math.inf, -math.inf  # of all values seen: each frame draws every row between them
         names = [name for name in varying(cells) if name != "seed"]
         # With their directories, which take long to work out for a frame of a large sweep.
         self._rows: dict[str, list[tuple[PlannedCell, Path | None]]] = {}
@@ -42,6 +43,7 @@ class SeedRows:
         """The metric of a cell that runs, after an epoch."""
         if (label := self._label_of.get(id(cell))) is not None and math.isfinite(value):
             self._seen.setdefault(label, {}).setdefault(epoch, []).append(value)
+            self._low, self._high = min(self._low, value), max(self._high, value)
 
     def table(self, running: Collection[Path], rows: int = ROWS, width: int = 0) -> Table:
         """As it is now: the variants that run first. `running`: the directories of the cells that do.
@@ -81,8 +83,7 @@ class SeedRows:
         curve = [statistics.fmean(values) for _, values in sorted(self._seen.get(label, {}).items())]
         if len(curve) < 2:
             return ""
-        every = [value for epochs in self._seen.values() for values in epochs.values() for value in values]
-        low, high = min(every), max(every)
+        low, high = self._low, self._high
         count = min(SPARK, len(curve))
         points = [curve[round(at * (len(curve) - 1) / (count - 1))] for at in range(count)]
         share = [(value - low) / (high - low) if high > low else 0.5 for value in points]
