@@ -143,10 +143,12 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         return trained(composition)
 
 
-def trained(composition: Composition, begins: Callable[[Path, int], None] = lambda directory, step: None) -> Run:
+def trained(
+    composition: Composition, begins: Callable[[Path, str | None], None] = lambda directory, resumed: None
+) -> Run:
     """The run of what was composed. Raises InputError for what cannot be trained, and what the training raises.
 
-    begins  called with the run's directory and the optimizer step that it starts from; not for a stored result
+    begins  called with the run's directory, and where it resumes in words or None; not for a stored result
     """
     from ablate.configuration import agent
     from ablate.process import lightning
