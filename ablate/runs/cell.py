@@ -141,7 +141,8 @@ def run(
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
         name = labels(cell).name or cell.composition.name
         watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
-        begins(directory, begin.checkpoint and resumed_at(step_of(begin.checkpoint), cfg.trainer, data.batches))
+        last = begin.checkpoint
+        begins(directory, resumed_at(step_of(last), cfg.trainer, data.batches) if last else None)
         return recorded(cell, claim, known, data, here, begin, watch), True
 
 
