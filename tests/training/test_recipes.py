@@ -245,3 +245,13 @@ def test_a_recipe_is_an_axis():
     assert "optimizer.lr" in chosen.changed and "recipe" not in published.changed
     values = Composition.of(["recipe=he2016_cifar", "data=digits", "optimizer.lr=0.3"]).checked()
     assert values["optimizer"]["lr"] == 0.3 and values["schedule"]["warmup"]["fraction"] == 0.00626
+
+
+@pytest.mark.parametrize("name", files("recipe"))
+def test_a_recipe_leaves_the_network_alone(name):
+    """What it chooses is data and training: `recipe=NAME` can be set beside any model, and compared with none."""
+    register_resolvers()
+    defaults, chosen = Composition.of([]), Composition.of([f"recipe={name}"])
+    changed = {axis for axis in chosen.choices if chosen.choices[axis] != defaults.choices[axis]}
+    assert changed <= {"recipe", "data", "optimizer", "schedule", "trainer"}
+    assert {key.partition(".")[0] for key in chosen.changed} <= {"data", "optimizer", "schedule", "trainer"}

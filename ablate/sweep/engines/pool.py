@@ -50,6 +50,9 @@ class View(Protocol):
 
     def started(self, cell: PlannedCell) -> None: ...
     def epoch(self, cell: PlannedCell, epoch: Any) -> None: ...
+    def within(self, cell: PlannedCell, within: Any) -> None:
+        """How far the cell is within an epoch that takes long."""
+
     def ended(self, cell: PlannedCell) -> None:
         """The cell has ended; its status and reason say how."""
 
@@ -160,6 +163,9 @@ class Pool:
         """Handle a worker's message about its cell. None means that the worker has died."""
         if message is not None and message[0] == "epoch":
             self.view.epoch(cell, message[1])
+            return
+        if message is not None and message[0] == "within":
+            self.view.within(cell, message[1])
             return
         outcome, slot.cell = slot.outcome_of_death() if message is None else message[1], None
         if outcome.status == OUT_OF_MEMORY and slot.shared and self.signum is None:

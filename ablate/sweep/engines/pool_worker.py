@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from ablate.sweep.engines import packing
 
 if TYPE_CHECKING:
     from ablate.process.interrupt import StopRequest
-    from ablate.training.progress import Epoch
+    from ablate.training.progress import Epoch, Within
 
 
 OUT_OF_MEMORY = "out of memory"
@@ -36,7 +37,8 @@ class Outcome:
 
 def serve(connection: Connection, threads: int, environment: dict[str, str], log: Path) -> None:
     """Receive lists of overrides on `connection`, each with the number of workers that share its GPU, or None on the
-    CPU, and train each, until it is closed. Sends ("epoch", Epoch) and ("ended", Outcome).
+    CPU, and train each, until it is closed. Sends ("epoch", Epoch), in long epochs ("within", Within), and ("ended",
+    Outcome).
 
     threads      the number of threads, unless a cell sets its own
     environment  variables that are added to the server process's
@@ -76,9 +78,9 @@ def serve(connection: Connection, threads: int, environment: dict[str, str], log
         log.unlink()
 
 
-def _send_epoch(connection: Connection, epoch: "Epoch") -> None:
+def _send(connection: Connection, kind: str, seen: "Epoch | Within") -> None:
     with suppress(OSError):  # the parent has died: the run must continue for a moment, to save its state
-        connection.send(("epoch", epoch))
+        connection.send((kind, seen))
 
 
 def _end_with_parent() -> None:
@@ -113,7 +115,8 @@ def _outcome(overrides: list[str], sharing: int | None, stop: "StopRequest", con
         if sharing is not None:
             _limit_memory(sharing)
         prepared = cell.prepare(Composition.of(overrides))
-        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _send_epoch(connection, epoch)))
+        show, tell = partial(_send, connection, "epoch"), partial(_send, connection, "within")
+        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(show, tell))
         return Outcome(record.status)
     except (TakenError, LostError) as error:
         return Outcome("taken", str(error))
