@@ -52,7 +52,7 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
     import torch
 
     from ablate.configuration.resolvers import register_resolvers
-    from ablate.process import streams
+    from ablate.process import garbage, streams
     from ablate.process.interrupt import StopRequest
     from ablate.training import tracking
 
@@ -70,6 +70,7 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
         except (EOFError, BrokenPipeError):
             break
     tracking.close()
+    garbage.write_open_files()
     sys.stdout.flush()
     if log.stat().st_size == 0:
         log.unlink()
