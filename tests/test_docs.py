@@ -111,7 +111,7 @@ def test_readmes_findings_are_those_of_the_results():
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
-def test_python_blocks_run(page, tmp_path, monkeypatch):
+def test_python_blocks_run(page, tmp_path, monkeypatch, capsys):
     """Line by line, with a smaller network and sweep, and images to predict."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweeps").mkdir()
@@ -119,12 +119,16 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     fixed = {key: {"value": yaml.safe_load(value)} for key, _, value in (word.partition("=") for word in small)}
     sweep = {"program": "ablate", "method": "grid", "parameters": {**fixed, "norm": {"values": ["batch", "none"]}}}
     (tmp_path / "sweeps" / "quick.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     known = {"images": np.zeros((2, 8, 8), np.uint8)}
-    for line in block.strip().splitlines():
+    for line in [line for block in blocks for line in block.strip().splitlines()]:
         code = line.replace('"trainer.max_epochs=5"', ", ".join(map(repr, small)))
         code = code.replace('quick.yaml")', 'quick.yaml", ["hydra/launcher=basic"])')  # worker processes take seconds
         if "run" in known:
             code = code.replace("07c0", known["run"].directory.name[:4])
         exec(code, known)
     assert "test/acc" in known["run"].summary
+    if "predicted" in known:
+        assert np.mean(known["predicted"] == known["labels"]) == pytest.approx(known["run"].summary["test/acc"])
+        printed = capsys.readouterr().out.split("images that it got wrong")[0].split()[-2:]
+        assert float(printed[0]) == pytest.approx(float(printed[1]))

@@ -12,6 +12,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from ablate.api.images import known_range, test_set, warn_of_scale
 from ablate.configuration.array_files import layout
 from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
@@ -24,6 +25,8 @@ BATCH = 256  # images that are predicted at once
 
 # Whose code a configuration may name without being trusted: what is defined here, and is a class or a function.
 KNOWN = ("ablate.design.", "torch.nn.", "torchvision.models.", "torchvision.ops.")
+# The same for data.
+KNOWN_DATA = ("ablate.training.data.", "ablate.training.sources.", "ablate.training.images.arrays.")
 # What of a configuration a network is made of.
 _PARTS = ("model", "block", "shortcut", "norm", "stem", "transition", "head", "placement", "activation", "init")
 
@@ -38,7 +41,7 @@ def trained(directory: Path, trust: bool) -> nn.Module:
     register_resolvers()
     config = configuration(directory)
     if not trust:
-        _check_known(directory, {name: config.get(name) for name in _PARTS})
+        _check_known(directory, {name: config.get(name) for name in _PARTS}, KNOWN)
     network = build.initialised_network(OmegaConf.create(config))
     try:
         network.load_state_dict(_weights(directory, config))
@@ -73,7 +76,22 @@ def predicted(directory: Path, network: nn.Module, images: Any) -> np.ndarray:
     with torch.inference_mode():
         for batch in pixels.split(BATCH):
             scores.append(network(_input(batch, mean, std, of_bytes, data["image_size"]).to(device)).float().cpu())
+    if mean is not None and std is not None:  # otherwise a data module of the user's has normalised them
+        warn_of_scale(pixels, known_range(seen, mean, std, of_bytes), of_bytes)
     return torch.cat(scores).numpy()
+
+
+def tested(directory: Path, trust: bool, provenance: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of the test set (`test_set`), with `trust` as in `trained`.
+
+    provenance  of the run: from which folder its data were read, and their checksum
+    """
+    config = configuration(directory)
+    if not trust:
+        _check_known(directory, {"data": config.get("data")}, KNOWN_DATA)
+    if root := provenance.get("data_root"):
+        config["data"]["root"] = root  # the configuration's may be relative to where the run was started
+    return test_set(config, directory, provenance.get("data_checksum"))
 
 
 def _input(batch: Tensor, mean: Any, std: Any, of_bytes: bool, size: int) -> Tensor:
@@ -82,7 +100,10 @@ def _input(batch: Tensor, mean: Any, std: Any, of_bytes: bool, size: int) -> Ten
     if mean is None or std is None:  # a data module of the user's has done it
         return batch.float()
     if is_bytes != of_bytes and is_bytes:
-        raise InputError("predict: the network was trained on floats; these images are bytes.")
+        raise InputError(
+            "predict: the network was trained on floats; these images are bytes. If they are on the same scale, give"
+            " images.astype('float32')."
+        )
     if of_bytes and not is_bytes and not (float(batch.min()) >= 0 and float(batch.max()) <= 1):
         raise InputError("predict: the network was trained on bytes: give uint8, or floats between 0 and 1.")
     return normalised(batch, *multiply_add(mean, std, is_bytes), size)
@@ -131,23 +152,23 @@ def _weights(directory: Path, config: dict[str, Any]) -> dict[str, Tensor]:
     return own
 
 
-def _check_known(directory: Path, parts: dict[str, Any]) -> None:
+def _check_known(directory: Path, parts: dict[str, Any], known: tuple[str, ...]) -> None:
     for name in _targets(parts):
-        if not name.startswith(KNOWN) or not _is_defined_there(name):
+        if not name.startswith(known) or not _is_defined_there(name, known):
             raise InputError(
-                f"{directory}/config.yaml names {name}, which is neither this package's nor torch's. To load the"
-                " network runs that code: if you trust whoever made this folder, say ablate.load(…, trust=True)."
+                f"{directory}/config.yaml names {name}, which is neither this package's nor torch's. To load it"
+                " runs that code: if you trust whoever made this folder, say ablate.load(…, trust=True)."
             )
 
 
-def _is_defined_there(name: str) -> bool:
-    """Whether it is a class or a function of KNOWN, and nothing that one of those modules has only imported."""
+def _is_defined_there(name: str, known: tuple[str, ...]) -> bool:
+    """Whether it is a class or a function of `known`, and nothing that one of those modules has only imported."""
     try:
         found = get_object(name)
     except Exception:  # whatever an odd name makes of it
         return False
     home = f"{getattr(found, '__module__', None)}."
-    return (inspect.isclass(found) or inspect.isfunction(found)) and home.startswith(KNOWN)
+    return (inspect.isclass(found) or inspect.isfunction(found)) and home.startswith(known)
 
 
 def _targets(value: Any) -> Iterator[str]:

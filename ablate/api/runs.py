@@ -73,12 +73,31 @@ class Run:
 
         return networks.trained(self.directory, self._trust)
 
+    @cached_property
+    def test_set(self) -> "tuple[np.ndarray, np.ndarray]":
+        """The test images and their labels, as `predict` takes them: read anew, as the training read them, before they
+        are normalised. For example uint8 (N, channels, height, width) and int64 (N,).
+
+            images, labels = run.test_set
+            (run.predict(images).argmax(1) == labels).mean()
+
+        Image files are read into memory, all at once.
+
+        Raises InputError where the data are not on this machine or have changed, and for a loaded run whose data are
+        made by code of the user's, unless it was loaded with trust=True.
+        """
+        from ablate.api import networks
+
+        return networks.tested(self.directory, self._trust, self.record.provenance)
+
     def predict(self, images: Any) -> "np.ndarray":
         """The network's scores, float32 (N, outputs): with classes, `.argmax(1)` of them are the predicted ones.
 
         images: arrays or tensors as data=arrays takes them, N x H x W, N x H x W x C or N x C x H x W; uint8, or
         floats, which are between 0 and 1 where the network was trained on bytes. They are normalised and resized as in
         the training. Of a data module of the user's: as its loaders give them.
+
+        Warns where their values span far more or far less than those of the training images.
         """
         from ablate.api import networks
 
@@ -124,10 +143,12 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         return trained(composition)
 
 
-def trained(composition: Composition, begins: Callable[[Path, int], None] = lambda directory, step: None) -> Run:
+def trained(
+    composition: Composition, begins: Callable[[Path, str | None], None] = lambda directory, resumed: None
+) -> Run:
     """The run of what was composed. Raises InputError for what cannot be trained, and what the training raises.
 
-    begins  called with the run's directory and the optimizer step that it starts from; not for a stored result
+    begins  called with the run's directory, and where it resumes in words or None; not for a stored result
     """
     from ablate.configuration import agent
     from ablate.process import lightning

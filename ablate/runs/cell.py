@@ -30,6 +30,7 @@ from ablate.runs.recording import recorded, write_configs
 from ablate.runs.tracked.labels import labels
 from ablate.training import build, tracking
 from ablate.training.data import ImageFolder
+from ablate.training.epoch import resumed_at
 from ablate.training.images import memory
 from ablate.training.images.files import listing
 from ablate.training.images.own import Data
@@ -96,7 +97,7 @@ def run(
     cell: Cell,
     stop: StopRequest | None = None,
     progress: Callable[[bool], Callback] = progress,
-    begins: Callable[[Path, int], None] = lambda directory, step: None,
+    begins: Callable[[Path, str | None], None] = lambda directory, resumed: None,
 ) -> tuple[RunRecord, bool]:
     """Train the cell unless it has a result. Returns its record, and whether it was trained just now.
 
@@ -108,7 +109,7 @@ def run(
 
     stop      records a signal that asks to stop; without one, the run listens for signals itself
     progress  (whether a bar is wanted) -> callback that shows the run's progress
-    begins    called with the directory and the optimizer step to start from, before a training starts
+    begins    called, before a training starts, with the directory and where it resumes in words; None if it starts anew
 
     Raises InputError if code or data differ from those on record, or if tracking=online has no login; TakenError if
     another process trains the cell; and whatever the training raises, after recording it.
@@ -140,12 +141,13 @@ def run(
             here = {key: here[key] for key in ("data_checksum", "data_root")}  # the code it began with is unknown
         name = labels(cell).name or cell.composition.name
         watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
-        begins(directory, step_of(begin.checkpoint) if begin.checkpoint else 0)
+        last = begin.checkpoint
+        begins(directory, resumed_at(step_of(last), cfg.trainer, data.batches) if last else None)
         return recorded(cell, claim, known, data, here, begin, watch), True
 
 
 def run_when_free(
-    cell: Cell, begins: Callable[[Path, int], None] = lambda directory, step: None
+    cell: Cell, begins: Callable[[Path, str | None], None] = lambda directory, resumed: None
 ) -> tuple[RunRecord, bool]:
     """Like `run`, but if another process trains the cell, wait for it; return its result, or train if it has none."""
     while True:

@@ -52,9 +52,10 @@ class InMemoryImages(Images):
         self._normalise_by(self.mean, self.std, self.of_bytes)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position in the training data, and how images are normalised, which you need to use the network."""
+        """The position in the training data, and how images are normalised, which you need to use the network, with
+        the range of their values before that."""
         how = {"mean": list(self.mean or ()), "std": list(self.std or ()), "of_bytes": self.of_bytes}
-        return super().state_dict() | how
+        return super().state_dict() | how | {"range": list(self._data_set().range)}
 
     @property
     def labels(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The batches of an epoch, and whether validations come when a run needs them."""
+"""The batches and steps of an epoch, and whether validations come when a run needs them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,21 @@ def limited(batches: int, limit: float | None) -> int:
     if limit is None:
         return batches
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
+def resumed_at(step: int, trainer: Mapping[str, Any], batches: int) -> str:
+    """In words, where a training goes on after `step` optimizer steps.
+
+    trainer  its configuration
+    batches  batches of the training set in an epoch
+    """
+    taken = limited(batches, trainer.get("limit_train_batches"))
+    each, epochs = max(1, -(-taken // trainer["accumulate_grad_batches"])), trainer["max_epochs"]
+    most = trainer.get("max_steps", -1)
+    of = each * epochs if most == -1 else min(each * epochs, most)
+    if step >= of:
+        return f"after the last of {of:,} steps"
+    return f"in epoch {step // each + 1}/{epochs} (step {step + 1:,} of {of:,})"
 
 
 def check_epoch(cfg: Mapping[str, Any], batches: int, by_validation: bool) -> None:

@@ -1,5 +1,6 @@
 """What training shows on the terminal while it runs."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,9 +20,13 @@ from rich.text import Text
 
 from ablate.training.goal import is_accuracy
 
+# Seconds without a line before one says how far a training is: the first one soon, so that one sees how long it takes.
+FIRST, EVERY = 5.0, 15.0
+
 
 def progress(bar: bool) -> Callback:
-    """Lightning's rich progress bar on a terminal, if a `bar` is wanted; else one line per epoch."""
+    """Lightning's rich progress bar on a terminal, if a `bar` is wanted; else one line per epoch, and one now and
+    then within a long one."""
     return Bar(refresh_rate=10, leave=False) if bar and sys.stdout and sys.stdout.isatty() else EpochLines()
 
 
@@ -84,6 +89,27 @@ class Epoch:
         return f"epoch {self.number}/{self.of}  {numbers}  {self.seconds:.1f} s"
 
 
+@dataclass(frozen=True)
+class Within:
+    """Where a training is: in epoch `number` of `of`, at `done` of `batches` (infinite, if that is not known) of
+    `what`, each of which takes so many `seconds`."""
+
+    number: int
+    of: int
+    what: str
+    done: int
+    batches: float
+    seconds: float
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.batches):
+            return f"epoch {self.number}/{self.of}  {self.what} {self.done:,}"
+        left = self.seconds * (self.batches - self.done)
+        about = f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min"
+        done = f"{self.what} {self.done:,}/{int(self.batches):,}"
+        return f"epoch {self.number}/{self.of}  {done}, the others in about {about}"
+
+
 def written(metric: str, value: float) -> str:
     """As a report writes it: accuracies in percent."""
     return f"{100 * value:.2f}%" if is_accuracy(metric) else f"{value:.4f}"
@@ -100,26 +126,91 @@ def _shown(metrics: Mapping[str, Any]) -> list[str]:
 
 
 class EpochLines(Callback):
-    """Calls `show` with each epoch when it has ended. By default that prints one line."""
+    """Calls `show` with each epoch when it has ended, and between two of them, where that takes long, `tell` with what
+    has been done of it. By default each prints a line.
+    """
 
-    def __init__(self, show: Callable[[Epoch], None] = lambda epoch: print(epoch, flush=True)) -> None:
-        self.show = show
-        self._started: float | None = None
+    def __init__(
+        self,
+        show: Callable[[Epoch], None] = lambda epoch: print(epoch, flush=True),
+        tell: Callable[[Within], None] = lambda within: print(within, flush=True),
+    ) -> None:
+        self.show, self.tell = show, tell
+        self._started = self._heard = self._looked = 0.0
+        self._trained = 0  # batches of this epoch in this process: not those before a resume
+        self._wait = FIRST
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begin()  # where a run resumes within an epoch, that has no start of its own
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._show_last(trainer)
-        self._started = time.monotonic()
+        self._begin()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._show_last(trainer)
 
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._trained += 1
+        if self._is_long():
+            self._tell(trainer, "batch", batch_idx, trainer.num_training_batches, self._trained, self._started)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._looked = time.monotonic()
+
+    on_test_start = on_validation_start
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._is_long():
+            batches = trainer.num_val_batches[dataloader_idx]
+            self._tell(trainer, "validation batch", batch_idx, batches, batch_idx + 1, self._looked)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._is_long():
+            batches = trainer.num_test_batches[dataloader_idx]
+            self._tell(trainer, "test batch", batch_idx, batches, batch_idx + 1, self._looked)
+
+    def _begin(self) -> None:
+        self._started = self._heard = time.monotonic()
+        self._trained = 0
+
+    def _is_long(self) -> bool:
+        return time.monotonic() - self._heard >= self._wait
+
+    def _tell(self, trainer: pl.Trainer, what: str, index: int, of: float, here: int, since: float) -> None:
+        """Tell that the batch of this index has passed, of so many; `here` of them in this process, `since` a time."""
+        self._heard, self._wait = time.monotonic(), EVERY
+        if trainer.is_global_zero:
+            epochs = int(trainer.max_epochs or 0)
+            seconds = (self._heard - since) / here
+            self.tell(Within(min(trainer.current_epoch + 1, epochs), epochs, what, index + 1, of, seconds))
+
     def _show_last(self, trainer: pl.Trainer) -> None:
         """Show the epoch that has ended, if there is one. Its last metrics are logged only after its end."""
-        if self._started is None or not trainer.is_global_zero:
+        if not self._trained or not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
         names = _shown(metrics)
         seconds = time.monotonic() - self._started
+        self._trained = 0
         self.show(
             Epoch(
                 trainer.current_epoch,

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,54 @@ def test_a_loaded_network_predicts_what_was_tested(run, tested):
     assert not loaded.network.training
 
 
+def test_its_test_set_is_that_of_the_training(run, tested, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    images, labels = ablate.load(run.directory).test_set
+    assert images.dtype == np.uint8 and np.array_equal(images[:, 0], tested[0]) and np.array_equal(labels, tested[1])
+
+
+def test_a_test_set_that_has_changed_or_is_made_by_strangers_is_refused(run, tmp_path):
+    theirs = tmp_path / "07c0"
+    shutil.copytree(run.directory, theirs)
+    config = yaml.safe_load((theirs / "config.yaml").read_text())
+    config["data"]["source"]["split_seed"] = 1
+    (theirs / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match="have changed since"):
+        _ = ablate.load(theirs).test_set
+    config["data"]["source"] = {"_target_": "os.system", "command": f"touch {tmp_path / 'ran'}"}
+    (theirs / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match=r"names os\.system, .*trust=True"):
+        _ = ablate.load(theirs).test_set
+    assert not (tmp_path / "ran").exists()
+
+
+def without_range(directory: Path) -> None:
+    """Make of a run one of an older version, which did not record the range of the training images."""
+    for path in (directory / "checkpoints").glob("*.ckpt"):
+        state = torch.load(path, weights_only=True)
+        (own,) = (part for part in state.values() if isinstance(part, dict) and "of_bytes" in part)
+        del own["range"]
+        torch.save(state, path)
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_images_of_another_scale_are_warned_of(run, tested, tmp_path, is_old):
+    directory = tmp_path / "07c0"
+    shutil.copytree(run.directory, directory)
+    if is_old:
+        without_range(directory)
+    loaded, images = ablate.load(directory), tested[0]
+    pixels = load_digits().images[:50]  # 0 to 16
+    for odd in (pixels.astype(np.uint8), pixels / 255):
+        with pytest.warns(UserWarning, match=r"from 0 to (16|0\.06\d+), those .* from 0 to (255|1)\.") as caught:
+            loaded.predict(odd)
+        assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for even in (images, images[:1], images // 3, images / 255):
+            loaded.predict(even)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -165,6 +214,19 @@ def test_own_arrays_are_normalised_as_in_the_training(folder, tested):
     own = ablate.load(ablate.train([*SMALL, *words]).directory)
     found = own.predict(digits.images[600:900]).argmax(1) == digits.target[600:900]
     assert found.mean() == pytest.approx(own.summary["test/acc"])
+    assert np.array_equal(own.test_set[0][:, 0], digits.images[600:900].astype(np.float32))
+    for is_old in (False, True):
+        if is_old:
+            without_range(own.directory)
+            own = ablate.load(own.directory)
+        for odd in (digits.images / 16, digits.images * 16):
+            with pytest.warns(UserWarning, match="On another scale"):
+                own.predict(odd)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            own.predict(digits.images[600:610])
+    with pytest.raises(InputError, match="astype"):
+        own.predict(digits.images.astype(np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from ablate.report.terminal import ending, sweep_view
 from ablate.report.terminal.seed_rows import SeedRows
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan
+from ablate.training.progress import Epoch, Within
 
 SWEEP = """
 method: grid
@@ -119,3 +120,20 @@ def test_what_a_diverged_run_had_last_is_no_place_in_the_table(swept, capsys):
     sweep_view.show_result(file, cells, ["s.yaml"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("batch", "none"))]
     assert len(rows) == 8 and "diverged" in rows[-1] and not any("diverged" in row for row in rows[:-1])
+
+
+def test_without_bars_a_run_that_is_under_way_is_told_of_now_and_then(swept, monkeypatch, capsys):
+    file, cells = swept(2)
+    now = [0.0]
+    monkeypatch.setattr(sweep_view.time, "monotonic", lambda: now[0])
+    view = sweep_view.SweepView(file, cells)
+    view.started(cells[-1])
+    for now[0], batch in ((5.0, 4), (16.0, 12), (20.0, 15), (40.0, 30)):
+        view.within(cells[-1], Within(1, 12, "batch", batch, 60, 1.5))
+    now[0] = 60.0
+    view.epoch(cells[-1], Epoch(1, 12, {"val/acc": 0.5}, 60.0))
+    assert capsys.readouterr().out.splitlines() == [
+        "0/8  norm=none seed=3  epoch 1/12  batch 12/60, the others in about 72 s",
+        "0/8  norm=none seed=3  epoch 1/12  batch 30/60, the others in about 45 s",
+        "0/8  norm=none seed=3  epoch 1/12  val/acc 50.00%",
+    ]

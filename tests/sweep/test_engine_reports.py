@@ -40,7 +40,7 @@ def heard(monkeypatch, tmp_path):
 
     def run(cells, messages):
         told = []
-        names = ("started", "epoch", "ended", "taken", "waiting", "stopping")
+        names = ("started", "within", "epoch", "ended", "taken", "waiting", "stopping")
         view = SimpleNamespace(**{name: lambda *what, name=name: told.append((name, *what)) for name in names})
         made = pool.Pool(1, 1, [], tmp_path)
         left = iter(messages)
@@ -64,7 +64,10 @@ def test_a_worker_that_dies_twice_leaves_a_record_though_the_view_does_nothing(c
 
 
 def test_a_refusal_stands_in_the_cell_and_nowhere_else(cells, heard):
-    told = heard(cells[:1], [("epoch", "an epoch"), ("ended", Outcome("invalid", "no such data"))])
-    assert told == [("started", cells[0]), ("epoch", cells[0], "an epoch"), ("ended", cells[0])]
+    told = heard(
+        cells[:1], [("within", "its half"), ("epoch", "an epoch"), ("ended", Outcome("invalid", "no such data"))]
+    )
+    heard = [("within", cells[0], "its half"), ("epoch", cells[0], "an epoch")]
+    assert told == [("started", cells[0]), *heard, ("ended", cells[0])]
     assert (cells[0].status, cells[0].reason) == ("invalid", "no such data")
     assert not cells[0].directory.exists()

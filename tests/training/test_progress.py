@@ -1,13 +1,20 @@
 """What a training shows of its progress."""
 
 import io
+import re
+import signal
 
+import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
 from rich.console import Console
 from rich.progress import Progress
 
+from ablate.process.interrupt import Interrupted
+from ablate.runs import cell
 from ablate.training import progress
+from ablate.training.epoch import resumed_at
+from ablate.training.gradients.recorder import StepRecorder
 
 
 def test_the_bar_counts_epochs_as_the_lines_do(monkeypatch):
@@ -36,3 +43,65 @@ def test_the_bar_says_that_it_counts_batches_and_writes_percent_as_the_lines_do(
     monkeypatch.setattr(RichProgressBar, "get_metrics", lambda *_: {"val/acc": 0.9125, "train/loss": 0.25, "v_num": 1})
     assert bar.get_metrics(trainer, module) == {"val/acc": "91.25%", "train/loss": 0.25}
     assert "val/acc 91.25%  train/loss 0.2500" in str(progress.Epoch(1, 2, {"val/acc": 0.9125, "train/loss": 0.25}, 1))
+
+
+def lines_of(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_a_long_epoch_says_how_far_it_is_in_plain_lines(prepared, monkeypatch, capsys):
+    clock = iter(range(10**6))  # a second for each look at it
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "FIRST", 3)
+    monkeypatch.setattr(progress, "EVERY", 6)
+    cell.run(prepared("trainer.max_epochs=2", "data.eval_batch_size=16"))
+    printed = capsys.readouterr().out
+    first, *others = lines_of(printed, "epoch 1/2  batch")
+    assert re.fullmatch(r"epoch 1/2  batch 3/10, the others in about \d+ s", first)
+    assert [int(re.search(r"batch (\d+)/10", line)[1]) for line in others] == [9]
+    assert lines_of(printed, "epoch 2/2  validation batch") and lines_of(printed, "epoch 2/2  test batch")
+    assert printed.index("epoch 1/2  batch") < printed.index("epoch 1/2  train/loss")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", printed)
+
+
+def test_a_short_epoch_is_one_line(prepared, capsys):
+    cell.run(prepared("trainer.max_epochs=2"))
+    printed = lines_of(capsys.readouterr().out, "epoch")
+    assert [line.split("  ")[0] for line in printed] == ["epoch 1/2", "epoch 2/2"]
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch):
+    """interrupted_at(step): the next training is interrupted after so many optimizer steps."""
+    original = StepRecorder.on_before_optimizer_step
+
+    def interrupt(step: int) -> None:
+        def stopped(self, trainer, pl_module, optimizer):
+            original(self, trainer, pl_module, optimizer)
+            if trainer.global_step == step - 1:
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(StepRecorder, "on_before_optimizer_step", stopped)
+
+    yield interrupt
+    monkeypatch.setattr(StepRecorder, "on_before_optimizer_step", original)
+
+
+def test_a_resumed_run_says_where_and_shows_the_epoch_that_was_interrupted(prepared, interrupted_at, capsys):
+    small = prepared("trainer.max_epochs=3")
+    interrupted_at(14)
+    with pytest.raises(Interrupted):
+        cell.run(small)
+    told = []
+    cell.run(small, begins=lambda directory, resumed: told.append(resumed))
+    printed = lines_of(capsys.readouterr().out, "epoch")
+    assert told == ["in epoch 2/3 (step 15 of 30)"]
+    assert [line.split("  ")[0] for line in printed] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+
+
+def test_where_a_training_resumes_in_words():
+    trainer = {"max_epochs": 4, "accumulate_grad_batches": 2}
+    assert resumed_at(7, trainer, 10) == "in epoch 2/4 (step 8 of 20)"
+    assert resumed_at(7, {**trainer, "max_steps": 9}, 10) == "in epoch 2/4 (step 8 of 9)"
+    assert resumed_at(3, {**trainer, "limit_train_batches": 0.4}, 10) == "in epoch 2/4 (step 4 of 8)"
+    assert resumed_at(20, trainer, 10) == "after the last of 20 steps"

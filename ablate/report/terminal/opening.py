@@ -22,7 +22,7 @@ def show(composition: Composition, values: dict[str, Any]) -> None:
     print(f"{what}{long}, seed {values['seed']}{': ' * bool(others)}{' '.join(others)}", flush=True)
 
 
-def show_start(directory: Path, step: int) -> None:
-    """Where the run is written, and where it resumes."""
+def show_start(directory: Path, resumed: str | None) -> None:
+    """Where the run is written, and where it resumes, in words; None if it starts anew."""
     folder = relative(directory)
-    print(f"resuming from step {step:,}: {folder}" if step else f"training: {folder}", flush=True)
+    print(f"resuming {resumed}: {folder}" if resumed else f"training: {folder}", flush=True)

@@ -35,12 +35,14 @@ from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, R
 from ablate.training.goal import MAXIMIZE
 
 if TYPE_CHECKING:  # what shows a training's progress takes Lightning, which a plan does not
-    from ablate.training.progress import Epoch
+    from ablate.training.progress import Epoch, Within
+
+QUIET = 15.0  # seconds without a line before one says how far a run is, where no bars do
 
 
 class SweepView:
     """On a terminal a row for each variant with a mark for each seed, a bar for the sweep and one for each run;
-    elsewhere one plain line for each run that ends.
+    elsewhere one plain line for each run that ends, and now and then one of a run that is under way.
 
     cells  that are run
     every  all cells of the sweep, if there are others
@@ -53,7 +55,7 @@ class SweepView:
         self._metric = file.metric_name
         self._varying = varying(cells)
         self._console = Console(highlight=False, soft_wrap=True)
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
         self._waited = False
         self._tasks: dict[Path, TaskID] = {}
         self._rows = SeedRows(file, every or cells)
@@ -91,6 +93,17 @@ class SweepView:
         if note:
             self._rows.saw(cell, epoch.number, epoch.metrics[self._metric])
         self._progress.update(self._tasks[cell.directory], completed=epoch.number, total=epoch.of, note=note)
+        self._tell(cell, f"epoch {epoch.number}/{epoch.of}{'  ' * bool(note)}{note}")
+
+    def within(self, cell: PlannedCell, within: "Within") -> None:
+        self._progress.update(self._tasks[cell.directory], note=f"{within.what} {within.done}")
+        self._tell(cell, str(within))
+
+    def _tell(self, cell: PlannedCell, text: str) -> None:
+        """A line of a run that is under way, where there are no bars and none has been printed for a while."""
+        if self._progress.disable and time.monotonic() - self._told >= QUIET:
+            self._console.print(f"{self._ended}/{self._count}  {plain(self._short(cell))}  {text}")
+            self._told = time.monotonic()
 
     def taken(self, cell: PlannedCell) -> None:
         self._remove(cell)
@@ -99,6 +112,7 @@ class SweepView:
     def ended(self, cell: PlannedCell) -> None:
         self._remove(cell)
         self._ended += 1
+        self._told = time.monotonic()
         value = _value(cell, self._metric)
         numbers = "" if value is None else f"  {_said(self._metric, value)}"
         seconds = f"  {duration(cell.seconds)}" if cell.status in RESULTS else ""

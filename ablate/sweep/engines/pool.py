@@ -46,6 +46,9 @@ class View(Protocol):
 
     def started(self, cell: PlannedCell) -> None: ...
     def epoch(self, cell: PlannedCell, epoch: Any) -> None: ...
+    def within(self, cell: PlannedCell, within: Any) -> None:
+        """How far the cell is within an epoch that takes long."""
+
     def ended(self, cell: PlannedCell) -> None:
         """The cell has ended; its status and reason say how."""
 
@@ -151,6 +154,9 @@ class Pool:
                 return
         elif message[0] == "epoch":
             self.view.epoch(cell, message[1])
+            return
+        elif message[0] == "within":
+            self.view.within(cell, message[1])
             return
         else:
             outcome, slot.cell = message[1], None

@@ -7,13 +7,14 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ablate.process.interrupt import StopRequest
-    from ablate.training.progress import Epoch
+    from ablate.training.progress import Epoch, Within
 
 
 OUT_OF_MEMORY = "out of memory"
@@ -34,7 +35,7 @@ class Outcome:
 
 def serve(connection: Connection, threads: int | None, environment: dict[str, str], log: Path) -> None:
     """Receive lists of overrides on `connection`, each with the share of the GPU's memory that it may take or None, and
-    train each, until it is closed. Sends ("epoch", Epoch) and ("ended", Outcome).
+    train each, until it is closed. Sends ("epoch", Epoch), in long epochs ("within", Within), and ("ended", Outcome).
 
     threads      the number of threads, unless a cell sets its own; None: torch's default
     environment  variables that are added to the server process's
@@ -76,9 +77,9 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
         log.unlink()
 
 
-def _send_epoch(connection: Connection, epoch: "Epoch") -> None:
+def _send(connection: Connection, kind: str, seen: "Epoch | Within") -> None:
     with suppress(OSError):  # the parent has died: the run must continue for a moment, to save its state
-        connection.send(("epoch", epoch))
+        connection.send((kind, seen))
 
 
 def _end_with_parent() -> None:
@@ -114,7 +115,8 @@ def _outcome(overrides: list[str], share: float | None, stop: "StopRequest", con
         if share is not None:
             torch.cuda.set_per_process_memory_fraction(share)
         prepared = cell.prepare(Composition.of(overrides))
-        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(lambda epoch: _send_epoch(connection, epoch)))
+        show, tell = partial(_send, connection, "epoch"), partial(_send, connection, "within")
+        record, _ = cell.run(prepared, stop, lambda bar: EpochLines(show, tell))
         return Outcome(record.status)
     except (TakenError, LostError) as error:
         return Outcome("taken", str(error))

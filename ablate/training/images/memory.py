@@ -34,6 +34,12 @@ class DataSet:
             digest.update(array.numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def range(self) -> tuple[float, float]:
+        """The least and the largest value of the training images."""
+        least, most = self.source.train_images.aminmax()
+        return float(least), float(most)
+
 
 _kept: list[tuple[Any, DataSet]] = []
 
