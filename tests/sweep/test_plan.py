@@ -320,9 +320,14 @@ def test_a_sweep_that_does_not_say_threads_has_one_in_each_cell_whatever_the_mac
 def test_threads_on_a_gpu_are_nobodys_business(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "_gpus", lambda: 1)
     monkeypatch.setattr(checks, "check_trainer", lambda cfg: None)  # Lightning finds no GPU
-    (cell,) = plan(sweep_file(tmp_path, {"seed": {"value": 0}}), ["trainer=gpu"])
+    (cell,) = plan(sweep_file(tmp_path, {"seed": {"value": 0}}), ["trainer=gpu", f"runs_dir={tmp_path}/runs"])
     assert cell.values["threads"] is None and not cell.one_thread
     assert "threads=1" not in cell.overrides
+    # A stored run that had threads is none of its twins: there are none.
+    other = cell.directory.with_name(fingerprint(cell.values | {"threads": 1}))
+    other.mkdir(parents=True)
+    record.write(other, RunRecord(status="finished", fingerprint=other.name))
+    assert twins.line([cell]) is None
 
 
 def test_a_retraining_that_failed_does_not_pass_for_the_old_result(tmp_path):
