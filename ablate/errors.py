@@ -111,7 +111,14 @@ _OUT_OF_MEMORY = (
 )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_gpu_memory(error: BaseException) -> bool:
+    """Whether a GPU's memory did not suffice. cuBLAS and CUDA itself have errors of their own for that."""
     # torch's own by its name: the command line says what went wrong without torch too, which takes seconds to load.
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
+    words = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    is_torchs = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return is_torchs or any(text in str(error) for text in words)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    is_of_host = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    return is_of_host or is_out_of_gpu_memory(error)

@@ -23,14 +23,16 @@ def run(composition: Composition, options: argparse.Namespace) -> None:
     values = composition.checked()
     check_values(values)
 
-    from ablate.process import lightning
+    from ablate.process import garbage, lightning
     from ablate.report.terminal import closing, opening
 
     opening.show(composition, values)
     lightning.load()
 
     from ablate.api import runs
+    from ablate.runs import cell  # noqa: F401  # the last of the imports
 
+    garbage.keep_imports()
     run = runs.trained(composition, opening.show_start)
     closing.show(run.record, run.directory, run.trained)
     options.ended = [*getattr(options, "ended", []), run.directory]

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.configuration import agent
 from ablate.configuration.overrides import override
+from ablate.configuration.values import at
 from ablate.errors import InputError
 from ablate.process import processors
 from ablate.runs.origin import Here
@@ -120,14 +121,14 @@ def _in_pool(cells: Sequence[PlannedCell], launcher: DictConfig, view: View) -> 
         gpus = _packed(cells, gpus)
         workers = len(gpus)
     logs = cells[0].directory.parent / ".workers"
-    Pool(workers, threads, gpus, logs).run(longest_first(cells), view)
+    each = threads or max(1, processors.usable() // min(workers, len(cells)))  # not all cores in each
+    Pool(workers, each, gpus, logs).run(longest_first(cells), view)
 
 
 def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> tuple[list[str], int]:
     """The GPUs of each worker, in the form of CUDA_VISIBLE_DEVICES, and the number of workers."""
-    trainers = [cell.values["trainer"] for cell in cells if cell.values]
-    on_gpu = [trainer for trainer in trainers if trainer["accelerator"] == "gpu"]
-    devices = max(trainer["devices"] for trainer in on_gpu or trainers)
+    on_gpu = [cell for cell in cells if cell.on_gpu]
+    devices = max(cell.values["trainer"]["devices"] for cell in on_gpu or cells if cell.values)
     gpus: list[str] = []
     if on_gpu:
         import torch
@@ -144,7 +145,7 @@ def _shares(cells: Sequence[PlannedCell], threads: int | None, wanted: Any) -> t
     return [gpus[number % len(gpus)] for number in range(workers)] if gpus else [], workers
 
 
-_trials: dict[tuple[int, int, str], packing.Trial] = {}
+_trials: dict[tuple[Any, ...], packing.Trial | NoTrialError] = {}
 
 
 def _size(cell: PlannedCell) -> tuple[int, int]:
@@ -153,24 +154,41 @@ def _size(cell: PlannedCell) -> tuple[int, int]:
     return (cell.macs or 0) * images, images
 
 
+def _trial(cell: PlannedCell, gpu: str) -> packing.Trial:
+    """The trial of the cell, made once for all that take steps of the same kind. Raises NoTrialError, once made too."""
+    values = cell.values or {}
+    kind = [at(values, path) for path in ("trainer.precision", "optimizer._target_", "compile", "matmul_precision")]
+    key = (*_size(cell), *kind, gpu)
+    if key not in _trials:
+        try:
+            _trials[key] = pool.trial(values, gpu)
+        except NoTrialError as error:
+            _trials[key] = error
+    if isinstance(found := _trials[key], NoTrialError):
+        raise found
+    return found
+
+
 def _packed(cells: Sequence[PlannedCell], gpus: list[str]) -> list[str]:
     """The GPUs of each worker where several may share one: the workers of all GPUs, one after another.
 
     gpus  those of one worker on each
 
-    The largest cell is timed; one of the same size in a later round is not timed again. Cells on several GPUs have them
-    alone, and so have few cells.
+    The largest cell on a GPU is timed; one of the same kind in a later round is not timed again. Cells on several GPUs
+    have them alone, and so have few cells.
     """
     if len(cells) <= len(gpus) or any("," in devices for devices in gpus):
         return gpus
+    cells = [cell for cell in cells if cell.on_gpu]
     largest = max(cells, key=_size)
-    size = (*_size(largest), gpus[0])
     try:
-        trial = _trials[size] = _trials.get(size) or pool.trial(largest.values or {}, gpus[0])
+        trial = _trial(largest, gpus[0])
     except NoTrialError as error:
         print(f"1 worker on each GPU: {largest.name} cannot be timed ({error}).", flush=True)
         return gpus
-    count = packing.workers(trial, max(1, processors.usable() // len(gpus)))
+    # A worker needs a core, and one for each process that reads its files.
+    needed = 1 + max((cell.values or {})["data"].get("num_workers") or 0 for cell in cells)
+    count = packing.workers(trial, max(1, processors.usable() // (needed * len(gpus))))
     compiled = all((cell.values or {})["compile"] is not None for cell in cells)
     for line in packing.said(trial, count, len(gpus), compiled):
         print(line, flush=True)

@@ -74,6 +74,10 @@ class PlannedCell:
         return named(self.assignment)
 
     @property
+    def on_gpu(self) -> bool:
+        return self.values is not None and self.values["trainer"]["accelerator"] == "gpu"
+
+    @property
     def directory(self) -> Path:
         assert self.values is not None and self.fingerprint is not None
         return place.of_run(self.values["runs_dir"], self.fingerprint)

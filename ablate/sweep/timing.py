@@ -19,6 +19,9 @@ from ablate.training.sources import without_download
 
 TIMED_STEPS = 3
 
+# The precisions with mixed types, and the second of these. A GPU's steps with a loss scaler are timed without it.
+MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
 # The cost of a forward, relative to forward and backward: the backward has two matrix products for each in the forward.
 VALIDATION = 1 / 3
 
@@ -49,9 +52,10 @@ def timed(values: dict[str, Any]) -> float | None:
     return min(times[1:]) * steps(values, found.images.train_size, found.images.val_size)
 
 
-def training(values: dict[str, Any]) -> Training | None:
-    """The training of a cell on this machine's device, ready for its first step. None for a user's data module. Raises
-    what the data raise."""
+def training(values: dict[str, Any], compiled: bool = False) -> Training | None:
+    """The training of a cell on this machine's device, ready for its first step, which compiles the network if
+    `compiled` and the cell's `compile` say so: that takes long. None for a user's data module. Raises what the data
+    raise."""
     cfg = OmegaConf.create(values)
     images = build.images(cfg)
     if isinstance(images, Foreign):
@@ -62,12 +66,15 @@ def training(values: dict[str, Any]) -> Training | None:
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     network = build.initialised_network(cfg).to(device)
+    if compiled and cfg.compile is not None:
+        network.compile(mode=cfg.compile)
     optimizer = part(cfg.optimizer)(decayed_groups(network, cfg.weight_decay_on))
     batch = torch.randn(cfg.data.batch_size, cfg.data.channels, cfg.data.image_size, cfg.data.image_size, device=device)
     labels = torch.zeros(len(batch), dtype=torch.int64, device=device)
+    precision = cfg.trainer.precision
 
     def step() -> None:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed"):
+        with torch.autocast(device.type, dtype=MIXED.get(precision), enabled=precision in MIXED):
             loss = F.cross_entropy(network(batch).float(), labels)
         optimizer.zero_grad()
         loss.backward()

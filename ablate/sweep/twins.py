@@ -15,7 +15,7 @@ def line(cells: Sequence[PlannedCell]) -> str | None:
     counts: Counter[int] = Counter()
     usual = {1, processors.usable()}
     for cell in cells:
-        if cell.values is None or cell.status != TO_DO:
+        if cell.values is None or cell.values["threads"] is None or cell.status != TO_DO:  # None: on a GPU
             continue
         folder = place.results_in(cell.values["runs_dir"])
         for threads in usual - {cell.values["threads"]}:

@@ -27,7 +27,7 @@ def heard(monkeypatch, tmp_path):
 
     class Slot:
         def __init__(self, of, number):
-            self.cell, self.process = None, SimpleNamespace(is_alive=lambda: False)
+            self.cell, self.devices, self.process = None, None, SimpleNamespace(is_alive=lambda: False)
 
         def start(self, cell):
             self.cell = cell

@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
+from tests import process
 from tests.sweep.sweeping import (
     ablate,
     command,
@@ -138,13 +140,23 @@ class Greedy(nn.ReLU):
 """
 
 
+ON_ONE_GPU = """
+from ablate.__main__ import main
+from ablate.sweep import execution
+execution._shares = lambda *asked: (["0", "0"], 2)
+main()
+"""
+
+
 def test_workers_that_run_out_of_memory_become_fewer_and_no_cell_fails(tmp_path):
+    """Two workers of one GPU. It is not there, but their cells, which are on the CPU, run out of its memory."""
     (tmp_path / "greedy.py").write_text(GREEDY)
     (tmp_path / "mine" / "activation").mkdir(parents=True)
     (tmp_path / "mine" / "activation" / "greedy.yaml").write_text("_target_: greedy.Greedy\n_partial_: true\n")
     write_sweep(tmp_path / "ours.yaml", activation="greedy", seed=[0, 1, 2, 3])
     run = ["sweep", "ours.yaml", "--config-dir", "mine", "tracking=disabled", "hydra.launcher.workers=2"]
-    done = ablate(tmp_path, *run, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    done = process.run([sys.executable, "-c", ON_ONE_GPU, *run], tmp_path, environment, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [run["status"] for run in records(tmp_path).values()] == ["finished"] * 4
     assert "out of memory beside others; 1 worker from here on, and it is tried again" in done.stdout

@@ -129,10 +129,10 @@ class SweepView:
             self._console.print(f"waiting for {len(cells)} that other processes train: {plain(names)}")
         self._waited = True
 
-    def fewer(self, cell: PlannedCell, workers: int) -> None:
+    def fewer(self, cell: PlannedCell, why: str, workers: int) -> None:
         self._remove(cell)
         self._console.print(
-            f"[dim]{plain(self._short(cell))}: out of memory beside others; {workers} worker{'s' * (workers > 1)} from"
+            f"[dim]{plain(self._short(cell))}: {why}; {workers} worker{'s' * (workers > 1)} from"
             " here on, and it is tried again[/]"
         )
 

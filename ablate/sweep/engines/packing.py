@@ -48,9 +48,10 @@ def workers(trial: Trial, cores: int) -> int:
     return count
 
 
-def share(sharing: int) -> float | None:
-    """The fraction of a GPU's memory that each of its workers may allocate; None for one that has it alone."""
-    return USED / sharing if sharing > 1 else None
+def share(sharing: int, total: int) -> float:
+    """The fraction of a GPU's `total` bytes that torch may allocate in each of its `sharing` workers: with CUDA's
+    context in each, they take USED of it together. One that has the GPU alone may allocate all."""
+    return max(0.0, USED / sharing - CONTEXT / total) if sharing > 1 else 1.0
 
 
 def said(trial: Trial, count: int, gpus: int, compiled: bool) -> list[str]:

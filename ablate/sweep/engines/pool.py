@@ -23,6 +23,10 @@ from ablate.sweep.plan import PlannedCell
 # If a worker dies, its cell is tried again. If that worker dies too, the cell counts as failed.
 TRIES = 2
 
+# Why workers become fewer.
+FULL = "out of memory beside others"
+KILLED = "its worker was killed beside others, as the kernel does if memory runs out"
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Workers are forked from a server process that has only imported what they need.
@@ -58,8 +62,11 @@ class View(Protocol):
     def waiting(self, cells: Sequence[PlannedCell]) -> None:
         """Only these cells are left, and other processes train them."""
 
-    def fewer(self, cell: PlannedCell, workers: int) -> None:
-        """The memory did not suffice for the cell beside others. It is tried again, with so many workers left."""
+    def fewer(self, cell: PlannedCell, why: str, workers: int) -> None:
+        """The memory did not suffice for the cell beside others. It is tried again, with so many workers left.
+
+        why  FULL or KILLED
+        """
 
     def stopping(self) -> None: ...
 
@@ -76,19 +83,20 @@ class Pool:
     """A pool of worker processes.
 
     workers  the number of processes
-    threads  the threads of each; None: torch's default
+    threads  the threads of each, unless a cell sets its own
     gpus     for each worker, its devices in the form of CUDA_VISIBLE_DEVICES; empty on the CPU
     logs     the folder for what the workers print
     """
 
     view: View
 
-    def __init__(self, workers: int, threads: int | None, gpus: Sequence[str], logs: Path) -> None:
+    def __init__(self, workers: int, threads: int, gpus: Sequence[str], logs: Path) -> None:
         self.workers, self.threads, self.gpus, self.logs = workers, threads, gpus, logs
         self.signum: int | None = None
         self._slots: list[_Slot] = []
         self._queue: list[PlannedCell] = []
         self._taken: list[PlannedCell] = []
+        self._places: dict[Path, str | None] = {}  # the devices of cells that did not fit beside others there
         self._deaths: dict[Path, int] = {}
         self._ended: set[Path] = set()  # directories of cells that have ended, other than by an interruption
 
@@ -130,13 +138,20 @@ class Pool:
         self._taken = [cell for cell in self._taken if cell not in free]
         self._queue += free
         for slot in self._slots:
-            while self._queue and slot.cell is None:
-                cell = self._queue.pop(0)
+            while slot.cell is None and (cell := self._next(slot)) is not None:
                 if status := cell.ended_elsewhere():
                     self._end(cell, Outcome(status))
                 else:
                     slot.start(cell)
                     self.view.started(cell)
+
+    def _next(self, slot: "_Slot") -> PlannedCell | None:
+        """Take the first cell that the slot may train. One that did not fit beside others stays with its GPU: on each
+        other one it would make the workers fewer too."""
+        for at, cell in enumerate(self._queue):
+            if self._places.get(cell.directory, slot.devices) == slot.devices:
+                return self._queue.pop(at)
+        return None
 
     def _end(self, cell: PlannedCell, outcome: Outcome) -> None:
         if outcome.status != "interrupted":
@@ -146,26 +161,25 @@ class Pool:
 
     def _handle(self, slot: "_Slot", cell: PlannedCell, message: Any) -> None:
         """Handle a worker's message about its cell. None means that the worker has died."""
-        if message is None:
-            outcome, slot.cell = slot.outcome_of_death(), None
-            died = self._deaths[cell.directory] = self._deaths.get(cell.directory, 0) + 1
-            if self.signum is None and died < TRIES:
-                self._queue.append(cell)
-                return
-        elif message[0] == "epoch":
+        if message is not None and message[0] == "epoch":
             self.view.epoch(cell, message[1])
             return
-        elif message[0] == "within":
+        if message is not None and message[0] == "within":
             self.view.within(cell, message[1])
             return
-        else:
-            outcome, slot.cell = message[1], None
-        if outcome.status == OUT_OF_MEMORY:
-            if slot.shared and self.signum is None:
-                self._lower(slot)
+        outcome, slot.cell = slot.outcome_of_death() if message is None else message[1], None
+        if outcome.status == OUT_OF_MEMORY and slot.shared and self.signum is None:
+            self._lower(slot)
+            self._places[cell.directory] = slot.devices
+            self._queue.append(cell)
+            self.view.fewer(cell, KILLED if message is None else FULL, len(self._slots))
+            return
+        if message is None and self.signum is None:
+            died = self._deaths[cell.directory] = self._deaths.get(cell.directory, 0) + 1
+            if died < TRIES:
                 self._queue.append(cell)
-                self.view.fewer(cell, len(self._slots))
                 return
+        if outcome.status == OUT_OF_MEMORY:
             outcome = Outcome("failed", outcome.reason)
         if outcome.status == "taken":
             self._taken.append(cell)
@@ -222,7 +236,7 @@ class _Slot:
     """One worker process and the cell that it trains. A process that has died is replaced.
 
     devices  in the form of CUDA_VISIBLE_DEVICES; None on the CPU
-    shared   whether other workers had the same devices when the cell was started
+    shared   whether other workers had the same GPU when the cell was started
     """
 
     def __init__(self, pool: Pool, number: int) -> None:
@@ -251,10 +265,9 @@ class _Slot:
             self.connection.close()
             self.restart()
         sharing = self.pool.sharing(self)
-        self.shared = sharing > 1
-        share = None if self.devices is None else packing.share(sharing)
+        self.shared = sharing > 1 and self.devices is not None
         with suppress(OSError):  # if it has just died, `_messages` notices
-            self.connection.send((cell.told, share))
+            self.connection.send((cell.told, sharing if cell.on_gpu else None))
 
     def received(self) -> Any:
         """The worker's next message; None if it has died."""
@@ -270,8 +283,10 @@ class _Slot:
             return Outcome("interrupted", "stopped by a signal")
         code = self.process.exitcode or 0
         cause = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        hint = " (the kernel does that if memory runs out: use fewer hydra.launcher.workers)" if code == -9 else ""
-        return Outcome("failed", f"the worker process was ended {cause}{hint}; its output: {self.log}")
+        killed = code == -signal.SIGKILL
+        hint = " (the kernel does that if memory runs out: use fewer hydra.launcher.workers)" if killed else ""
+        reason = f"the worker process was ended {cause}{hint}; its output: {self.log}"
+        return Outcome(OUT_OF_MEMORY if killed else "failed", reason)
 
     def close(self) -> None:
         """Let an idle worker end, and kill it if it does not."""

@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablate.sweep.engines import packing
+
 if TYPE_CHECKING:
     from ablate.process.interrupt import StopRequest
     from ablate.training.progress import Epoch, Within
@@ -25,7 +27,7 @@ class Outcome:
     """The outcome of a cell.
 
     status  finished, diverged, stopped, failed, interrupted, invalid, taken (another process trains the cell), or
-            OUT_OF_MEMORY (of a GPU)
+            OUT_OF_MEMORY (of a GPU, or the kernel has killed the worker, as it does if its own runs out)
     reason  why, unless the cell has a result
     """
 
@@ -33,11 +35,12 @@ class Outcome:
     reason: str | None = None
 
 
-def serve(connection: Connection, threads: int | None, environment: dict[str, str], log: Path) -> None:
-    """Receive lists of overrides on `connection`, each with the share of the GPU's memory that it may take or None, and
-    train each, until it is closed. Sends ("epoch", Epoch), in long epochs ("within", Within), and ("ended", Outcome).
+def serve(connection: Connection, threads: int, environment: dict[str, str], log: Path) -> None:
+    """Receive lists of overrides on `connection`, each with the number of workers that share its GPU, or None on the
+    CPU, and train each, until it is closed. Sends ("epoch", Epoch), in long epochs ("within", Within), and ("ended",
+    Outcome).
 
-    threads      the number of threads, unless a cell sets its own; None: torch's default
+    threads      the number of threads, unless a cell sets its own
     environment  variables that are added to the server process's
     log          the file for what this process prints; removed if it is empty
 
@@ -53,24 +56,24 @@ def serve(connection: Connection, threads: int | None, environment: dict[str, st
     import torch
 
     from ablate.configuration.resolvers import register_resolvers
-    from ablate.process import streams
+    from ablate.process import garbage, streams
     from ablate.process.interrupt import StopRequest
     from ablate.training import tracking
 
     streams.hold()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     register_resolvers()
     stop = StopRequest()
     stop.listen()
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
     while stop.signum is None:
         try:
-            overrides, share = connection.recv()
-            connection.send(("ended", _outcome(overrides, share, stop, connection)))
+            overrides, sharing = connection.recv()
+            connection.send(("ended", _outcome(overrides, sharing, stop, connection)))
         except (EOFError, BrokenPipeError):
             break
     tracking.close()
+    garbage.write_open_files()
     sys.stdout.flush()
     if log.stat().st_size == 0:
         log.unlink()
@@ -88,22 +91,21 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU's memory did not suffice. cuBLAS and CUDA itself have errors of their own for that."""
+def _limit_memory(sharing: int) -> None:
+    """Let torch allocate one share of the GPU's memory of so many, in place of the share before."""
     import torch
 
-    words = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(packing.share(sharing, total))
 
 
-def _outcome(overrides: list[str], share: float | None, stop: "StopRequest", connection: Connection) -> Outcome:
-    import torch
+def _outcome(overrides: list[str], sharing: int | None, stop: "StopRequest", connection: Connection) -> Outcome:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from ablate.configuration.composition import Composition
     from ablate.configuration.refusals.wording import explained
-    from ablate.errors import InputError, described, is_full
+    from ablate.errors import InputError, described, is_full, is_out_of_gpu_memory
     from ablate.process.interrupt import Interrupted, LostError, OutOfTimeError
     from ablate.runs import cell
     from ablate.runs.lease import TakenError
@@ -111,8 +113,8 @@ def _outcome(overrides: list[str], share: float | None, stop: "StopRequest", con
 
     stop.lost = False
     try:
-        if share is not None:
-            torch.cuda.set_per_process_memory_fraction(share)
+        if sharing is not None:
+            _limit_memory(sharing)
         prepared = cell.prepare(Composition.of(overrides))
         show, tell = partial(_send, connection, "epoch"), partial(_send, connection, "within")
         record, _ = cell.run(prepared, stop, lambda bar: EpochLines(show, tell))
@@ -126,7 +128,7 @@ def _outcome(overrides: list[str], share: float | None, stop: "StopRequest", con
     except Interrupted:
         return Outcome("interrupted", "stopped by a signal, its state saved")
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_gpu_memory(error):
             return Outcome(OUT_OF_MEMORY, described(error))
         if is_full(error):  # not the cell's fault: it resumes once there is room
             return Outcome("interrupted", str(error))

@@ -13,6 +13,7 @@ WARM_UP = 5  # steps, in which kernels are chosen and memory is reserved
 SECONDS = 2.0  # of a timing
 TOGETHER = 8  # steps between two looks at the clock: a GPU is waited for only then
 PATIENCE = 120.0  # seconds for an answer
+COMPILING = 1200.0  # seconds in which a network is compiled: as long as a cell's would be
 
 
 class NoTrialError(Exception):
@@ -36,9 +37,10 @@ def measured(values: dict[str, Any], environment: dict[str, str], context: Any) 
             theirs.close()
             ends.append(ours)
         first, second = ends
-        free, peak = _answer(first, "load")
+        loading = PATIENCE if values["compile"] is None else PATIENCE + COMPILING
+        free, peak = _answer(first, "load", loading)
         one = _answer(first, "run")
-        _answer(second, "load")
+        _answer(second, "load", loading)
         for end in ends:
             end.send("run")
         two = sum(_answer(end) for end in ends)
@@ -53,12 +55,12 @@ def measured(values: dict[str, Any], environment: dict[str, str], context: Any) 
     return Trial(free, peak, one, two)
 
 
-def _answer(end: Connection, question: str | None = None) -> Any:
+def _answer(end: Connection, question: str | None = None, patience: float = PATIENCE) -> Any:
     try:
         if question is not None:
             end.send(question)
-        if not end.poll(PATIENCE):
-            raise NoTrialError(f"no answer in {PATIENCE:.0f} s")
+        if not end.poll(patience):
+            raise NoTrialError(f"no answer in {patience:.0f} s")
         failure, answer = end.recv()
     except (EOFError, OSError) as error:
         raise NoTrialError("its process has died") from error
@@ -89,12 +91,15 @@ def serve(connection: Connection, environment: dict[str, str], values: dict[str,
 
 def _loaded(values: dict[str, Any]) -> tuple[Callable[[], None], tuple[int, int]]:
     import torch
+    from omegaconf import OmegaConf
 
     from ablate.sweep.timing import training
+    from ablate.training.run import set_numerics
 
     on_gpu = values["trainer"]["accelerator"] == "gpu"
     free = torch.cuda.mem_get_info()[0] + CONTEXT if on_gpu else 0  # the context of this process is there already
-    found = training(values)
+    set_numerics(OmegaConf.create(values))
+    found = training(values, compiled=True)
     if found is None:
         raise NoTrialError("its data come from a module of its own")
     for _ in range(WARM_UP):
