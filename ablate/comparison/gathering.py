@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ablate.comparison import retyped
 from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.results import Result, distinct, read, varied
@@ -43,16 +44,16 @@ def from_results(
     for result in results:
         cell = identity(assignment(result, factors))
         by_cell.setdefault((cell, result.seed), []).append(result)
+    # A finished run before one that is not, then the latest.
+    cells = [sorted(runs, key=lambda r: (r.record.status == "finished", r.record.started)) for runs in by_cell.values()]
     entries = []
-    for runs in by_cell.values():
-        # A finished run before one that is not, then the latest.
-        *older, result = sorted(runs, key=lambda r: (r.record.status == "finished", r.record.started))
+    for (*older, result), typed in zip(cells, retyped.overrides([runs[-1] for runs in cells]), strict=True):
         entries.append(
             Entry(
                 assignment=assignment(result, factors),
                 seed=result.seed,
                 status=result.record.status,
-                overrides=result.overrides,
+                overrides=typed,
                 result=result,
                 reason=result.record.reason,
                 superseded=tuple(older),

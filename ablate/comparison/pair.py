@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.comparison import retyped
 from ablate.comparison.beside import Group, groups, left_out
 from ablate.comparison.comparison import Comparison, compare
 from ablate.comparison.gathering import from_results
@@ -51,9 +52,10 @@ def pair(
     if all(runs):
         sides = [[run] for run in runs if run]
         names: list[dict[str, Any]] = [{"run": run.fingerprint} for run in runs if run]
+        alone = [run for (run,) in sides]
         entries = [
-            Entry(name, run.seed, run.record.status, run.overrides, run)
-            for name, (run,) in zip(names, sides, strict=True)
+            Entry(name, run.seed, run.record.status, typed, run)
+            for name, run, typed in zip(names, alone, retyped.overrides(alone), strict=True)
         ]
     else:
         group, variants, others = _of_most_seeds(results, first, second, metric, goal)

@@ -8,7 +8,7 @@ on plain dictionaries.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -63,10 +63,13 @@ class Composer:
                 self._refused[missing] = error
             raise
 
+    def options(self, overrides: Sequence[str]) -> Mapping[str, str | None]:
+        """The option of every axis. Raises what Hydra raises for an option that does not fit."""
+        return self._family(tuple(text for text in overrides if not _sets_value(_parsed(text)))).options
+
     def chosen(self, overrides: Sequence[str], key: str) -> Any:
         """What `overrides` choose at `key`: the option of an axis, or a value. None if `key` is neither."""
-        values = self(overrides)
-        options = self._family(tuple(text for text in overrides if not _sets_value(_parsed(text)))).options
+        values, options = self(overrides), self.options(overrides)
         found = options[key] if key in options else at(values, key, _GONE)
         return None if found is _GONE else found
 

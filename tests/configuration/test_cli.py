@@ -134,8 +134,8 @@ WRONG = [
     (["--cfg", "everything"], ["--cfg", "--hydra-help"]),
     (["norm={a:1}"], ["norm: an axis takes the name of an option", "norm.KEY=VALUE"]),
     (
-        ["optimizer.betas=[0.9,0.9]"],
-        ["betas: there is no such axis or value. Another option of optimizer has it. Here"],
+        ["optimizer.momentum=0.9"],
+        ["momentum: there is no such axis or value. Another option of optimizer has it. Here"],
     ),
     (["optimizer.lr=${optimizer.lrr}"], ["optimizer.lr: ", "'optimizer.lrr' not found"]),
 ]

@@ -14,7 +14,7 @@ from torch import nn
 from ablate.training import build
 
 Norms = dict[tuple[int, str], float]
-BASE = ("schedule=constant", "optimizer.lr=0.05", "trainer.precision=32-true", "trainer.max_epochs=2")
+BASE = ("optimizer=sgd", "schedule=constant", "optimizer.lr=0.05", "trainer.precision=32-true", "trainer.max_epochs=2")
 
 
 def recorded(directory: Any, column: str = "norm") -> Norms:

@@ -136,7 +136,7 @@ def recorded_rates(chosen: cell.Cell) -> list[float]:
 
 
 # Steps so small that val/loss stays within the 1e-4 that counts as standing still.
-STALLED = ["norm=none", "optimizer.lr=1e-6", "optimizer.momentum=0", "optimizer.weight_decay=0"]
+STALLED = ["norm=none", "optimizer=sgd", "optimizer.lr=1e-6", "optimizer.momentum=0", "optimizer.weight_decay=0"]
 
 
 @pytest.mark.parametrize("accumulated", [1, 3])

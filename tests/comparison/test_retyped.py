@@ -1,0 +1,69 @@
+"""The command that a report shows of a stored run trains that run, whatever the defaults were when it was typed."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from ablate.comparison.gathering import from_results
+from ablate.comparison.results import find
+from ablate.configuration.composition import Composition
+from ablate.configuration.fingerprint import fingerprint
+from ablate.configuration.resolvers import register_resolvers
+from ablate.runs import record
+from ablate.training.settings import resolve_auto
+from tests.simulated_runs import write_run
+
+ONCE = ["optimizer=sgd", "trainer.max_epochs=20"]  # the defaults of earlier versions
+
+
+register_resolvers()
+
+
+def store(runs: Path, typed: list[str], default: list[str]) -> str:
+    """A run of `typed` where `default` needed not be typed. Returns its fingerprint."""
+    seeded = [*typed, "seed=3", "trainer=cpu", "trainer.precision=32-true"]
+    asked = Composition.of([*seeded, *default])
+    values = asked.values()
+    resolve_auto(values)
+    directory = write_run(runs, {}, 3, 0.9, history=False)
+    (directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(values)), encoding="utf-8")
+    typed_then(directory, seeded, asked.choices)
+    return fingerprint(values)
+
+
+def typed_then(directory: Path, overrides: list[str], choices: dict[str, str | None] | None = None) -> None:
+    known = record.read(directory)
+    assert known
+    record.write(directory, replace(known, overrides=overrides, choices=choices or known.choices))
+
+
+def shown(runs: Path) -> list[str]:
+    """The words of the command that a report of the runs shows, without the seed's."""
+    (variant,) = from_results(find([runs]), "").variants
+    return shlex.split(variant.command())[3:]
+
+
+@pytest.mark.parametrize("typed", [[], ["model=resnet50", "norm=group"], ["optimizer.lr=0.01", "activation=gelu"]])
+def test_a_run_of_other_defaults_is_asked_for_by_name(tmp_path, typed):
+    stored = store(tmp_path, typed, ONCE)
+    words = shown(tmp_path)
+    assert set(ONCE) <= set(words)
+    values = Composition.of(words).values()
+    resolve_auto(values)
+    assert fingerprint(values) == stored
+
+
+@pytest.mark.parametrize("typed", [["norm=none"], ["experiment=he2015_plain20"], ["optimizer=sgd", "model=vgg11"]])
+def test_what_is_still_the_default_is_not_typed(tmp_path, typed):
+    store(tmp_path, typed, [])
+    assert shown(tmp_path) == [*typed, "trainer=cpu", "trainer.precision=32-true", "seed=3"]
+
+
+def test_words_that_this_version_cannot_compose_stay_as_they_are(tmp_path):
+    store(tmp_path, [], ONCE)
+    (directory,) = tmp_path.iterdir()
+    typed_then(directory, ["model=of_somebody", "seed=3"])
+    assert shown(tmp_path) == ["model=of_somebody", "seed=3"]
