@@ -6,6 +6,7 @@ import struct
 import tarfile
 from collections.abc import Callable
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from urllib.error import URLError
 
@@ -88,6 +89,19 @@ def test_the_digits_are_read_and_split_as_by_scikit_learn(fraction: float, seed:
         theirs, (ours.train_images, ours.test_images, ours.train_labels, ours.test_labels), strict=True
     ):
         np.testing.assert_array_equal(own.numpy(), other)
+
+
+def test_scikit_learn_may_keep_the_digits_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = sources.digits(None, test_fraction=0.2, split_seed=0)
+    for found in (ModuleSpec("sklearn", None, is_package=True), None):
+        monkeypatch.setattr(sources, "find_spec", lambda name, found=found: found)
+        if found is not None:
+            found.submodule_search_locations.append(str(tmp_path))
+        there = sources.digits(None, test_fraction=0.2, split_seed=0)
+        assert (
+            torch.equal(there.train_images, here.train_images) and there.train_labels.dtype == here.train_labels.dtype
+        )
+        assert torch.equal(there.test_labels, here.test_labels)
 
 
 def test_the_digits_split_is_fixed_by_its_seed() -> None:
