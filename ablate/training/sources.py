@@ -86,11 +86,17 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Pixels (1797, 64) from 0 to 16, and labels, as scikit-learn's load_digits() reads them from its own file.
 
-    Read here, because the import of sklearn.datasets takes longer than the training's first epoch.
+    Read here, because the import of sklearn.datasets takes longer than the training's first epoch. Where a version of
+    scikit-learn has the file elsewhere, load_digits() reads it.
     """
     package = find_spec("sklearn")
-    assert package is not None and package.submodule_search_locations, "scikit-learn is not installed"
-    with gzip.open(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", "rb") as file:
+    folders = (package.submodule_search_locations if package else None) or []
+    path = next((path for folder in folders if (path := Path(folder, "datasets/data/digits.csv.gz")).is_file()), None)
+    if path is None:
+        from sklearn.datasets import load_digits
+
+        return load_digits(return_X_y=True)
+    with gzip.open(path, "rb") as file:
         table = np.loadtxt(file, delimiter=",")
     return table[:, :-1], table[:, -1].astype(np.int64)
 
