@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     valid = [cell for cell in cells if cell.status != INVALID]
     left = execution.to_run(cells, options.retry_failed, options.rerun_outdated)
     print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
-    for line in (*plan_table.metric_lines(file, cells), plan_table.threads_line(cells), twins.line(cells)):
+    notes = (plan_table.seeds_line(cells), plan_table.threads_line(cells), twins.line(cells))
+    for line in (*plan_table.metric_lines(file, cells), *notes):
         if line:
             prose(Console(highlight=False), plain(line))
     with watch.beside(file, cells, options) if options.watch else nullcontext() as page:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ablate.comparison.derived import derived
 from ablate.comparison.results import Result, differences
 from ablate.runs.origin import Here
 from ablate.runs.provenance import OF_NETWORKS, PACKAGES
@@ -74,6 +75,8 @@ def confounds(
                 ratio = ours / theirs
                 warnings.append(f"{ratio - 1:+.2%} {what}" if 0.5 < ratio < 2 else f"{ratio:.3g} times the {what}")
         changed = differences(baseline[0].config, runs[0].config, besides)
+        for key in derived(changed, baseline[0], runs[0], besides):
+            del changed[key]
         if changed:
             shown = [f"{key} {_short(a)} → {_short(b)}" for key, (a, b) in list(changed.items())[:LISTED]]
             warnings.append(f"also differs: {_listed(shown, len(changed))}")

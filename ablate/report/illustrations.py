@@ -75,7 +75,7 @@ def illustrations(
         *_interactions(comparison),
         *(_kept(before, Kind.CURVE) if before else _curves(comparison, drawn, labels)),
         *_costs(comparison, drawn, labels),
-        *(_kept(before, Kind.PROFILE, Kind.SCALE, Kind.MAP) if before else _gradients(drawn, labels)),
+        *(_kept(before, Kind.PROFILE, Kind.SCALE, Kind.MAP) if before else _gradients(comparison, drawn, labels)),
     ]
 
 
@@ -195,7 +195,7 @@ def _costs(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequenc
             yield Figure(Kind.COST, f"against_{cost}", plot)
 
 
-def _gradients(drawn: Mapping[int, Variant], labels: Sequence[str]) -> Iterator[Figure]:
+def _gradients(comparison: Comparison, drawn: Mapping[int, Variant], labels: Sequence[str]) -> Iterator[Figure]:
     found = {series: read for series, variant in drawn.items() if (read := gradients(variant.results))}
     over_depth = {series: p for series, read in found.items() if (p := _profile(read)) is not None}
     if over_depth:
@@ -203,7 +203,7 @@ def _gradients(drawn: Mapping[int, Variant], labels: Sequence[str]) -> Iterator[
     if found:
         yield Figure(Kind.SCALE, "gradient_scale", gradient_figures.scale())
     for series, read in found.items():
-        for number, (said, runs) in enumerate(_outcomes(drawn[series], read)):
+        for number, (said, runs) in enumerate(_outcomes(drawn[series], read, comparison.metric)):
             name = f"gradients_{series}" + (f"_{number}" if number else "")
             drawing = gradient_figures.heat_map(labels[series], said, mean([own for _, own in runs]))
             yield Figure(Kind.MAP, name, drawing, series)
@@ -221,21 +221,33 @@ def _profile(read: Read) -> Profile | None:
     return Profile(depths, np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0))
 
 
-def _outcomes(variant: Variant, read: Read) -> list[tuple[str, Read]]:
-    """The runs by what they came to, each group with words for it and its verdicts: one group, unless seeds split."""
+def _outcomes(variant: Variant, read: Read, metric: str) -> list[tuple[str, Read]]:
+    """The runs by what they came to, each group with the values or the word for it and its verdicts: one group, unless
+    seeds split."""
     seed_of = {id(entry.result): entry.seed for entry in variant.entries if entry.result}
     lost = set(variant.seeds("diverged"))
     low = variant.low - lost if variant.is_split else set()
     groups: dict[str, list[tuple[Result, Gradients]]] = {}
     for result, own in read:
         seed = seed_of.get(id(result))
-        outcome = "diverged" if seed in lost else "ended low" if seed in low else "ended high" if low else "finished"
+        outcome = "diverged" if seed in lost else "low" if seed in low else "high" if low else "finished"
         groups.setdefault(outcome, []).append((result, own))
     said = {}
     for outcome, runs in groups.items():
-        whose = numbered(len(read), "seed") if len(groups) == 1 else f"{len(runs)} of {len(read)} seeds {outcome}"
+        whose = numbered(len(read), "seed")
+        if len(groups) > 1:
+            ended = f" with {_range(runs, metric)}" if outcome in ("low", "high") else f" {outcome}"
+            whose = f"{len(runs)} of {whose}{ended}"
         said[f"{whose}: {_verdicts([result for result, _ in runs])}"] = runs
     return list(said.items())
+
+
+def _range(runs: Read, metric: str) -> str:
+    """The metric, and from where to where the runs' values of it lie."""
+    of = unit(metric)
+    values = sorted(result.metrics[metric] for result, _ in runs)
+    ends = dict.fromkeys((of.value(values[0]), of.value(values[-1])))
+    return f"{metric} {' to '.join(ends)}{of.of_value}"
 
 
 def _verdicts(results: Sequence[Result]) -> str:

@@ -33,11 +33,6 @@ def rank_sum_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return min(1.0, float(shares[: centre - distance + 1].sum() + shares[centre + distance :].sum()))
 
 
-def least_p_rank_sum(n: int, m: int) -> float:
-    """The smallest p that rank_sum_p can give with n and m seeds: 0.1 for 3 and 3, 0.00016 for 8 and 8."""
-    return min(1.0, 2 / math.comb(n + m, n))
-
-
 def fisher_p(lost: tuple[int, int], of: tuple[int, int]) -> float:
     """Two-sided p of Fisher's exact test that both sides lose the same share of their seeds.
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from ablate.statistics.exact import fisher_p, least_p_rank_sum, rank_sum_p
+from ablate.statistics.exact import fisher_p, rank_sum_p
 from ablate.statistics.paired import LEVEL, Difference, least_p_sign_flip
+from ablate.statistics.reach import least_p_rank_sum
 
 # Verdicts other than better and worse.
 EQUIVALENT, UNDECIDED, TOO_FEW = "equivalent", "undecided", "too few seeds"

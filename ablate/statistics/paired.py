@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-LEVEL = 0.05
+from ablate.statistics import reach
+
+LEVEL = reach.LEVEL
 POWER = 0.8
 # A spread below this share of the values is none: metrics are float32, whose rounding is 6e-8 of an accuracy, so a few
 # 1e-6 of the difference of two accuracies.

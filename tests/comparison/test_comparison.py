@@ -5,12 +5,14 @@ import re
 import shlex
 
 import pytest
+import yaml
 from scipy import stats
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.results import find
 from ablate.comparison.variants import Variant
 from ablate.errors import InputError
+from ablate.paths import CONF
 from ablate.report.answer import answer
 from ablate.report.contents import contents
 from ablate.report.notes import notes
@@ -201,8 +203,33 @@ def test_a_seed_of_the_data_that_was_typed_does_not_follow_the_seed(run, compare
 def test_a_value_that_changed_besides_the_choice_is_told(run, compared, tmp_path):
     run(BATCH, 0, 0.9, history=False)
     config = run(NONE, 0, 0.8, history=False) / "config.yaml"
-    config.write_text(config.read_text().replace("conv_bias: false", "conv_bias: true"))
-    assert labelled(compared(), "norm=none").confounds == ["also differs: conv_bias False → True"]
+    text = config.read_text()
+    config.write_text(text.replace("label_smoothing: 0.0", "label_smoothing: 0.1"))
+    assert labelled(compared(), "norm=none").confounds == ["also differs: label_smoothing 0.0 → 0.1"]
+
+
+def changed_in(directory, **values):
+    config = directory / "config.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | values, sort_keys=False))
+
+
+def test_what_a_choice_sets_itself_is_no_difference_besides_it(run, compared):
+    """norm=none gives convolutions a bias, resnet50 another block: as their files in conf/ say."""
+    run(BATCH, 0, 0.9, history=False)
+    changed_in(run(NONE, 0, 0.8, history=False), conv_bias=True)
+    bottleneck = yaml.safe_load((CONF / "block" / "bottleneck.yaml").read_text())
+    changed_in(run({"model": "resnet50"}, 0, 0.7, history=False), block=bottleneck)
+    assert labelled(compared(), "norm=none").confounds == []
+    assert labelled(compared(), "model=resnet50").confounds == []
+    assert labelled(compared(chosen={"norm": "none"}), "norm=batch").confounds == []
+
+
+def test_what_a_choice_does_not_set_is_told_though_another_choice_would(run, compared):
+    run(BATCH, 0, 0.9, history=False)
+    changed_in(run({"norm": "group"}, 0, 0.8, history=False), conv_bias=True)
+    changed_in(run(NONE, 0, 0.8, history=False), conv_bias=True, label_smoothing=0.1)
+    assert labelled(compared(), "norm=group").confounds == ["also differs: conv_bias False → True"]
+    assert labelled(compared(), "norm=none").confounds == ["also differs: label_smoothing 0.0 → 0.1"]
 
 
 def test_a_key_that_a_run_is_older_than_has_its_old_value(run, compared):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.statistics.exact import COUNTED, fisher_p, least_p_rank_sum, rank_sum_p
+from ablate.statistics.exact import COUNTED, fisher_p, rank_sum_p
+from ablate.statistics.reach import least_p_rank_sum, seeds_for_ranks
 
 LOST = -math.inf
 
@@ -57,6 +58,12 @@ def test_the_least_p_is_reached():
     for n in range(1, 9):
         found = rank_sum_p([float(i) for i in range(n)], [float(-1 - i) for i in range(n)])
         assert found == pytest.approx(least_p_rank_sum(n, n)) == pytest.approx(min(1, 2 / math.comb(2 * n, n)))
+
+
+@pytest.mark.parametrize("tests", [1, 2, 7, 13])
+def test_so_many_seeds_can_be_certain_and_one_fewer_cannot(tests):
+    least = [rank_sum_p(range(n, 2 * n), range(n)) for n in range(1, 12)]  # every seed of one side above the other's
+    assert seeds_for_ranks(tests) == next(n for n, p in enumerate(least, 1) if tests * p < 0.05)
 
 
 def test_shares_are_compared_by_fishers_test():

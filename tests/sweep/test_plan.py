@@ -1,6 +1,7 @@
 """A sweep file's cells, and what a plan says of them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,32 @@ def test_a_plan_as_json(tmp_path, capsys):
     plan_table.show(file, cells, as_json=False, every=False)
     out = capsys.readouterr().out
     assert "2 cells: 2 to do" in out and "The cells differ in parameters" in out
+
+
+@pytest.mark.parametrize(
+    ("norms", "seeds", "says"),
+    [
+        (
+            ["batch", "none"],
+            1,
+            "One seed for each variant: no test can tell a difference from chance. Use more, such as 4",
+        ),
+        (["batch", "none"], 3, "3 seeds for each variant: .* at least 0.1\\). With 4 seeds for each it can."),
+        (["batch", "none"], 4, None),
+        (["batch", "none", "group"], 4, ".* at least 0.057 with 2 tests counted\\). With 5 seeds for each it can."),
+        (["batch"], 3, None),
+    ],
+)
+def test_too_few_seeds_to_be_certain_are_said_before_anything_is_trained(tmp_path, capsys, norms, seeds, says):
+    parameters = {"norm": {"values": norms}, "seed": {"values": [*range(seeds)]}}
+    cells = planned(tmp_path, parameters)
+    line = plan_table.seeds_line(cells)
+    assert (line is None) if says is None else re.match(says, line)
+    plan_table.show(sweep_file(tmp_path, parameters), cells, as_json=False, every=False)
+    assert (" ".join((line or "for each variant").split()) in " ".join(capsys.readouterr().out.split())) == bool(says)
+    for cell in cells:
+        cell.status = "finished"
+    assert plan_table.seeds_line(cells) is None
 
 
 def test_a_sweep_that_does_not_say_threads_has_one_in_each_cell_whatever_the_machine(tmp_path, monkeypatch, capsys):

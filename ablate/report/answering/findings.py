@@ -11,6 +11,7 @@ from ablate.report.numbers import numbered, p_phrase, unit
 from ablate.statistics.effects import Effect
 from ablate.statistics.judgement import TOO_FEW, Outcome, Test
 from ablate.statistics.paired import LEVEL, Difference
+from ablate.statistics.reach import seeds_for_ranks
 from ablate.statistics.splits import is_at_chance
 
 LISTED = 4
@@ -150,9 +151,12 @@ def ranked(comparison: Comparison, finding: Finding) -> str:
         which = "better" if test.direction > 0 else "worse"
         said = f"{finding.choice} matters: {what} is {which}{in_the_mean(comparison, finding.difference, test)}: {how}."
     else:
-        said = f"{finding.choice} {'has too few seeds' if finding.verdict == TOO_FEW else 'is undecided'}: {how}"
+        few = finding.verdict == TOO_FEW
+        said = f"{finding.choice} {'has too few seeds' if few else 'is undecided'}: "
+        said += f"{so_far(comparison, finding)}, {how}" if few else how
         if test.least_p >= LEVEL:
             said += f"; this test cannot bring {numbered(test.n[0], 'seed')} below p = {test.least_p:.2g}"
+            said += enough(comparison)
         elif finding.p_holm is not None and finding.p_holm < LEVEL:
             said += "; its other seeds rank higher, but a variant that loses more seeds is not called better"
         said += "."
@@ -164,6 +168,22 @@ def ranked(comparison: Comparison, finding: Finding) -> str:
             f"(95% CI {of.interval(finding.difference.interval, changes=True)})."
         )
     return lacking(finding) + said
+
+
+def so_far(comparison: Comparison, finding: Finding) -> str:
+    """Which way and how far, of what is not certain: a signed number where all seeds have one, else the ranks."""
+    if finding.difference is not None and finding.test.outcome is Outcome.SPLIT:
+        return f"{change(comparison, finding.difference)} in the mean"
+    return f"ranks {('are equal', 'higher', 'lower')[finding.test.direction]}"
+
+
+def enough(comparison: Comparison) -> str:
+    """How many seeds can make ranks certain, with all tests counted; empty in rounds, whose looks have own levels."""
+    if comparison.rounds:
+        return ""
+    tests = comparison.family
+    counted = f", with all {tests} tests counted" if tests > 1 else ""
+    return f", {seeds_for_ranks(max(1, tests))} seeds of each could be certain{counted}"
 
 
 def by_ranks(test: Test, p_holm: float | None) -> str:

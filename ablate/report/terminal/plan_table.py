@@ -19,6 +19,7 @@ from ablate.report.numbers import DASH, about, count, duration
 from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 from ablate.runs.record import RESULTS
+from ablate.statistics.reach import LEVEL, least_p_rank_sum, seeds_for_ranks
 from ablate.sweep import twins
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
@@ -73,7 +74,7 @@ def show(
         prose(console, f"[yellow]{difference}[/yellow]")
     for line in metric_lines(file, cells):
         prose(console, f"[yellow]{plain(line)}[/yellow]")
-    for said in filter(None, (threads_line(cells), twins.line(cells))):
+    for said in filter(None, (None if rounds else seeds_line(cells), threads_line(cells), twins.line(cells))):
         prose(console, plain(said))
     if rounds:
         prose(console, rounds_line(rounds))
@@ -135,6 +136,25 @@ def threads_line(cells: Sequence[PlannedCell]) -> str | None:
     return (
         f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
         f" and is another result.{idle}"
+    )
+
+
+def seeds_line(cells: Sequence[PlannedCell]) -> str | None:
+    """Where so many seeds cannot make a difference certain, or cannot once seeds fail: that, and how many can."""
+    valid = [cell for cell in cells if cell.status != INVALID]
+    counts = Counter(frozenset((k, word(v)) for k, v in c.assignment.items() if k != "seed") for c in valid)
+    if len(counts) < 2 or all(cell.status in RESULTS for cell in valid):
+        return None
+    n, tests = min(counts.values()), len(counts) - 1
+    enough = f"{seeds_for_ranks(tests)} seeds for each"
+    if n == 1:
+        return f"One seed for each variant: no test can tell a difference from chance. Use more, such as {enough}."
+    if (least := min(1.0, tests * least_p_rank_sum(n, n))) < LEVEL:
+        return None
+    counted = f" with {tests} tests counted" if tests > 1 else ""
+    return (
+        f"{n} seeds for each variant: where some diverge or never learn, ranks decide, and nothing can be certain (p is"
+        f" at least {least:.2g}{counted}). With {enough} it can."
     )
 
 
