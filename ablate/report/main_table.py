@@ -5,10 +5,10 @@ from typing import Any
 
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.variants import Variant
-from ablate.configuration.gloss import gloss
 from ablate.configuration.values import identity, word
 from ablate.report.answering.extremes import order
 from ablate.report.answering.findings import LEARN, guesses
+from ablate.report.answering.gloss import gloss
 from ablate.report.answering.phrases import short
 from ablate.report.drawing import seeds
 from ablate.report.drawing.seeds import Axis

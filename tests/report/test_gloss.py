@@ -2,8 +2,8 @@
 
 import pytest
 
-from ablate.configuration.gloss import gloss
 from ablate.paths import CONF
+from ablate.report.answering.gloss import gloss
 
 AXES = ("norm", "shortcut", "placement", "block", "stem", "transition", "head", "activation", "init", "model", "data")
 
