@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests import process
+from tests.sweep.sweeping import until
 
 SEEN = """
 import json, os, sys, __main__
@@ -59,6 +60,35 @@ def test_draws_are_its_own():
     assert first[0] != second[0] and first[1] != second[1]
 
 
-def test_what_is_read_at_an_import_is_refused():
-    with pytest.raises(AssertionError, match=r"ATEN_CPU_CAPABILITY.* use subprocess"):
-        process.run([sys.executable, "-c", ""], env=os.environ | {"ATEN_CPU_CAPABILITY": "default"})
+@pytest.mark.parametrize(
+    "name", ["ATEN_CPU_CAPABILITY", "PYTHONHASHSEED", "OMP_NUM_THREADS", "KMP_BLOCKTIME", "LD_PRELOAD"]
+)
+def test_what_is_read_at_a_start_or_an_import_is_refused(name):
+    with pytest.raises(AssertionError, match=rf"{name}.* use subprocess"):
+        process.run([sys.executable, "-c", ""], env=os.environ | {name: "17"})
+
+
+def test_what_the_tests_have_set_themselves_is_passed_on(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "17")
+    command = [sys.executable, "-c", "import os; print(os.environ.get('OMP_NUM_THREADS'))"]
+    assert process.run(command, text=True).stdout == "17\n"
+    clean = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    assert process.run(command, env=clean, text=True).stdout == "None\n"
+
+
+LASTING = """
+import os, sys, time
+print("first", flush=True)
+if os.fork() == 0:
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    print("second", flush=True)
+"""
+
+
+def test_to_read_its_output_does_not_move_where_what_it_has_left_behind_writes(tmp_path):
+    done = process.Process([sys.executable, "-c", LASTING, str(tmp_path / "go")])
+    assert done.communicate(60)[0] == "first\n"
+    (tmp_path / "go").touch()
+    until(lambda: done._said(done._stdout).count("\n") == 2)
+    assert done._said(done._stdout) == "first\nsecond\n"

@@ -86,20 +86,19 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Pixels (1797, 64) from 0 to 16, and labels, as scikit-learn's load_digits() reads them from its own file.
 
-    Read here, because the import of sklearn.datasets takes longer than the training's first epoch. A version of
-    scikit-learn that keeps the file elsewhere reads it itself.
+    Read here, because the import of sklearn.datasets takes longer than the training's first epoch. Where a version of
+    scikit-learn has the file elsewhere, load_digits() reads it.
     """
     package = find_spec("sklearn")
-    folders = package.submodule_search_locations if package is not None else None
-    for path in (Path(folder) / "datasets/data/digits.csv.gz" for folder in folders or ()):
-        if path.is_file():
-            with gzip.open(path, "rb") as file:
-                table = np.loadtxt(file, delimiter=",")
-            return table[:, :-1], table[:, -1].astype(np.int64)
-    from sklearn.datasets import load_digits
+    folders = (package.submodule_search_locations if package else None) or []
+    path = next((path for folder in folders if (path := Path(folder, "datasets/data/digits.csv.gz")).is_file()), None)
+    if path is None:
+        from sklearn.datasets import load_digits
 
-    pixels, labels = load_digits(return_X_y=True)
-    return pixels, labels.astype(np.int64)
+        return load_digits(return_X_y=True)
+    with gzip.open(path, "rb") as file:
+        table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1], table[:, -1].astype(np.int64)
 
 
 def fashion_mnist(root: str | None) -> Source:

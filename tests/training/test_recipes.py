@@ -279,5 +279,5 @@ def test_no_recipe_can_be_typed_and_swept(tmp_path, monkeypatch):
 
 def test_no_experiment_is_refused_in_words():
     for words in (["experiment=null"], ["experiment=he2015_resnet20,null"], ["variant=experiment=null"]):
-        with pytest.raises(InputError, match="leave the word out.*list both as variants"):
+        with pytest.raises(InputError, match=r"leave the word out.*list both as variants"):
             Composition.of(words)
