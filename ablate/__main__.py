@@ -107,16 +107,17 @@ class _Parser(argparse.ArgumentParser):
     words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
-        from ablate.errors import InputError, nearest
+        from ablate.configuration.refusals.arguments import meant
+        from ablate.errors import InputError
 
         flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
         typed = [word.partition("=")[0] for word in self.words if word.startswith("--") and word != "--"]
         if unknown := [flag for flag in typed if flag not in flags]:
             raise InputError(
-                f"{self.prog} {unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} Flags:"
+                f"{self.prog} {unknown[0]}: there is no such flag.{meant(unknown[0], self.words, flags)} Flags:"
                 f" {', '.join(flags)}. Values are set without dashes, as in trainer.max_epochs=5."
             )
-        raise InputError(f"{self.prog}: {message}. `{self.prog} --help` says what it takes.")
+        raise InputError(f"{self.prog}: {message}. `python -m {self.prog} --help` says what it takes.")
 
 
 def _check_folder() -> None:
@@ -134,7 +135,7 @@ def _no_such_command(name: str) -> None:
     from ablate.paths import CONF
 
     if (CONF / name).is_dir():
-        raise InputError(f"{name} is an axis: write {name}=OPTION. ablate --help lists its options.")
+        raise InputError(f"{name} is an axis: write {name}=OPTION. `python -m ablate --help` lists its options.")
     raise InputError(
         f"{name}: there is no such command.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}. Without a"
         " command, a design is trained, and every word is axis=option or key=value."

@@ -7,6 +7,7 @@ import re
 import sysconfig
 import traceback
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 
 from ablate.paths import relative
@@ -31,9 +32,16 @@ class ImageSizeError(InputError):
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """` Did you mean …?`, or nothing where no word is near."""
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""
+    """` Did you mean …?`, or nothing where no word is near. Of words as near those with the longest same beginning."""
+
+    def likeness(other: str) -> tuple[float, int]:
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False)))
+        return difflib.SequenceMatcher(None, other, word).ratio(), same
+
+    near = difflib.get_close_matches(word, list(words), n=20, cutoff=0.6)
+    best = max(map(likeness, near), default=None)
+    alike = sorted(other for other in near if likeness(other) == best)
+    return f" Did you mean {' or '.join(alike[:3])}?" if alike else ""
 
 
 def not_taken(key: str, value: object, what: str, takes: Iterable[str], beside: Iterable[str] = ()) -> InputError:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every run and every report of this study, from the project's folder: `sh results/study.sh DATA`, DATA being the folder of
-# Fashion-MNIST's four files. What has a result is not trained again, so the same command goes on after a stop.
+# Fashion-MNIST's four files. What has a result is not trained again, so the same command resumes after a stop.
 set -e
 data="data.root=${1:?the folder of the four files of Fashion-MNIST}"
 

@@ -5,8 +5,9 @@
 once. Each process is forked from it, before which nothing has run there. It has an id, a folder, an environment,
 standard streams and an exit code of its own, can be killed, and ends as the interpreter does.
 
-What the interpreter or a library reads at its start or import is that of the server. So tests of imports, of variables
-that are read then (`FREE` lists those that are not) and of closed streams start a real process.
+What the interpreter or a library reads at its start or import is that of the server, also the seed of Python's hashes.
+So tests of imports, of variables that are read then (`FREE` lists those that are not), of closed streams and of the
+order of sets start a real process.
 """
 
 import atexit
@@ -47,7 +48,7 @@ FREE = (
     *("WANDB_", "_WANDB_", "PYTHONPATH", "PATH", "HOME", "XDG_CACHE_HOME", "COLUMNS", "COMP_", "CUDA_VISIBLE_DEVICES"),
     *("ABLATE_", "KILL_AT"),
 )
-# Variables that a test's own imports and trainings set: the server sets its own.
+# Variables that a test's own imports and trainings set, which it passes on with os.environ: the server sets its own.
 OWN = ("PYTEST_", "_WANDB_", "WANDB_", "HYDRA_FULL_ERROR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_", "LC_CTYPE")
 NUMBER = struct.Struct("q")
 LARGEST = 1 << 18  # bytes of a request
@@ -73,7 +74,8 @@ class Process:
         environment = dict(os.environ if env is None else env)
         server, its = _server()
         other = {name for name in {*environment, *its} if environment.get(name) != its.get(name)}
-        read = sorted(name for name in other if not name.startswith((*FREE, *OWN)))
+        given = {name for name in other if not name.startswith(FREE)}
+        read = sorted(name for name in given if not (name.startswith(OWN) and _is_inherited(name, environment)))
         assert not read, f"{read} may be read at the start or at an import: use subprocess"
         self._stdout = _file()
         self._stderr = self._stdout if stderr == subprocess.STDOUT else _file()
@@ -109,8 +111,8 @@ class Process:
         return self._said(self._stdout), None if self._stderr is self._stdout else self._said(self._stderr)
 
     def _said(self, file: Any) -> Any:
-        file.seek(0)
-        data = file.read()
+        # Not by `read`, which would move the place where processes that it has left behind go on writing.
+        data = os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
         return data.decode() if self.text else data
 
     def send_signal(self, signum: int) -> None:
@@ -137,6 +139,11 @@ def run(
         process.kill()
         raise
     return subprocess.CompletedProcess(process.args, process.wait(), stdout, stderr)
+
+
+def _is_inherited(name: str, environment: Mapping[str, str]) -> bool:
+    """Whether a variable is as in this process, or is not there: the test has not set it."""
+    return name not in environment or environment[name] == os.environ.get(name)
 
 
 def _file() -> Any:

@@ -95,9 +95,22 @@ def test_the_shell_completes_commands_and_options(line, holds, lacks):
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["plan", "--fast"], "ablate plan --fast: there is no such flag. Flags: --help, --config-dir, --json, --all"),
-        (["report", "--metrik=val/acc"], "ablate report --metrik: there is no such flag. Did you mean --metric?"),
-        (["plan"], "ablate plan: the following arguments are required: FILE. `ablate plan --help` says"),
+        (
+            ["plan", "--fast"],
+            "ablate plan --fast: there is no such flag. Flags: --help, --config-dir, --json, --all",
+        ),
+        (
+            ["report", "--metrik=val/acc"],
+            "ablate report --metrik: there is no such flag. Did you mean --metric?",
+        ),
+        (
+            ["plan"],
+            "ablate plan: the following arguments are required: FILE. `python -m ablate plan --help` says",
+        ),
+        (
+            ["plan", "--model", "resnet20"],
+            "ablate plan --model: there is no such flag. Write model=resnet20.",
+        ),
         (["report", "--margin", "x"], "ablate report: argument --margin: invalid float value: 'x'."),
     ],
 )

@@ -59,6 +59,25 @@ def test_draws_are_its_own():
     assert first[0] != second[0] and first[1] != second[1]
 
 
-def test_what_is_read_at_an_import_is_refused():
-    with pytest.raises(AssertionError, match=r"ATEN_CPU_CAPABILITY.* use subprocess"):
-        process.run([sys.executable, "-c", ""], env=os.environ | {"ATEN_CPU_CAPABILITY": "default"})
+@pytest.mark.parametrize(
+    "name", ["ATEN_CPU_CAPABILITY", "PYTHONHASHSEED", "OMP_NUM_THREADS", "KMP_BLOCKTIME", "LD_PRELOAD"]
+)
+def test_what_is_read_at_a_start_or_an_import_is_refused(name):
+    with pytest.raises(AssertionError, match=rf"{name}.* use subprocess"):
+        process.run([sys.executable, "-c", ""], env=os.environ | {name: "17"})
+
+
+def test_what_the_tests_have_set_themselves_is_passed_on(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "17")
+    command = [sys.executable, "-c", "import os; print(os.environ.get('OMP_NUM_THREADS'))"]
+    assert process.run(command, text=True).stdout == "17\n"
+    clean = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    assert process.run(command, env=clean, text=True).stdout == "None\n"
+
+
+def test_to_read_its_output_does_not_move_where_what_it_has_left_behind_writes():
+    done = process.Process([sys.executable, "-c", "print('said')"])
+    done.wait(60)
+    shared = done._stdout.fileno()  # a process that it has left behind writes at the same place
+    os.lseek(shared, 2, os.SEEK_SET)
+    assert done.communicate()[0] == "said\n" and os.lseek(shared, 0, os.SEEK_CUR) == 2

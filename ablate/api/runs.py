@@ -117,12 +117,12 @@ class Run:
         return found.to_pandas()
 
     def __repr__(self) -> str:
-        return f"<Run {self.record.name}: {self.status}, {self.directory}>"
+        return f"<Run {self.record.title}: {self.status}, {self.directory}>"
 
     def _repr_html_(self) -> str:
         rows = [("status", self.status), *((name, f"{value:.4g}") for name, value in self.summary.items() if value)]
         cells = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in rows)
-        return f"<b>{html.escape(self.record.name)}</b><table>{cells}</table>"
+        return f"<b>{html.escape(self.record.title)}</b><table>{cells}</table>"
 
 
 def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None) -> Run:
@@ -184,5 +184,7 @@ def load(directory: str | Path, *, trust: bool = False) -> Run:
         path = found[0]
     record = records.read(path)
     if record is None:
-        raise InputError(f"{path}: there is no run, or its run.json is damaged: `ablate doctor {path}` says which.")
+        raise InputError(
+            f"{path}: there is no run, or its run.json is damaged: `python -m ablate doctor {path}` says which."
+        )
     return Run(path.absolute(), record, trust=trust)

@@ -1,5 +1,6 @@
 """Shared by the comparisons: which overrides they accept, timing, alternatives that take turns, and table rows."""
 
+import functools
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,9 +53,15 @@ def trained(chosen: cell.Cell, watching: Callback | None = None) -> RunRecord:
     return record
 
 
+@functools.cache
+def _has_gpu() -> bool:
+    """Whether there is a GPU: torch takes half a millisecond to find out, each time that it is asked."""
+    return torch.cuda.is_available()
+
+
 def wait() -> None:
     """Wait until the GPU has finished its work."""
-    if torch.cuda.is_available():
+    if _has_gpu():
         torch.cuda.synchronize()
 
 

@@ -1,6 +1,6 @@
 """Check in a few training steps that a design keeps the harness's promises, such as the same numbers for one seed.
 
-    ablate check model=tiny_vit data=my_data
+    python -m ablate check model=tiny_vit data=my_data
 
 Each line is a yes or a no. The exit code is 1 if there is a no. No files are kept.
 """

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     for line in _lines(made):
         print(bare(line), file=summary)
     if options.out:
-        print(f"Written: {options.out}. To run it: ablate sweep {options.out}", file=summary)
+        print(f"Written: {options.out}. To run it: python -m ablate sweep {options.out}", file=summary)
 
 
 def _lines(made: "DesignFile") -> list[str]:

@@ -42,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
         pool.prepare()
     if options.until_decided:
         if options.watch:
-            raise InputError("--watch shows the file's seeds, not rounds: run `ablate watch runs` beside instead.")
+            raise InputError(
+                "--watch shows the file's seeds, not rounds: run `python -m ablate watch runs` beside instead."
+            )
         return until_decided.run(options, file, request)
     cells = sweeping.planned(file, request)
     if all(cell.status == INVALID for cell in cells):

@@ -1,9 +1,9 @@
 """Train one design, or several with -m. A design that has a result is not trained again.
 
-    ablate model=resnet34 shortcut=projection
-    ablate -m norm=batch,none seed=0,1,2
+    python -m ablate model=resnet34 shortcut=projection
+    python -m ablate -m norm=batch,none seed=0,1,2
 
-Every word is AXIS=OPTION or KEY=VALUE; flags are Hydra's (-m, --cfg job, --config-dir DIR; ablate --hydra-help).
+Every word is AXIS=OPTION or KEY=VALUE; flags are Hydra's (-m, --cfg job, --config-dir DIR; --hydra-help lists them).
 """
 
 import argparse

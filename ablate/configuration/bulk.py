@@ -14,6 +14,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -214,6 +215,15 @@ def _parsed(text: str) -> Override:
 def _model(parsed: Sequence[tuple[str, Override]]) -> str | None:
     """The model that the overrides choose; None if they choose none."""
     return next((str(found.value()) for _, found in reversed(parsed) if found.key_or_group == "model"), None)
+
+
+def named(text: str) -> str:
+    """What an override names, which can exist or not: an option of an axis, or a key, whatever its value."""
+    try:
+        override = _parsed(text)
+    except HydraException:  # it cannot be read
+        return text
+    return override.key_or_group if _sets_value(override) else text
 
 
 def _sets_value(override: Override) -> bool:

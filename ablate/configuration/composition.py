@@ -265,9 +265,10 @@ def _refers(value: Any) -> bool:
 
 
 def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
-    """The option chosen on each axis."""
-    choices = hydra_cfg.hydra.runtime.choices
-    return {str(axis): option for axis, option in choices.items() if not str(axis).startswith("hydra/")}
+    """The option chosen on each axis. No recipe is None, whether or not `recipe=none` was typed."""
+    choices = {str(axis): option for axis, option in hydra_cfg.hydra.runtime.choices.items()}
+    own = {axis: option for axis, option in choices.items() if not axis.startswith("hydra/")}
+    return own | {axis: None for axis in BUNDLES if own.get(axis) == "none"}
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -20,6 +20,7 @@ _BARE = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _RESERVED = re.compile(
     r"null|true|false|[+-]?(inf|nan|\d[\d_]*|(\d[\d_]*)?\.?[\d_]*(e[+-]?\d[\d_]*)?)", re.I | re.ASCII
 )
+_NULL = re.compile(r",\s*null\s*,", re.I)
 _ESCAPED = re.compile(r"[\\()\[\]{}:=, \t]")
 
 # YAML 1.2 and Hydra read 1e-4 as a number. PyYAML, with which W&B reads sweep files, reads it as a string.
@@ -39,7 +40,23 @@ def override(key: str, value: Any) -> str:
         raise InputError(
             f"{key!r} cannot name a parameter: an axis or a dotted path is expected, such as optimizer.lr."
         )
-    return f"{key}={_text(key, value)}"
+    return in_words(f"{key}={_text(key, value)}")
+
+
+def in_words(text: str) -> str:
+    """An override whose `recipe=null` is `recipe=none`: Hydra has a word for an option, not null. Else unchanged.
+
+    Raises InputError for `experiment=null`: there is no option without a network.
+    """
+    key, _, values = text.partition("=")
+    if key not in ("recipe", "experiment") or not _NULL.search(f",{values},"):
+        return text
+    if key == "experiment":
+        raise InputError(
+            f"{text}: an experiment is a network with its training. For none, leave the word out; to compare one with a"
+            ' design of yours, list both as variants in a sweep file: variant: {values: ["", "experiment=NAME"]}.'
+        )
+    return f"{key}={','.join('none' if _NULL.fullmatch(f',{value},') else value for value in values.split(','))}"
 
 
 def flattened(parameters: Mapping[str, Any]) -> dict[str, Any]:

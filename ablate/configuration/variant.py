@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
-from ablate.configuration.overrides import override
+from ablate.configuration.overrides import in_words, override
 from ablate.errors import InputError
 
 NAME = "variant"
@@ -70,13 +70,15 @@ def expanded(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def typed(words: Sequence[str]) -> list[str]:
-    """The words of a command line. `variant=…` among them is replaced by its overrides.
+    """The words of a command line. `variant=…` among them is replaced by its overrides, and `recipe=null` is
+    `recipe=none`.
 
-    Raises InputError for two variants, or if the variant and another word set the same key.
+    Raises InputError for two variants, if the variant and another word set the same key, and for `experiment=null`.
     """
+    words = [in_words(word) for word in words]
     variants = [word for word in words if is_variant(word)]
     if not variants:
-        return list(words)
+        return words
     if len(variants) > 1:
         raise InputError(
             f"{' '.join(variants)}: a run has one variant: put the overrides of both into one. For several runs, list"

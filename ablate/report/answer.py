@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ablate.comparison.comparison import Comparison
 from ablate.comparison.simple import strongest_interaction
 from ablate.report.answering.crossed import depending
-from ablate.report.answering.extremes import best_and_worst, is_sure, named, order, possible
+from ablate.report.answering.extremes import best_and_worst, is_sure, named, order, possible, tied
 from ablate.report.answering.findings import Finding, changed, fallen, findings, lacking, ranked, told
 from ablate.report.answering.phrases import capital
 from ablate.report.designs import doubtful
@@ -100,7 +100,7 @@ def _best(comparison: Comparison) -> list[str]:
     sure = "" if best.is_baseline else f" (against the baseline: {best.verdict})"
     return [
         f"Best mean of all {len(comparison.variants)} variants: {named(comparison, best)}, {comparison.metric} "
-        f"{of.value(best.estimate.mean)}{of.of_value}{sure}."
+        f"{of.value(best.estimate.mean)}{of.of_value}{tied(comparison, best)}{sure}."
     ]
 
 
@@ -171,11 +171,11 @@ def _uncertain(comparison: Comparison, found: Sequence[Finding]) -> list[str]:
         answer.append(f"With a margin of {of.value(comparison.margin)}{of.of_difference}: {listed}.")
     if not comparison.effects and len(comparison.variants) > 2:
         ordered = [variant for variant in order(comparison) if variant.values]
-        best, worst = ordered[0], ordered[-1]
-        answer.append(
-            f"Best mean: {named(comparison, best)} ({of.value(best.estimate.mean)}{of.of_value}), worst: "
-            f"{named(comparison, worst)} ({of.value(worst.estimate.mean)}{of.of_value})."
+        best, worst = (
+            f"{named(comparison, variant)} ({of.value(variant.estimate.mean)}{of.of_value}{tied(comparison, variant)})"
+            for variant in (ordered[0], ordered[-1])
         )
+        answer.append(f"Best mean: {best}, worst: {worst}.")
     return answer
 
 

@@ -36,8 +36,8 @@ def _of_combinations(comparison: Comparison) -> list[str]:
     if together == 1:
         return [
             "Each variant changes one choice, all others as in the baseline: whether a choice does more, less or the "
-            "opposite where another is changed too (an interaction), this design cannot show. `ablate design --pairs` "
-            "makes one that can."
+            "opposite where another is changed too (an interaction), this design cannot show. "
+            "`python -m ablate design --pairs` makes one that can."
         ]
     return [
         "No two choices are changed both alone and together, so this design cannot show interactions, and of a variant "

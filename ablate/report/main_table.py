@@ -8,6 +8,7 @@ from ablate.comparison.variants import Variant
 from ablate.configuration.values import identity, word
 from ablate.report.answering.extremes import order
 from ablate.report.answering.findings import LEARN, guesses
+from ablate.report.answering.gloss import gloss
 from ablate.report.answering.phrases import short
 from ablate.report.drawing import seeds
 from ablate.report.drawing.seeds import Axis
@@ -76,12 +77,17 @@ def fate(comparison: Comparison, variant: Variant) -> str:
 
 
 def _cells(comparison: Comparison, variant: Variant) -> list[dict[str, Any]]:
-    """A value for each choice, and whether it differs from the baseline's."""
+    """A value for each choice, whether it differs from the baseline's, and what it is, where its file says that."""
     if heads(comparison) == ["variant"]:
-        return [{"word": variant.label, "differs": not variant.is_baseline}]
+        return [{"word": variant.label, "differs": not variant.is_baseline, "gloss": ""}]
     before, without = comparison.baseline.assignment, variant.entries[0].without
+    folders = variant.results[0].record.search_path if variant.results else []
     return [
-        {"word": "–" if key in without else word(value), "differs": identity(value) != identity(before[key])}
+        {
+            "word": "–" if key in without else word(value),
+            "differs": identity(value) != identity(before[key]),
+            "gloss": gloss(key.lstrip("+"), word(value), folders) if key not in without else "",
+        }
         for key, value in variant.assignment.items()
     ]
 

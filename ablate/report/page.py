@@ -5,6 +5,7 @@ import hashlib
 import re
 from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -31,6 +32,7 @@ MORE = (
     ("gradient flow", "how many runs were judged what"),
     ("seeds", "finished; below, what became of the others"),
 )
+TITLE = 110  # characters of the answer in the page's title
 # What a choice does to the metric, to be seen at a glance in a sentence.
 NUMBER = re.compile(r"((?:costs|gains|takes|raises \S+ by|lowers \S+ by|worse by|better by) )([\d.,]+(?: points| s)?)")
 
@@ -47,7 +49,7 @@ def render(made: Contents) -> str:
     paired = ", paired by seed" if comparison.is_paired else ""
     template = _environment().get_template("page.html")
     return template.render(
-        title=f"{comparison.metric}: {made.answer[0]}"[:120],
+        title=f"{comparison.metric}: {_short(made.answer[0])}",
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
@@ -117,6 +119,11 @@ def _groups(made: Contents) -> list[tuple[str, list[Figure], str]]:
         kept = "As drawn when the runs were there."
         return [(title, found, said if title.endswith("against cost") else kept) for title, found, said in groups]
     return groups
+
+
+def _short(sentence: str) -> str:
+    """What has room in a tab: without what stands in brackets, cut between words."""
+    return shorten(re.sub(r"\s+\([^()]*\)", "", sentence), TITLE, placeholder=" …")
 
 
 def _question(text: str) -> tuple[str, str]:

@@ -156,6 +156,15 @@ class RunRecord(_Stored):
         return super().as_json() | {"version": max(self.version, VERSION), "wandb": self.wandb.as_json()}
 
     @property
+    def title(self) -> str:
+        """The name, with the network in front where it is the default, which the name leaves out."""
+        model = self.choices.get("model")
+        named = any(text.lstrip("+").startswith(("model=", "experiment=")) for text in self.name.split())
+        if model is None or named:
+            return self.name
+        return f"model={model}" if self.name == "defaults" else f"model={model} {self.name}"
+
+    @property
     def is_result(self) -> bool:
         return self.status in RESULTS
 

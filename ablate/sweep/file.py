@@ -182,8 +182,8 @@ def _check_method(path: Path, content: Mapping[Any, Any]) -> None:
         near = nearest(str(method).lower(), (*_LOCAL_METHODS, *_SERVER_METHODS))
         raise InputError(
             f"{path}: there is no method: {method}.{near} {here} W&B's server also has {', '.join(_SERVER_METHODS)}."
-            f" For other designs, `ablate design {path} --one-at-a-time -o NEW.yaml` writes a new sweep file; so do"
-            " --leave-one-out, --pairs and --screen."
+            f" For other designs, `python -m ablate design {path} --one-at-a-time -o NEW.yaml` writes a new sweep file;"
+            " so do --leave-one-out, --pairs and --screen."
         )
     if method in _SERVER_METHODS or "early_terminate" in content:
         asks = "early_terminate (hyperband)" if method in _LOCAL_METHODS else f"method: {method}"
@@ -200,7 +200,7 @@ def _check_count(file: SweepFile) -> None:
     if count > _MOST_CELLS:
         raise InputError(
             f"{file.path}: {count:,} cells; at most {_MOST_CELLS:,} are allowed. Use fewer values, a smaller run_cap"
-            " or a design with fewer combinations (`ablate design --help`)."
+            " or a design with fewer combinations (`python -m ablate design --help`)."
         )
 
 

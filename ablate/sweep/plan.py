@@ -1,6 +1,6 @@
 """The plan of a sweep file: every cell, its status, and what it costs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +23,7 @@ from ablate.runs import intact, record
 from ablate.runs.lease import holder
 from ablate.runs.origin import Here
 from ablate.runs.record import RunRecord
-from ablate.sweep.faults import together, wrong_names
+from ablate.sweep.faults import Faults, together, wrong_names
 from ablate.sweep.file import SweepFile
 from ablate.training.settings import check_values, resolve_in_sweep
 
@@ -197,6 +197,7 @@ def plan(
     everywhere = variant.typed(typed)
     typed_keys = {_key(text) for text in (*typed, *everywhere)}
     composer, names = Composer(), cache(_names)
+    why = cache(explained)  # which may take Hydra a while; the composer's refusal of many cells is one error
     checks: Checks | None = None
     cells: dict[str, PlannedCell] = {}
     refusal: Exception | None = None
@@ -231,7 +232,7 @@ def plan(
             _say_all_wrong(file, everywhere, typed_keys, composer)
             raise error
         except (InputError, HydraException, OmegaConfBaseException) as error:
-            cell, refusal = PlannedCell(chosen, cell.overrides, file.name, reason=explained(error)), refusal or error
+            cell, refusal = PlannedCell(chosen, cell.overrides, file.name, reason=why(error)), refusal or error
         first = cells.setdefault(cell.fingerprint or f"invalid {cell.name}", cell)
         if first is not cell:
             first.same.append(chosen)
@@ -250,13 +251,20 @@ def _chosen(assignment: Mapping[str, Any], typed_keys: Collection[str]) -> dict[
 
 
 def _say_all_wrong(file: SweepFile, everywhere: Sequence[str], typed_keys: Collection[str], composer: Composer) -> None:
-    """Raise WrongNameError if the file names several things that do not exist."""
-    cells = (
-        [*(override(key, value) for key, value in _chosen(assignment, typed_keys).items()), *everywhere]
-        for assignment in map(flattened, file.cells())
-    )
-    if len(found := wrong_names(cells, composer)) > 1:
-        raise WrongNameError(together(file.path, found))
+    """Raise WrongNameError if the file names several things that do not exist, or cannot be written as overrides."""
+    assignments, faults = file.cells(), Faults(file.path)
+
+    def cells() -> Iterator[list[str]]:
+        for assignment in map(flattened, assignments):
+            overrides: list[str] = []
+            with faults.noted():
+                chosen = _chosen(assignment, typed_keys)
+                overrides = [*(override(key, value) for key, value in chosen.items()), *everywhere]
+            yield overrides
+
+    names, looked_at = wrong_names(cells(), composer)
+    if len(found := [*names, *faults.found]) > 1:
+        raise WrongNameError(together(file.path, found, len(assignments) - looked_at))
 
 
 def _keep_used(cell: PlannedCell, composer: Composer, has_use: dict[str, bool]) -> None:

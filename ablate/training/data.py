@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 
 from ablate.errors import InputError, say
 from ablate.training.images import files, memory, pictures
@@ -139,6 +138,8 @@ class ImageFolder(Images):
     """
 
     def __init__(self, *, crop_scale: Sequence[float], crop_fraction: float, num_workers: int, **images: Any) -> None:
+        from torchvision.transforms import v2  # takes a second, which data in memory need not wait for
+
         super().__init__(**images)
         if self.channels not in (1, 3):
             raise InputError(f"data.channels={self.channels}: image files are read as 1 (grey) or 3 (colour).")

@@ -6,7 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
+
+from ablate.training.objective.metrics import MeanLoss
 
 Batch = tuple[Tensor, Tensor]
 
@@ -55,7 +57,7 @@ class Classifier(pl.LightningModule):
         self.shown = f"val/{next(iter(metrics), 'loss')}"  # on the progress bar, which has room for one
 
         def counted() -> MetricCollection:
-            parts: dict[str, Metric | MetricCollection] = {"loss": MeanMetric(nan_strategy="disable")}
+            parts: dict[str, Metric | MetricCollection] = {"loss": MeanLoss()}
             parts |= {name: metric.clone() for name, metric in metrics.items()}
             return MetricCollection(parts, compute_groups=False)
 
@@ -123,8 +125,7 @@ class Classifier(pl.LightningModule):
     def _update(self, split: str, scores: Tensor, labels: Tensor, loss: Tensor) -> None:
         for name, metric in self._metrics(split).items():
             if name == "loss":
-                # Once per image: with nan_strategy="disable", MeanMetric ignores weights.
-                metric.update(loss.expand(len(labels)))
+                metric.update(loss, len(labels))
             else:
                 metric.update(scores, labels)
 

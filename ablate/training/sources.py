@@ -10,15 +10,17 @@ from contextvars import ContextVar
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import datasets
 
 from ablate.errors import InputError
 from ablate.training.images.split import stratified
+
+if TYPE_CHECKING:  # torchvision takes a second, for which digits need not wait
+    from torchvision.datasets import CIFAR10
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -86,11 +88,17 @@ def digits(root: str | None, *, test_fraction: float, split_seed: int) -> Source
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Pixels (1797, 64) from 0 to 16, and labels, as scikit-learn's load_digits() reads them from its own file.
 
-    Read here, because the import of sklearn.datasets takes longer than the training's first epoch.
+    Read here, because the import of sklearn.datasets takes longer than the training's first epoch. Where a version of
+    scikit-learn has the file elsewhere, load_digits() reads it.
     """
     package = find_spec("sklearn")
-    assert package is not None and package.submodule_search_locations, "scikit-learn is not installed"
-    with gzip.open(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", "rb") as file:
+    folders = (package.submodule_search_locations if package else None) or []
+    path = next((path for folder in folders if (path := Path(folder, "datasets/data/digits.csv.gz")).is_file()), None)
+    if path is None:
+        from sklearn.datasets import load_digits
+
+        return load_digits(return_X_y=True)
+    with gzip.open(path, "rb") as file:
         table = np.loadtxt(file, delimiter=",")
     return table[:, :-1], table[:, -1].astype(np.int64)
 
@@ -105,6 +113,8 @@ def fashion_mnist(root: str | None) -> Source:
     """
     folder = _folder(root)
     if _idx_paths(folder) is None:
+        from torchvision import datasets
+
         _download(
             folder,
             datasets.FashionMNIST,
@@ -128,7 +138,9 @@ def cifar10(root: str | None) -> Source:
 
     Downloads them if missing. Raises InputError if the files cannot be downloaded, or are damaged.
     """
-    return _cifar(root, _Cifar10)
+    from ablate.training.images.cifar import Cifar10
+
+    return _cifar(root, Cifar10)
 
 
 def cifar100(root: str | None) -> Source:
@@ -136,25 +148,12 @@ def cifar100(root: str | None) -> Source:
 
     Downloads them if missing. Raises InputError if the files cannot be downloaded, or are damaged.
     """
-    return _cifar(root, _Cifar100)
+    from ablate.training.images.cifar import Cifar100
+
+    return _cifar(root, Cifar100)
 
 
-# torchvision refuses extracted files with an unknown MD5, with the same message as for missing files. Here a repacked
-# copy or a subset is fine, since each run records a checksum of what it read. So the readers below only need the files
-# to exist. A downloaded archive is still checked against `tgz_md5`.
-class _Cifar10(datasets.CIFAR10):
-    train_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR10.train_list]
-    test_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR10.test_list]
-    meta: ClassVar = datasets.CIFAR10.meta | {"md5": None}
-
-
-class _Cifar100(datasets.CIFAR100):
-    train_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR100.train_list]
-    test_list: ClassVar = [[name, None] for name, _ in datasets.CIFAR100.test_list]
-    meta: ClassVar = datasets.CIFAR100.meta | {"md5": None}
-
-
-def _cifar(root: str | None, reader: type[datasets.CIFAR10]) -> Source:
+def _cifar(root: str | None, reader: "type[CIFAR10]") -> Source:
     folder = _folder(root)
     extracted = folder / reader.base_folder
     names = [name for name, _ in (*reader.train_list, *reader.test_list)] + [reader.meta["filename"]]

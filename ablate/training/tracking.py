@@ -17,6 +17,10 @@ from ablate.process.exit_codes import DONE, FAILED
 
 log = logging.getLogger(__name__)
 
+# With a run's first picture wandb (0.31) would import pandas, a third of a second, to recognise its tables. Without it,
+# it goes by the names of their classes.
+wandb.util.pd_available = False
+
 PATIENCE = 600.0  # seconds
 
 SERIES = {  # by their axis

@@ -4,9 +4,12 @@ import json
 import os
 import random
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from ablate.comparison.elsewhere import uploaded as read_uploaded
 from ablate.configuration.composition import CONF
 from ablate.runs.tracked.labels import TOLD
 from tests import process
@@ -125,6 +128,29 @@ def test_runs_of_others_between_this_tools_are_counted_and_left_out(run, reporte
         assert "not known of all runs: code, hardware, library versions, data" in page
         code, made, said = reported(server, "wandb:them/study", "--factors", "choices.norm", "--metric", "test/acc")
         assert code == 0 and made["factors"] == {"choices.norm": ["batch", "none"]} and not made["paired"], said
+
+
+def test_one_run_of_this_tool_does_not_hide_a_project_of_others(run, reported):
+    ours = uploaded(run({"norm": "none"}, 0, 0.8))
+    theirs = others()
+    with ProjectServer([ours, *theirs]) as server:
+        code, made, said = reported(server, "wandb:them/study", "--metric", "val_accuracy")
+        assert code == 0, said
+    assert made["factors"] == {"model.name": ["mlp", "cnn"], "lr": [0.1, 0.01]}
+    assert made["notes"][0].startswith(f"1 of the project's {len(theirs) + 1} runs is this tool's and left out.")
+
+
+def test_no_recipe_is_no_word_of_the_command_that_makes_a_run_again(run):
+    runs = []
+    for recipe in ("he2015_cifar", None):
+        one = uploaded(run({"optimizer.lr": 0.1 if recipe else 0.05}, 0, 0.8))
+        own = {**one.config, "choices": one.config["choices"] | {"recipe": recipe}}
+        said = {"state": "finished", "url": "", "created_at": "", "id": one.name, "name": one.name}
+        runs.append(SimpleNamespace(config=own, summary_metrics=one.summary, **said))
+    found = read_uploaded.results(runs, lambda run, name: np.empty((0, 2)))
+    words = [set(result.overrides) for result in found]
+    assert "recipe=he2015_cifar" in words[0]
+    assert not [word for word in words[1] if word.startswith("recipe=")]
 
 
 def test_runs_of_this_tool_are_compared_as_from_disk(run, reported, tmp_path):

@@ -1,7 +1,10 @@
 """The names of stored results stay as they are: those of results/ that no machine's `auto` has a part in."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +33,27 @@ def test_a_stored_result_keeps_its_name(report, label):
     values = Composition.of([*typed, f"seed={first['seed']}", "trainer=cpu", *precision]).values()
     resolve_auto(values)
     assert fingerprint(values) == first["fingerprint"]
+
+
+NAMED = """
+from ablate.configuration.composition import Composition
+from ablate.configuration.fingerprint import fingerprint
+from ablate.configuration.resolvers import register_resolvers
+register_resolvers()
+print(list({"norm", "shortcut", "stem", "init"}))
+print(fingerprint(Composition.of(["recipe=he2016_cifar", "vary=[split,init,order]"]).values()))
+"""
+
+
+def test_a_name_does_not_depend_on_the_order_of_sets():
+    """It is that of every process, whatever seed Python's hashes have there."""
+    orders, names = set(), set()
+    for seed in ("1", "2", "3"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", NAMED], env=environment, capture_output=True, text=True, check=True
+        )
+        order, name = done.stdout.splitlines()
+        orders.add(order)
+        names.add(name)
+    assert len(orders) > 1 and len(names) == 1 and len(name) == 12

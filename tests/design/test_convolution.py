@@ -1,5 +1,6 @@
 """Strided 1x1 convolutions, and padding at a map's edge, against sums written out pixel by pixel."""
 
+import re
 from itertools import product
 
 import pytest
@@ -74,6 +75,42 @@ def test_tiny_maps_are_one_matrix_product(monkeypatch: pytest.MonkeyPatch) -> No
         assert conv(torch.rand(5, 3, size, size)).shape == (5, 4, size, size)
     with pytest.raises(AssertionError, match="convolved"):
         conv(torch.rand(5, 3, 3, 3))
+
+
+CHANGES = [
+    *({"dilation": (2, 2)}, {"dilation": (2, 2), "padding": (2, 2)}, {"padding_mode": "reflect"}, {"groups": 2}),
+    *({"padding": (0, 0)}, {"padding": "same"}, {"stride": (2, 1)}, {"stride": (2, 2)}, {"padding_mode": "circular"}),
+]
+
+
+@pytest.mark.parametrize("changed", CHANGES, ids=str)
+@pytest.mark.parametrize("size", [(2, 2), (1, 2), (2, 1)], ids=str)
+def test_what_is_changed_in_a_layer_counts_on_tiny_maps_too(changed: dict[str, object], size: tuple[int, int]) -> None:
+    """Such as by a user's module that dilates a network. As in torch's own layer, a refusal too."""
+    ours, theirs = PADDINGS["both"].conv(4, 4, 3, 1, True), nn.Conv2d(4, 4, 3, padding=1)
+    for layer in (ours, theirs):
+        for name, value in changed.items():
+            setattr(layer, name, value)
+        around = layer.padding if isinstance(layer.padding, tuple) else (1, 1)
+        layer._reversed_padding_repeated_twice = [around[1]] * 2 + [around[0]] * 2
+        generator = torch.Generator().manual_seed(0)
+        shape = (4, 4 // layer.groups, 3, 3)
+        layer.weight, layer.bias = (nn.Parameter(torch.randn(of, generator=generator)) for of in (shape, shape[:1]))
+    x = torch.randn(2, 4, *size)
+    try:
+        expected = theirs(x)
+    except RuntimeError as error:
+        with pytest.raises(RuntimeError, match=re.escape(str(error).partition(".")[0])):
+            ours(x)
+        return
+    torch.testing.assert_close(ours(x), expected)
+
+
+def test_a_tiny_map_need_not_be_in_a_batch() -> None:
+    conv, plain = PADDINGS["both"].conv(3, 4, 3, 1, True), nn.Conv2d(3, 4, 3, padding=1)
+    plain.load_state_dict(conv.state_dict())
+    x = torch.randn(3, 2, 2)
+    torch.testing.assert_close(conv(x), plain(x))
 
 
 def test_tiny_maps_have_the_same_gradients_with_several_threads() -> None:

@@ -76,6 +76,18 @@ def test_a_variant_that_always_diverges_is_in_the_answer(run, compared):
     )
 
 
+def test_equal_means_are_called_tied(run, compared):
+    for seed in range(8):
+        run(BATCH, seed, WITH[seed], history=False)
+        for norm, change in (("group", 0.02), ("layer", 0.02), ("none", -0.3)):
+            value = WITH[(seed + 3 * (norm == "layer")) % 8]  # the same values, of other seeds
+            run({"norm": norm}, seed, value + change, history=False)
+    best, worst, *_ = answer(compared())
+    assert best.startswith(("group is best", "layer is best"))
+    assert best.partition(":")[0].endswith((", tied with layer)", ", tied with group)"))
+    assert "tied" not in worst
+
+
 @pytest.fixture
 def placements(run):
     """`placements(lost, status)`: norm=none gains 2 points with every placement, six seeds, but where it is lost."""

@@ -3,6 +3,9 @@
 import shlex
 import shutil
 
+import pytest
+
+from ablate.api.runs import Run
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.resolvers import register_resolvers
 from ablate.report.terminal import closing
@@ -60,4 +63,22 @@ def test_accuracies_are_in_percent_as_in_a_report(tmp_path, capsys):
     closing.show(RunRecord.of(known), tmp_path, trained=True)
     out = " ".join(capsys.readouterr().out.split())
     assert "test accuracy 90.21% (top-5 50.00%) validation 90.00%" in out
-    assert "gradient flow even layers near the image / near the head: 0.5" in out, "whatever network it is"
+    assert "gradient flow even layers near the image / near the head: 0.5 (even: 0.01 to 100)" in out, "of any network"
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("defaults", "model=resnet20"),
+        ("norm=none", "model=resnet20 norm=none"),
+        ("model=resnet20 norm=none", "model=resnet20 norm=none"),
+        ("experiment=he2015_plain20", "experiment=he2015_plain20"),
+    ],
+)
+def test_the_network_is_named_though_it_is_the_default(tmp_path, capsys, name, title):
+    cost = {"params": 1, "macs": 1, "seconds": 1.0}
+    record = RunRecord.of({"status": "finished", "name": name, "choices": {"model": "resnet20"}, "cost": cost})
+    closing.show(record, tmp_path, trained=True)
+    assert capsys.readouterr().out.strip().startswith(f"{title}: finished")
+    assert repr(Run(tmp_path, record)).startswith(f"<Run {title}: finished")
+    assert RunRecord.of({"status": "finished", "name": name}).title == name, "of a network that is no choice"

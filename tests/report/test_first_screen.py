@@ -12,7 +12,7 @@ from ablate.report import main_table, page
 from ablate.report.answering.sure import how_sure
 from ablate.report.contents import contents
 from ablate.report.drawing import paper, seeds
-from ablate.report.drawing.figures import padded
+from ablate.report.drawing.figures import by_step, padded
 from ablate.report.drawing.svg import Drawing
 from ablate.report.numbers import unit
 from ablate.report.tables import as_json
@@ -144,3 +144,6 @@ def test_a_curve_by_step_is_smoothed_and_keeps_its_mean(run, compared):
     assert found.smooth[100:].mean() == pytest.approx(0.025, abs=0.005)
     assert found.smooth[100:].std() < found.raw[100:].std() / 2
     assert step_curve(compared().baseline.results, "test/nothing") is None
+    drawn = str(by_step("train/loss", {0: found}, unit("train/loss")))
+    assert "train/loss, smoothed" in drawn
+    assert "test/acc %, smoothed" in str(by_step("test/acc", {0: found}, ACCURACY))

@@ -103,12 +103,11 @@ try:
 except SystemExit as end:
     print(json.dumps([end.code, shown[0], [text for text, _ in shown], sorted(sys.modules)]), file=real)
 """
-TINY = "trainer=cpu threads=1 tracking=disabled gradient_norms.pictures=false trainer.max_epochs=1 \
+TINY = "trainer=cpu threads=1 tracking=offline trainer.max_epochs=1 \
     model.stages=[1,1,1] model.widths=[4,8,8] schedule.warmup.fraction=0 +trainer.limit_train_batches=2"
 
 
 def test_a_run_imports_what_it_needs_and_says_first_what_it_trains(tmp_path):
-    """pandas is there, because pyarrow imports it with the first array that it makes."""
     words = json.dumps([*TINY.split(), "runs_dir=runs"])
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(
@@ -119,18 +118,75 @@ def test_a_run_imports_what_it_needs_and_says_first_what_it_trains(tmp_path):
     assert code == 0 and "pytorch_lightning" in modules
     assert first.startswith("resnet20 on digits, 1 epoch, seed 0: ") and not torch_was_there
     assert any(text.startswith("training: runs/") for text in shown)
-    heavy = ("statsmodels", "sklearn", "mlflow", "scipy.signal", "scipy.stats", "scipy.optimize")
+    heavy = ("statsmodels", "sklearn", "mlflow", "scipy.signal", "scipy.stats", "scipy.optimize", "pandas")
+    heavy += ("torchvision", "torch._dynamo.", "torch._inductor")
     assert {name for name in modules if name.startswith(heavy)} == set()
 
 
-def test_what_is_asked_of_scipy_after_lightning_is_there():
-    program = (
-        "from ablate.process import lightning; lightning.load()\n"
-        "import sys, scipy.signal\n"
-        "print(len(scipy.signal.windows.hann(5)), scipy.signal is sys.modules['scipy.signal'])"
-    )
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert run.stdout.split() == ["5", "True"], run.stderr
+AFTERWARDS = """
+from ablate.process import lightning; lightning.load()
+import sys, torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.compile import _maybe_unwrap_optimized as unwrapped
+from torchmetrics.functional.image import dists
+
+module = LightningModule()
+module.layer = torch.nn.Linear(2, 1)
+module.forward = module.layer.forward
+optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+module(torch.ones(2)).backward()
+optimizer.step(); optimizer.zero_grad()
+assert module.layer.weight.grad is None and unwrapped(module) is module
+
+@torch.compiler.disable
+def aside(number):
+    compiling.append(torch.compiler.is_compiling())
+    return number + 1
+
+compiling = []
+aside(torch.ones(1))
+assert not {"torch._dynamo.eval_frame", "torchvision", "scipy.signal", "pandas"} & set(sys.modules)
+
+# Imports a function of torch._dynamo.utils.
+assert type(dists.vgg16(weights=None)).__name__ == "VGG"
+transforms = sys.modules["torchmetrics.functional.image.arniqa"].transforms
+assert type(transforms.Resize(8)).__module__.startswith("torchvision.")
+
+import torch._dynamo.utils
+from torch._dynamo import OptimizedModule, convert_frame
+assert torch._dynamo is sys.modules["torch._dynamo"] and torch._dynamo.__file__
+assert torch._dynamo.utils is sys.modules["torch._dynamo.utils"]
+assert convert_frame.counters is torch._dynamo.utils.counters  # it has been imported once
+compiled = torch.compile(module, backend="eager")
+assert torch.equal(compiled(torch.ones(2)), module(torch.ones(2)))
+assert isinstance(compiled, OptimizedModule) and unwrapped(compiled) is module
+optimizer.step(); optimizer.zero_grad()
+
+def backend(graph, inputs):
+    nodes.extend(str(node.target) for node in graph.graph.nodes)
+    return graph.forward
+
+nodes = []
+assert torch.compile(lambda number: aside(number * 2) * 3, backend=backend)(torch.ones(1)) == 9
+assert compiling == [False, False] and any("mul" in node for node in nodes) and not any("add" in node for node in nodes)
+
+import scipy.signal
+assert len(scipy.signal.windows.hann(5)) == 5 and scipy.signal is sys.modules["scipy.signal"]
+
+import io, pyarrow as pa
+assert pa.array([1.5, None]).null_count == 1 and "pandas" not in sys.modules
+assert pa.table({"a": [1, 2]}).to_pandas()["a"].sum() == 3
+import pandas as pd
+file = io.BytesIO()
+pd.DataFrame({"b": [1.0, float("nan")]}, index=["x", "y"]).to_parquet(file)
+assert pd.read_parquet(file).index.tolist() == ["x", "y"]
+assert pa.array(pd.Series([1.0, float("nan")])).null_count == 1  # as pandas means it
+"""
+
+
+def test_what_lightning_was_imported_without_is_there_when_it_is_asked_for():
+    run = subprocess.run([sys.executable, "-c", AFTERWARDS], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_packages_import_nothing():

@@ -91,6 +91,33 @@ def test_every_figure_is_drawn(opened):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [1300, 400])
+def test_no_figure_lies_over_another(opened, width):
+    before = opened.get_window_size()
+    opened.set_window_size(width, 900)
+    boxes = opened.execute_script(
+        "return [...document.querySelectorAll('.figures > figure')].map(f => {"
+        "  const outer = f.getBoundingClientRect(), inner = f.querySelector('svg').getBoundingClientRect();"
+        "  return [outer.left, outer.top, outer.right, Math.max(outer.bottom, inner.bottom)]; })"
+    )
+    opened.set_window_size(before["width"], before["height"])
+    assert len(boxes) >= 12
+    for i, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[i + 1 :]:
+            assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top, (boxes[i], other)
+
+
+@needs_browser
+def test_the_title_has_whole_brackets_and_words_and_options_say_what_they_are(opened):
+    assert opened.title.startswith("test/acc: ") and len(opened.title) < 130
+    assert opened.title.count("(") == opened.title.count(")")
+    said = opened.execute_script(
+        "return [...document.querySelectorAll('td.choice')].map(d => [d.title, d.querySelector('.gloss')?.textContent])"
+    )
+    assert ["Batch normalisation", "Batch normalisation"] in said and ["", None] in said, "a value without a file"
+
+
+@needs_browser
 def test_the_table_sorts_by_a_click_both_ways(opened):
     column = "return [...document.querySelectorAll('table.main tbody')].map(b => b.rows[0].cells[{}].dataset.sort)"
     heads = opened.find_elements("css selector", "table.main thead th")

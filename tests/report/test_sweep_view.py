@@ -122,6 +122,18 @@ def test_what_a_diverged_run_had_last_is_no_place_in_the_table(swept, capsys):
     assert len(rows) == 8 and "diverged" in rows[-1] and not any("diverged" in row for row in rows[:-1])
 
 
+def test_an_interrupted_run_is_not_counted_as_done(swept, capsys):
+    file, cells = swept(2)
+    view = sweep_view.SweepView(file, cells)
+    for cell, status in zip(cells[:3], ("interrupted", "finished", "interrupted"), strict=True):
+        cell.status = status
+        view.started(cell)
+        view.ended(cell)
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.startswith("not done  norm=batch seed=0  interrupted")
+    assert second.startswith("1/8  norm=batch seed=1  finished") and third.startswith("not done  norm=batch seed=2")
+
+
 def test_without_bars_a_run_that_is_under_way_is_told_of_now_and_then(swept, monkeypatch, capsys):
     file, cells = swept(2)
     now = [0.0]

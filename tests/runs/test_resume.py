@@ -86,7 +86,8 @@ def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(
     starts = []
     result, trained = cell.run(stopped, begins=lambda directory, step: starts.append((directory, step)))
     assert trained and result.status == "finished" and result.resumed
-    assert starts == [(stopped.directory, step + 1)]
+    resumed_at = f"in epoch {(step + 1) // 10 + 1}/3 (step {step + 2} of 30)"  # the next one, counted from 1
+    assert starts == [(stopped.directory, resumed_at)]
     assert result.summary == record.read(whole.directory).summary
     files_equal(whole.directory, stopped.directory)
 

@@ -275,6 +275,19 @@ def test_too_few_seeds_to_be_certain_are_said_before_anything_is_trained(tmp_pat
     assert plan_table.seeds_line(cells) is None
 
 
+def test_the_time_left_names_what_cells_take_besides_their_training(tmp_path, capsys):
+    parameters = {"norm": {"values": ["batch", "none", "group"]}}
+    file, cells = sweep_file(tmp_path, parameters), planned(tmp_path, parameters)
+    for cell in cells:
+        cell.seconds = 10.0
+    plan_table.show(file, cells, as_json=False, every=False)
+    assert "about 30 s, one after the other; each cell takes some seconds more" in capsys.readouterr().out
+    times = {"started": "2026-01-01T00:00:00+00:00", "ended": "2026-01-01T00:00:17+00:00", "status": "finished"}
+    cells[0].record, cells[0].status = RunRecord.of({**times, "cost": {"seconds": 10.0}}), "finished"
+    plan_table.show(file, cells, as_json=False, every=False)
+    assert "about 20 s, one after the other; each cell takes about 7 s more" in capsys.readouterr().out
+
+
 def test_a_sweep_that_does_not_say_threads_has_one_in_each_cell_whatever_the_machine(tmp_path, monkeypatch, capsys):
     silent = [text for text in FIXED if text != "threads=1"] + [f"runs_dir={tmp_path}/runs"]
 

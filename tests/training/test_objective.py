@@ -1,5 +1,7 @@
 """Loss, metrics, monitor and the Lightning module: what is minimised, measured and gone by. 25 s."""
 
+import math
+
 import numpy as np
 import pyarrow.compute as pc
 import pytest
@@ -8,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from torchvision.ops import sigmoid_focal_loss
 
@@ -16,6 +19,7 @@ from ablate.comparison.results import find
 from ablate.errors import InputError
 from ablate.runs import cell
 from ablate.runs.record import read as read_record
+from ablate.training.objective import metrics
 from ablate.training.objective.losses import Focal
 from ablate.training.saving.checkpoints import checkpoints
 from ablate.training.saving.history import read
@@ -255,3 +259,33 @@ def test_a_metric_that_is_not_measured_cannot_be_gone_by(prepared):
         InputError, match=r"monitor=val/acc: the validation does not measure it\. It measures .*val/mine"
     ):
         cell.run(prepared(*MIXED, "result=best", "monitor=val/acc", *FEW))
+
+
+@pytest.mark.parametrize("top_k", [1, 5])
+@pytest.mark.parametrize("equal", [False, True], ids=["scores", "equal scores"])
+def test_the_accuracy_is_torchmetrics(top_k, equal):
+    theirs = MulticlassAccuracy(10, top_k=top_k, average="micro", validate_args=False)
+    ours = metrics.accuracy(10, top_k)
+    draw = torch.Generator().manual_seed(0)
+    for images in (32, 32, 7):  # the last batch is a smaller one
+        scores, labels = torch.randn(images, 10, generator=draw), torch.randint(10, (images,), generator=draw)
+        scores = scores.round() if equal else scores
+        theirs.update(scores, labels)
+        ours.update(scores, labels)
+    assert ours.compute() == theirs.compute()
+    # What checkpoints hold, of which an older one may have been written by theirs.
+    assert (ours.tp.sum(), ours.fn.sum()) == (theirs.tp.sum(), theirs.fn.sum())
+    assert (ours.tp.shape, ours.fn.shape) == (theirs.tp.shape, theirs.fn.shape)
+
+
+def test_the_mean_loss_is_torchmetrics_to_the_last_digit():
+    theirs, ours = MeanMetric(nan_strategy="disable"), metrics.MeanLoss()
+    draw = torch.Generator().manual_seed(0)
+    for images in (1, 3, 32, 33, 128, 100):
+        loss = 3 * torch.rand((), generator=draw)
+        theirs.update(loss.expand(images))
+        ours.update(loss, images)
+        assert ours.compute() == theirs.compute()
+    assert {name: float(value) for name, value in ours.metric_state.items()} == theirs.metric_state  # in checkpoints
+    ours.update(torch.tensor(math.nan), 32)
+    assert ours.compute().isnan()

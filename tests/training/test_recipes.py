@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from PIL import Image
 
 from ablate.configuration.composition import CONF, Composition
@@ -15,6 +16,8 @@ from ablate.configuration.fingerprint import fingerprint
 from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
 from ablate.runs import cell
+from ablate.sweep.file import SweepFile
+from ablate.sweep.plan import plan
 from ablate.training import build
 from ablate.training.module import decayed_groups
 
@@ -255,3 +258,26 @@ def test_a_recipe_leaves_the_network_alone(name):
     changed = {axis for axis in chosen.choices if chosen.choices[axis] != defaults.choices[axis]}
     assert changed <= {"recipe", "data", "optimizer", "schedule", "trainer"}
     assert {key.partition(".")[0] for key in chosen.changed} <= {"data", "optimizer", "schedule", "trainer"}
+
+
+def test_no_recipe_can_be_typed_and_swept(tmp_path, monkeypatch):
+    """It is what there is without the word, by either name."""
+    register_resolvers()
+    plain = Composition.of([])
+    for words in (["recipe=none"], ["recipe=null"], ["recipe=he2015_cifar", "recipe=null"]):
+        typed = Composition.of(words)
+        assert typed.choices == plain.choices and typed.name == "defaults"
+        assert fingerprint(typed.checked()) == fingerprint(plain.checked())
+    monkeypatch.chdir(tmp_path)
+    for number, none in enumerate((None, "none")):
+        parameters = {"recipe": {"values": [none, "he2015_cifar"]}, "data": {"value": "digits"}}
+        Path(f"{number}.yaml").write_text(yaml.safe_dump({"method": "grid", "parameters": parameters}))
+    cells = [plan(SweepFile.read(Path(f"{number}.yaml")), []) for number in range(2)]
+    assert [cell.directory for cell in cells[0]] == [cell.directory for cell in cells[1]]
+    assert "recipe=none" in cells[0][0].overrides, "the words that a worker composes"
+
+
+def test_no_experiment_is_refused_in_words():
+    for words in (["experiment=null"], ["experiment=he2015_resnet20,null"], ["variant=experiment=null"]):
+        with pytest.raises(InputError, match=r"leave the word out.*list both as variants"):
+            Composition.of(words)

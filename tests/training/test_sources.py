@@ -6,6 +6,7 @@ import struct
 import tarfile
 from collections.abc import Callable
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from urllib.error import URLError
 
@@ -76,6 +77,15 @@ def test_digits_are_scikit_learns_split_by_class() -> None:
     )
     expected = 0.2 * np.bincount(bunch.target)
     assert np.all(np.abs(np.bincount(source.test_labels) - expected) <= 1)
+
+
+@pytest.mark.parametrize("place", [None, ModuleSpec("sklearn", None), ModuleSpec("sklearn", None, is_package=True)])
+def test_the_digits_are_found_where_scikit_learn_has_moved_their_file(monkeypatch, place) -> None:
+    expected = sources._digits()
+    monkeypatch.setattr(sources, "find_spec", lambda name: place)
+    for found, usual in zip(sources._digits(), expected, strict=True):
+        np.testing.assert_array_equal(found, usual)
+        assert found.dtype == usual.dtype
 
 
 @pytest.mark.parametrize(("fraction", "seed"), [(0.2, 0), (0.13, 7), (0.37, 1), (0.0056, 2)])

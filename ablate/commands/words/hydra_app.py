@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from ablate.configuration import parameters
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.overrides import folder
-from ablate.configuration.refusals.arguments import check_arguments
+from ablate.configuration.refusals.arguments import check_arguments, meant
 from ablate.configuration.refusals.guard import by_hydra, guarded
-from ablate.errors import InputError, nearest
+from ablate.errors import InputError
 
 
 def run(task: Callable[[Composition, argparse.Namespace], Any], options: argparse.Namespace, words: list[str]) -> int:
@@ -60,8 +60,8 @@ def flags_first(words: Sequence[str]) -> list[str]:
     if unknown:
         flags = [flag for action in parser._actions for flag in action.option_strings]
         raise InputError(
-            f"{unknown[0]}: there is no such flag.{nearest(unknown[0], flags)} Values are set without dashes, as in"
-            " trainer.max_epochs=5; ablate --help lists the axes, ablate --hydra-help the flags."
+            f"{unknown[0]}: there is no such flag.{meant(unknown[0], words, flags)} Values are set without dashes, as"
+            " in trainer.max_epochs=5; `python -m ablate --help` lists the axes, --hydra-help the flags."
         )
     flags = list(words)
     for override in parsed.overrides or []:
@@ -76,7 +76,7 @@ def _typed(words: Sequence[str]) -> list[str]:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise InputError(f"{message}. ablate --hydra-help lists the flags.")
+    raise InputError(f"{message}. `python -m ablate --hydra-help` lists the flags.")
 
 
 def _complete_commands(words: list[str]) -> None:

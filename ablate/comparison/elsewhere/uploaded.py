@@ -34,14 +34,19 @@ class Uploaded(Result):
 
     @cached_property
     def typed(self) -> dict[str, str]:
-        return {key: f"{key}={word(self.value(key))}" for key in self.keys if self.has(key)}
+        return self._typed(self.keys)
 
     @property
     def overrides(self) -> tuple[str, ...]:
         """What makes the run again: every option and value that is not the default's, whether or not others share
         it."""
-        typed = {key: f"{key}={word(self.value(key))}" for key in self.asked if key not in self.typed}
-        return (*typed.values(), *self.typed.values(), f"seed={self.seed}")
+        others = self._typed([key for key in self.asked if key not in self.typed])
+        return (*others.values(), *self.typed.values(), f"seed={self.seed}")
+
+    def _typed(self, keys: Sequence[str]) -> dict[str, str]:
+        """As they are typed. A recipe or an experiment that a run does not have is left out."""
+        values = {key: self.value(key) for key in keys if self.has(key)}
+        return {key: f"{key}={word(value)}" for key, value in values.items() if not (value is None and key in BUNDLES)}
 
     @property
     def place(self) -> str | None:

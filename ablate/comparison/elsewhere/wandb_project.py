@@ -1,10 +1,12 @@
 """Runs of a W&B project, anyone's, through the public API.
 
 What a run was configured with and what varies between runs is a choice; its state is its status; its summary has the
-metrics, its sampled history the curves. Runs of this tool's own are known by what it logs, and compared as from disk.
+metrics, its sampled history the curves. Runs of this tool's own are known by what it logs, and compared as from disk;
+of a project that has both kinds, the more frequent is read.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,11 +34,14 @@ def read(names: Sequence[str], asked: Asked) -> Found:
         raise InputError(f"{name}: wandb:ENTITY/PROJECT or wandb:ENTITY/PROJECT/SWEEP is expected.")
     runs = _listed(name, parts, asked.where)
     ours = [run for run in runs if uploaded.is_one(run.config)]
-    if ours and not asked.factors:
-        results = uploaded.results(ours, partial(_curve, name))
-        others = _others(len(runs) - len(ours), len(runs))
-        return Found(results, said=[*others, *uploaded.said(results)])
-    return configured.found(name, [_logged(name, run) for run in runs], asked)
+    others = [run for run in runs if not uploaded.is_one(run.config)]
+    if asked.factors or not ours:
+        return configured.found(name, [_logged(name, run) for run in runs], asked)
+    if len(ours) < len(others):
+        found = configured.found(name, [_logged(name, run) for run in others], asked)
+        return replace(found, said=[*_left_out(len(ours), len(runs), "this tool's"), *found.said])
+    results = uploaded.results(ours, partial(_curve, name))
+    return Found(results, said=[*_left_out(len(others), len(runs), "not this tool's"), *uploaded.said(results)])
 
 
 def _listed(name: str, parts: Sequence[str], where: Mapping[str, Any] | None) -> list[Any]:
@@ -50,13 +55,12 @@ def _listed(name: str, parts: Sequence[str], where: Mapping[str, Any] | None) ->
     return list(track(each, f"runs of {name}", total, transient=True, console=Console(stderr=True)))
 
 
-def _others(count: int, of: int) -> list[str]:
-    """What is said of a project's runs that are not this tool's."""
+def _left_out(count: int, of: int, whose: str) -> list[str]:
+    """What is said of the fewer of a project's runs: this tool's and others' are not compared with each other."""
     if not count:
         return []
-    one = count == 1
     return [
-        f"{count} of the project's {of} runs {'is' if one else 'are'} not this tool's and left out. --factors NAME …"
+        f"{count} of the project's {of} runs {'is' if count == 1 else 'are'} {whose} and left out. --factors NAME …"
         f" --metric NAME compares all {of} by values of their configurations, such as choices.norm."
     ]
 

@@ -1,11 +1,11 @@
 """Words of a command line that make Hydra crash, refused before it sees them."""
 
 import re
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 
 from ablate.configuration.composition import check_option
-from ablate.errors import InputError
+from ablate.errors import InputError, nearest
 from ablate.paths import CONF
 
 DEEPEST = 40  # brackets within brackets
@@ -29,6 +29,19 @@ def check_arguments(arguments: Sequence[str]) -> None:
         # For a list such as model=[1] Hydra raises a TypeError.
         if value.startswith("[") and ("/" in axis or (axis.isidentifier() and (CONF / axis).is_dir())):
             check_option(axis, value.strip("[]").split(","))
+
+
+def meant(flag: str, words: Sequence[str], flags: Iterable[str]) -> str:
+    """What an unknown flag is meant to be: an axis or a value, which has no dashes, or the nearest of the `flags`.
+
+    words  of the command line, of which the one behind the flag may be its value
+    """
+    name, is_set, value = flag.lstrip("-").partition("=")
+    keys = re.findall(r"^(\w+):", (CONF / "config.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    if not name.partition(".")[0].isidentifier() or not ("." in name or name in keys or (CONF / name).is_dir()):
+        return nearest(flag, flags)
+    behind = [after for word, after in pairwise(words) if word == flag and not after.startswith("-")]
+    return f" Write {name}={value if is_set else behind[0] if behind else 'VALUE'}."
 
 
 def nesting(text: str) -> int:

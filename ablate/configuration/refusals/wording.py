@@ -70,7 +70,7 @@ def _several(typed: str) -> str:
     key, _, values = typed.partition("=")
     listed = "" if key in axes(composed([])) else f" For one value that is a list, write {key}=[{values}]."
     return (
-        f"{typed}: these are several values. For one run of each, add -m: ablate -m {typed}. In a sweep"
+        f"{typed}: these are several values. For one run of each, add -m: python -m ablate -m {typed}. In a sweep"
         f" file, write {key}: {{values: [{values.replace(',', ', ')}]}}.{listed}"
     )
 

@@ -30,6 +30,14 @@ def order(comparison: Comparison) -> list[Variant]:
     )
 
 
+def tied(comparison: Comparison, variant: Variant) -> str:
+    """`, tied with group`: who has the same mean, as it is written in full; empty where nobody has."""
+    of, mean = unit(comparison.metric), variant.estimate.mean
+    same = [other for other in order(comparison) if other is not variant and not other.lost and other.values]
+    names = [named(comparison, other) for other in same if of.value(other.estimate.mean) == of.value(mean)]
+    return f", tied with {' and '.join(names)}" if names and not variant.lost else ""
+
+
 def is_sure(variant: Variant) -> bool:
     certain = variant.p_holm is not None and variant.p_holm < LEVEL
     return variant.verdict in ("better", "worse") or (variant.verdict in ("diverged", "lost") and certain)
@@ -47,7 +55,7 @@ def best_and_worst(comparison: Comparison) -> list[str]:
 def _best(comparison: Comparison, best: Variant, ordered: Sequence[Variant]) -> str:
     mean = f"{unit(comparison.metric).to(best.estimate.interval).value(best.estimate.mean)}"
     of, others = unit(comparison.metric).of_value, [variant for variant in ordered if not variant.is_baseline]
-    level = f"{comparison.metric} {mean}{of}"
+    level = f"{comparison.metric} {mean}{of}{tied(comparison, best)}"
     if best.is_baseline:
         worse = [variant for variant in others if is_sure(variant)]
         every = f"all {len(others)} others are worse" if len(others) == len(worse) else _counted(worse, others)
@@ -66,7 +74,9 @@ def _best(comparison: Comparison, best: Variant, ordered: Sequence[Variant]) -> 
 def _worst(comparison: Comparison, worst: Variant) -> str:
     name = capital(named(comparison, worst))
     if worst.is_baseline:
-        return f"{name}{'' if name == 'The baseline' else ', the baseline,'} has the worst mean."
+        return (
+            f"{name}{'' if name == 'The baseline' else ', the baseline,'} has the worst mean{tied(comparison, worst)}."
+        )
     assert worst.test is not None
     if worst.lost or not worst.test.has_interval or worst.difference is None:
         ranks = f"{fell(comparison, worst.test, (worst, comparison.baseline))} {by_ranks(worst.test, worst.p_holm)}"
@@ -75,7 +85,7 @@ def _worst(comparison: Comparison, worst: Variant) -> str:
     if worst.verdict == "worse":
         how = how_surely(comparison, worst.difference, worst.test, worst.p_holm, moved=True)
         return f"{name} is worst: it {moved(comparison, worst.difference)} {how}."
-    return f"{name} has the worst mean, but {_open(comparison, worst)}."
+    return f"{name} has the worst mean{tied(comparison, worst)}, but {_open(comparison, worst)}."
 
 
 def _open(comparison: Comparison, variant: Variant) -> str:

@@ -96,7 +96,7 @@ def interaction(
         (-0.4, len(levels) - 0.6),
         padded(values, of),
         x_label=factor,
-        y_label=f"{metric} {of.of_value}",
+        y_label=_of(metric, of),
         x_ticks=[(i, shortened(word(level), max(6, 56 // len(levels)))) for i, level in enumerate(levels)],
     )
     plot.key = [f"{other}={word(value)}" for value, _ in lines]
@@ -125,7 +125,7 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
     epochs = [float(e) for c in curves.values() for e in (*c.epochs, *(x for xs, _ in c.lost for x in xs))]
     first, last = min(epochs), max(epochs)
     whole = [(at, f"{at:,.0f}") for at, _ in ticks(first, max(last, first + 1), 6) if at == round(at)]
-    title, label = f"{name} by epoch", f"{name} {of.of_value}"
+    title, label = f"{name} by epoch", _of(name, of)
     plot = Plot(title, (first, last), x_label="epoch", y_label=label, x_ticks=whole, **axis)
     for series, curve in curves.items():
         group = plot.group(series)
@@ -141,6 +141,11 @@ def curves(name: str, curves: Mapping[int, Curve], labels: Sequence[str], of: Un
     return plot
 
 
+def _of(metric: str, of: Unit) -> str:
+    """An axis' words: the metric and its unit, if it has one."""
+    return " ".join(filter(None, (metric, of.of_value.strip())))
+
+
 def by_step(name: str, curves: Mapping[int, StepCurve], of: Unit) -> Plot:
     """A metric by optimizer step, smoothed; behind it the mean of each stretch of steps."""
     scaled, axis = _axis([value for curve in curves.values() for value in curve.raw], of)
@@ -149,7 +154,7 @@ def by_step(name: str, curves: Mapping[int, StepCurve], of: Unit) -> Plot:
         f"{name} by step",
         (0.0, last),
         x_label="optimizer step",
-        y_label=f"{name} {of.of_value}, smoothed",
+        y_label=f"{_of(name, of)}, smoothed",
         **axis,
     )
     for series, curve in curves.items():
@@ -173,7 +178,7 @@ def scatter(
         (low / room, high * room),
         padded([*means.values()], of),
         x_label=words[cost],
-        y_label=f"{metric} {of.of_value}",
+        y_label=_of(metric, of),
         log_x=True,
     )
     front = sorted((costs[series], means[series]) for series in best)

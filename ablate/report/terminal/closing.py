@@ -9,6 +9,7 @@ from ablate.paths import relative
 from ablate.report.numbers import count, unit
 from ablate.report.terminal.markup import plain, prose
 from ablate.runs.record import RunRecord
+from ablate.training.gradients.thresholds import EXPLODING, VANISHING
 
 
 def show(record: RunRecord, directory: Path, trained: bool) -> None:
@@ -39,12 +40,15 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
     if record.gradient_flow:  # none where too little was recorded, or the record is older than the verdict
         ratio = summary["gradient_flow/first_to_last"]
         typical = summary.get("gradient_flow/size")  # which older records lack
-        large = "" if typical is None else f", size: {typical:.2g}"
-        detail = "" if ratio is None else f"  [dim]layers near the image / near the head: {ratio:.2g}{large}[/dim]"
+        large, meaning = ("", "") if typical is None else (f", size: {typical:.2g}", "; size: the median layer's RMS")
+        limits = f" (even: {VANISHING:g} to {EXPLODING:g}{meaning})"
+        detail = (
+            "" if ratio is None else f"  [dim]layers near the image / near the head: {ratio:.2g}{large}{limits}[/dim]"
+        )
         rows.append(("gradient flow", plain(record.gradient_flow) + detail))
     rows.append(("run", plain(relative(directory))))
     rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
-    prose(console, f"\n[bold]{plain(record.name)}: {state}[/bold]")
+    prose(console, f"\n[bold]{plain(record.title)}: {state}[/bold]")
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         # Not a table, which would break a command in two where the terminal is narrow.

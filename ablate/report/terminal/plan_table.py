@@ -1,9 +1,11 @@
 """A plan on the terminal, and as JSON."""
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -252,8 +254,22 @@ def _sum(cells: Sequence[PlannedCell]) -> str:
     if left is None:
         time = " Training time left: unknown until a cell has finished."
     else:
-        time = f" Training time left: {about(left)}, one after the other." if left else ""
+        time = f" Training time left: {about(left)}, one after the other{_beside(cells)}." if left else ""
     return f"{len(cells):,} cells{merged}: {parts}.{time}"
+
+
+def _beside(cells: Sequence[PlannedCell]) -> str:
+    """What the cells take besides their training: to start, to test and to store, as those took that have finished."""
+    known = [cell.record for cell in cells if cell.status == "finished" and cell.record and not cell.record.resumed]
+    taken = [
+        (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
+        - record.cost["seconds"]
+        for record in known
+        if record.ended and record.started and record.cost.get("seconds") is not None
+    ]
+    if not taken:
+        return "; each cell takes some seconds more to start and to test"
+    return f"; each cell takes {about(max(1.0, statistics.median(taken)))} more to start and to test"
 
 
 def _seconds_left(cells: Sequence[PlannedCell]) -> float | None:

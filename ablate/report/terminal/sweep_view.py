@@ -111,14 +111,16 @@ class SweepView:
 
     def ended(self, cell: PlannedCell) -> None:
         self._remove(cell)
-        self._ended += 1
+        if cell.status != INTERRUPTED:  # which continues later: it is not done
+            self._ended += 1
         self._told = time.monotonic()
         value = _value(cell, self._metric)
         numbers = "" if value is None else f"  {_said(self._metric, value)}"
         seconds = f"  {duration(cell.seconds)}" if cell.status in RESULTS else ""
         reason = f"  {plain(cell.reason)}" if cell.reason else ""
+        number = "not done" if cell.status == INTERRUPTED else f"{self._ended}/{self._count}"
         self._console.print(
-            f"[dim]{self._ended}/{self._count}[/]  {plain(self._short(cell))}  "
+            f"[dim]{number}[/]  {plain(self._short(cell))}  "
             f"[{COLOURS.get(cell.status, 'default')}]{cell.status}[/]{numbers}{seconds}{reason}"
         )
         self._progress.update(self._whole, completed=self._ended, note=self._left())
@@ -144,8 +146,9 @@ class SweepView:
             self._progress.remove_task(self._tasks.pop(cell.directory))
 
     def _left(self) -> str:
-        seconds = (time.monotonic() - self._started) / self._ended * (self._count - self._ended)
-        return f"{about(seconds)} left" if self._ended < self._count else ""
+        if not 0 < self._ended < self._count:
+            return ""
+        return f"{about((time.monotonic() - self._started) / self._ended * (self._count - self._ended))} left"
 
     def _short(self, cell: PlannedCell) -> str:
         names = self._varying or list(cell.assignment)

@@ -20,7 +20,6 @@ collect_rarely()
 lightning.load()
 import matplotlib.backends.backend_agg  # noqa: E402, F401
 import matplotlib.figure  # noqa: E402, F401
-import pandas  # noqa: E402, F401  # pyarrow imports it with the first array that it makes: here once, not in each worker
 from wandb.apis import public  # noqa: E402, F401
 
 from ablate.runs import cell  # noqa: E402, F401

@@ -106,6 +106,11 @@ class Images(pl.LightningDataModule):
     def val_size(self) -> int:
         return len(self._val)
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """Both tensors, without Lightning's search for tensors in whatever a batch may be."""
+        images, labels = batch
+        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Bytes become float32: (x / 255 - mean) / std; floats are not divided by 255. Then resize (bilinear,
         antialias)."""

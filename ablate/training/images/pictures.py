@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ablate.errors import InputError
 
 log = logging.getLogger(__name__)
 
+# As torchvision's ImageFolder has them, which takes a second to import.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 # Pillow's names for pixels of at most 8 bits a channel.
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 # The last bytes of a complete file.
@@ -60,12 +61,12 @@ def found_in(folder: Path) -> Folder:
     for number, name in enumerate(classes):
         before = len(samples)
         for path in _files(str(folder / name)):
-            if path.lower().endswith(IMG_EXTENSIONS):
+            if path.lower().endswith(EXTENSIONS):
                 samples.append((path, number))
             else:
                 left_out[Path(path).suffix or "no extension"] += 1
         if len(samples) == before:
-            kinds = ", ".join(IMG_EXTENSIONS)
+            kinds = ", ".join(EXTENSIONS)
             raise InputError(f"{shown(folder / name)} has no pictures. Kinds that are read: {kinds}.")
     return Folder(classes, samples, left_out)
 

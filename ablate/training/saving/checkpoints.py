@@ -137,11 +137,10 @@ class Checkpoints(Checkpoint):
 
 def _is_validated(trainer: pl.Trainer) -> bool:
     """Whether a validation follows the last batch. Mirrors Lightning's own decision."""
-    every = trainer.check_val_every_n_epoch
-    if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):
+    every, loop, due = trainer.check_val_every_n_epoch, trainer.fit_loop, trainer.val_check_batch
+    if due is None or ((loop.total_batch_idx if every is None else loop.batch_idx) + 1) % due:
         return False
-    loop, due = trainer.fit_loop, trainer.val_check_batch
-    return due is not None and ((loop.total_batch_idx if every is None else loop.batch_idx) + 1) % due == 0
+    return trainer.enable_validation and (every is None or (trainer.current_epoch + 1) % every == 0)
 
 
 class PlainFiles(TorchCheckpointIO):
