@@ -10,6 +10,12 @@ done
 # Times compare where nothing else runs: one cell at a time.
 python -m ablate sweep sweeps/cost.yaml "$data" hydra.launcher.workers=1
 
+# The default recipe: of a ResNet-20 with norm and without, and of a ResNet-34.
+python -m ablate sweep sweeps/recipe.yaml
+for recipe in "sgd optimizer.lr=0.05" "adamw optimizer.lr=0.001" "adamw optimizer.lr=0.003"; do
+    python -m ablate sweep sweeps/recipe.yaml model=resnet34 norm=batch optimizer=$recipe
+done
+
 report() {
     name=$1
     shift
@@ -22,4 +28,6 @@ for question in shortcuts norm block_depth blocks placement precision; do
     report "$question" "sweeps/$question.yaml"
 done
 report cost sweeps/cost.yaml --metric cost/seconds
+python -m ablate report sweeps/recipe.yaml --out results/recipe
+python -m ablate report runs model=resnet34 --out results/recipe_resnet34
 python -m ablate claims results/claims.yaml

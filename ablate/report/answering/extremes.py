@@ -80,8 +80,9 @@ def _worst(comparison: Comparison, worst: Variant) -> str:
     assert worst.test is not None
     if worst.lost or not worst.test.has_interval or worst.difference is None:
         ranks = f"{fell(comparison, worst.test, (worst, comparison.baseline))} {by_ranks(worst.test, worst.p_holm)}"
-        last = "is worst" if is_sure(worst) else "comes last, which may be chance"
-        return f"{name} {last}{in_the_mean(comparison, worst.difference, worst.test)}: {ranks}."
+        mean = in_the_mean(comparison, worst.difference, worst.test)
+        last = f"is worst{mean}" if is_sure(worst) else f"comes last{mean}, which may be chance"
+        return f"{name} {last}: {ranks}."
     if worst.verdict == "worse":
         how = how_surely(comparison, worst.difference, worst.test, worst.p_holm, moved=True)
         return f"{name} is worst: it {moved(comparison, worst.difference)} {how}."
