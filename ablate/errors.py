@@ -40,7 +40,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(word, list(words), n=20, cutoff=0.6)
     best = max(map(likeness, near), default=None)
-    alike = sorted(other for other in near if likeness(other) == best)
+    alike = sorted({other for other in near if likeness(other) == best})
     return f" Did you mean {' or '.join(alike[:3])}?" if alike else ""
 
 

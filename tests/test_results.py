@@ -65,14 +65,15 @@ def test_claims_are_judged_by_tests_that_the_values_allow(path):
     """What `claims` makes of the values: t, or ranks where seeds are lost or at chance, corrected over all tests."""
     comparison = again(json.loads(path.read_text()))
     for variant in comparison.variants[1:]:
-        ours, theirs = ([v.values.get(seed, -1.0) for seed in range(8)] for v in (variant, comparison.baseline))
+        n = len(comparison.baseline.entries)
+        ours, theirs = ([v.values.get(seed, -1.0) for seed in range(n)] for v in (variant, comparison.baseline))
         if variant.test.has_interval:
             seeds = variant.paired_seeds
             test = stats.ttest_rel([variant.values[s] for s in seeds], [comparison.baseline.values[s] for s in seeds])
         else:
             ranks = stats.rankdata([*ours, *theirs])
             test = stats.permutation_test(
-                (ranks[:8], ranks[8:]), lambda a, b, axis: a.sum(axis), vectorized=True, n_resamples=10**5
+                (ranks[:n], ranks[n:]), lambda a, b, axis: a.sum(axis), vectorized=True, n_resamples=10**5
             )
         assert variant.test.p == pytest.approx(test.pvalue, rel=1e-6)
     tests = [*comparison.variants[1:], *comparison.effects]
@@ -86,6 +87,8 @@ def test_claims_are_judged_by_tests_that_the_values_allow(path):
 WORDS = "half|eighth|tenth|one|two|three|four|five|six|seven|eight|ten|doubles|halves"
 NAMES = r"(?:ResNet|VGG)-\d+|[Dd]ocument \d+|He et al\. \(?\d{4}\)?|table \d|1x1|float32|bf16|torch [\d.]+"
 READ_OFF_THE_RUNS = (
+    "Digits have 20 steps an epoch",
+    "its losses are sane from the first epoch on",
     "near the image its norm is a tenth of the other nets'",
     "a layer's gradient norm differs by 0.7 to 1.3% in the median of the layers (19% at most)",
     "Its mean over the whole training differs by 2 to 4% in the median, by at most 17%: two trainings",
@@ -199,10 +202,58 @@ def phrases_of_the_answers() -> list[str]:
     ]
 
 
+def phrases_of_the_recipe() -> list[str]:
+    file = sweep("recipe")
+    small, large = stored("recipe"), stored("recipe_resnet34")
+    new = [small["optimizer=adamw optimizer.lr=0.001"], small["optimizer=adamw optimizer.lr=0.001 norm=none"]]
+    runs = [run for variant in (*new, large["baseline"]) for run in variant["runs"]]
+    assert len({len(variant["runs"]) for variant in (*small.values(), *large.values())}) == 1 and len(file["seed"]) == 6
+    sgd = large["optimizer=sgd optimizer.lr=0.05"]
+    tests = [json.loads((RESULTS / name / "comparison.json").read_text()) for name in ("recipe", "recipe_resnet34")]
+    counted = [len(found["variants"]) - 1 + len(found["effects"]) for found in tests]
+    return [
+        f"and rate suit them in {file['trainer.max_epochs']} epochs, in float32, of a",
+        "three of the settings were tried",
+        "mean over six seeds",
+        f"to SGD at {file['optimizer.lr'][0]} with norm",
+        f"those of ResNet-34 to AdamW at {file['optimizer.lr'][3]}. After the correction for {counted[0]} and {counted[1]} tests",
+        f"(SGD in the ResNet-34: p = {sgd['difference']['p_holm']:.3f})",
+        f"AdamW at {file['optimizer.lr'][3]} was taken because all of its {len(runs)} runs learn, to "
+        f"{100 * min(run['value'] for run in runs):.1f} at least",
+    ]
+
+
+def test_the_table_of_recipes_is_what_the_files_say():
+    small, large = stored("recipe"), stored("recipe_resnet34")
+
+    def cell(variant: dict) -> str:
+        mean, difference = variant["mean"], variant["difference"]
+        if not difference:
+            return f"{100 * mean:.1f}"
+        low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in difference["interval"])
+        return f"{100 * mean:.1f} ({100 * difference['mean']:+.1f}: {low} to {high})".replace("-", "−")
+
+    rows = [
+        ("AdamW, 0.001: the default now", "optimizer=adamw optimizer.lr=0.001", "baseline"),
+        ("AdamW, 0.003", "optimizer=adamw optimizer.lr=0.003", "optimizer.lr=0.003"),
+        ("SGD, 0.05: the default until now", "baseline", "optimizer=sgd optimizer.lr=0.05"),
+    ]
+    readme = (RESULTS / "README.md").read_text()
+    for name, of_20, of_34 in rows:
+        plain = "norm=none" if of_20 == "baseline" else f"{of_20} norm=none"
+        assert f"| {name} | {cell(small[of_20])} | {cell(small[plain])} | {cell(large[of_34])} |" in readme
+
+
 def test_every_number_of_the_prose_is_what_the_files_say():
     lines = (RESULTS / "README.md").read_text().splitlines()
     prose = " ".join(" ".join(line for line in lines if not line.startswith("|")).split())
-    for phrase in (*phrases_of_the_setting(), *phrases_of_the_answers(), *READ_OFF_THE_RUNS, *OF_THE_SOURCES):
+    for phrase in (
+        *phrases_of_the_setting(),
+        *phrases_of_the_answers(),
+        *phrases_of_the_recipe(),
+        *READ_OFF_THE_RUNS,
+        *OF_THE_SOURCES,
+    ):
         assert phrase in prose
         prose = prose.replace(phrase, "")
     left = re.findall(rf"\d[\d.,]*|\b(?:{WORDS})\b", re.sub(NAMES, "", prose), flags=re.IGNORECASE)

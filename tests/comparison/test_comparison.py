@@ -45,7 +45,7 @@ def test_a_run_that_did_not_type_a_choice_has_its_default(run, compared):
     run({"norm": "none"}, 0, 0.5, history=False)
     run({"optimizer.lr": 0.3}, 0, 0.7, history=False)
     comparison = compared()
-    assert comparison.factors == {"norm": ["batch", "none"], "optimizer.lr": [0.05, 0.3]}
+    assert comparison.factors == {"norm": ["batch", "none"], "optimizer.lr": [0.001, 0.3]}
     assert [variant.label for variant in comparison.variants] == ["baseline", "optimizer.lr=0.3", "norm=none"]
 
 
