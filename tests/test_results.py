@@ -216,7 +216,8 @@ def phrases_of_the_recipe() -> list[str]:
         "three of the settings were tried",
         "mean over six seeds",
         f"to SGD at {file['optimizer.lr'][0]} with norm",
-        f"those of ResNet-34 to AdamW at {file['optimizer.lr'][3]}. After the correction for {counted[0]} and {counted[1]} tests",
+        f"those of ResNet-34 to AdamW at {file['optimizer.lr'][3]}",
+        f"After the correction for {counted[0]} and {counted[1]} tests",
         f"(SGD in the ResNet-34: p = {sgd['difference']['p_holm']:.3f})",
         f"AdamW at {file['optimizer.lr'][3]} was taken because all of its {len(runs)} runs learn, to "
         f"{100 * min(run['value'] for run in runs):.1f} at least",
