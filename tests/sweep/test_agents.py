@@ -184,7 +184,7 @@ def test_variants_are_the_same_cells_for_an_agent_and_for_a_plan(tmp_path, serve
 
 AWKWARD = """
 shortcut: {value: none}
-optimizer: {parameters: {lr: {value: 1e-4}, nesterov: {value: false}}}
+optimizer: {parameters: {lr: {value: 1e-4}, weight_decay: {value: 0.5}}}
 compile: {value: null}
 tracking.name: {value: "é {x: [y]}, a=b 'c' \\"d\\" $5 \\\\"}
 tracking.tags: {value: ["a, b", "null", "c=d"]}
@@ -213,7 +213,7 @@ def test_a_stop_from_the_server_saves_the_run_and_awkward_values_arrive(tmp_path
 
     trained = yaml.safe_load((directory / "config.yaml").read_text())
     assert run["choices"]["shortcut"] == "none"
-    assert (trained["optimizer"]["lr"], trained["optimizer"]["nesterov"]) == (1e-4, False)
+    assert (trained["optimizer"]["lr"], trained["optimizer"]["weight_decay"]) == (1e-4, 0.5)
     assert trained["compile"] is None and trained["checkpoint"] == {"every_n_epochs": 1, "every_n_steps": None}
     assert trained["tracking"]["name"] == "é {x: [y]}, a=b 'c' \"d\" $5 \\"
     assert trained["tracking"]["tags"] == ["a, b", "null", "c=d"] and trained["tracking"]["group"] == ""

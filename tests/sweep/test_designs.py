@@ -20,7 +20,7 @@ metric: {name: val/acc, goal: maximize}
 parameters:
   model: {values: [resnet20, resnet50]}
   block: {values: [basic, bottleneck]}
-  optimizer: {parameters: {lr: {values: [0.05, 1e-2]}, weight_decay: {value: 0.0}}}
+  optimizer: {parameters: {lr: {values: [0.001, 1e-2]}, weight_decay: {value: 0.0}}}
   norm: {values: [group, batch]}
   seed: {values: [0, 1]}
   trainer: {value: cpu}
@@ -60,7 +60,7 @@ def test_its_cells_are_cells_of_the_grid(sweep, grid, tmp_path, design, capsys):
     assert first == {
         "model": "resnet50" if full else "resnet20",
         "block": "bottleneck" if full else "basic",
-        "optimizer.lr": 0.01 if full else 0.05,
+        "optimizer.lr": 0.01 if full else 0.001,
         "optimizer.weight_decay": 0.0,
         "norm": "batch" if full else "group",
         "seed": 0,
@@ -92,7 +92,7 @@ def test_refused(sweep, tmp_path, capsys):
     (tmp_path / "out.yaml").write_text("mine")
     assert "already exists" in refused("--pairs", "-o", str(tmp_path / "out.yaml"))
     assert (tmp_path / "out.yaml").read_text() == "mine"
-    sweep.write_text(FILE.replace("[0.05, 1e-2]", "[0.05, 1e-2, 1e-3]"))
+    sweep.write_text(FILE.replace("[0.001, 1e-2]", "[0.001, 1e-2, 1e-4]"))
     assert "optimizer.lr has 3 options" in refused("--screen") and "3 options" in refused("--leave-one-out")
     sweep.write_text("method: grid\nparameters: {seed: {values: [0, 1]}}\n")
     assert "no parameter has several values" in refused("--pairs")

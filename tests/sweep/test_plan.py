@@ -94,6 +94,7 @@ def test_what_clashes_is_invalid_and_says_why(tmp_path):
             "shortcut.join.p": {"values": [0.2]},  # only dropout has it
             "stem": {"values": ["conv3x3", "none"]},
             "placement": {"values": ["original", "full_pre_activation"]},
+            "optimizer": {"value": "sgd"},
             "optimizer.momentum": {"values": [0.9, -1.0]},
         },
     )
