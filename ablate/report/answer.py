@@ -88,7 +88,9 @@ def _fallen(comparison: Comparison) -> list[str]:
     fell = [variant for variant in comparison.variants if variant.lost or variant.low]
     if not fell:
         return []
-    return [f"Seeds that fail: {fallen(comparison, fell)}. Their means are of unlike runs: look at the seeds."]
+    is_mixed = any(variant.is_split or 0 < len(variant.lost) < len(variant.entries) for variant in fell)
+    mixed = " Where only some do, the mean is of unlike runs: look at the seeds." if is_mixed else ""
+    return [f"Seeds that fail: {fallen(comparison, fell)}.{mixed}"]
 
 
 def _best(comparison: Comparison) -> list[str]:

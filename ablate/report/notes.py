@@ -120,8 +120,9 @@ def _lost(comparison: Comparison) -> list[str]:
         )
     if split := [variant for variant in comparison.variants if variant.low]:
         said.append(
-            f"Seeds fall into two groups: {fallen(comparison, split)}. Where only some of a variant's do, its mean is "
-            "a value that no seed has and Student's interval is meaningless: an exact test of the ranks decides."
+            f"The runs fall into two groups; in the worse one: {fallen(comparison, split)}. Where only some of a "
+            "variant's do, its mean is a value that no seed has and Student's interval is meaningless: an exact test "
+            "of the ranks decides."
         )
     return said
 

@@ -51,7 +51,7 @@ def test_three_seeds_cannot_say_it(run, compared):
     way = sum(WITH[:3]) / 3 - (0.1 + 0.1 + 0.8) / 3
     assert said.startswith(f"norm=none has too few seeds: −{100 * way:.1f}")
     assert " points in the mean, 2 of its 3 seeds never learn, none of the baseline's" in said
-    assert said.endswith("this test cannot bring 3 seeds below p = 0.1, 4 seeds of each could be certain.")
+    assert said.endswith("this test cannot bring 3 seeds below p = 0.1, 4 seeds of each could.")
 
 
 def test_three_seeds_of_which_some_diverge_say_the_way_of_their_ranks(run, compared):
@@ -61,7 +61,7 @@ def test_three_seeds_of_which_some_diverge_say_the_way_of_their_ranks(run, compa
         run({"norm": "group"}, seed, WITH[seed] + seed / 1000, history=False)
     (said,) = [text for text in answer(compared()) if "too few seeds" in text]
     assert said.startswith("norm=none has too few seeds: ranks lower, 2 of its 3 seeds diverged")
-    assert said.endswith("below p = 0.1, 5 seeds of each could be certain, with all 2 tests counted.")
+    assert said.endswith("below p = 0.1, 5 seeds of each could, with all 2 tests counted.")
 
 
 def test_a_variant_that_always_diverges_is_in_the_answer(run, compared):

@@ -251,6 +251,20 @@ def test_a_plan_as_json(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("parameters", "counted"),
+    [
+        ({"norm": ["batch", "none"], "shortcut": ["zero_pad", "none"]}, 6),  # 3 variants, 2 effects, 1 of both
+        ({"norm": ["batch", "none"], "shortcut": ["zero_pad", "none"], "placement": ["original", "act_only_pre"]}, 13),
+        ({"norm": ["batch", "none"], "activation": ["relu", "gelu", "silu", "leaky_relu"]}, 7 + 1 + 3 + 3),
+    ],
+)
+def test_crossed_choices_count_their_effects_as_the_report_does(tmp_path, parameters, counted):
+    cells = planned(tmp_path, {k: {"values": v} for k, v in parameters.items()} | {"seed": {"values": [0, 1, 2]}})
+    line = plan_table.seeds_line(cells)
+    assert line and f" with {counted} tests counted)" in line
+
+
+@pytest.mark.parametrize(
     ("norms", "seeds", "says"),
     [
         (

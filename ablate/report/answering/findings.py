@@ -183,7 +183,7 @@ def enough(comparison: Comparison) -> str:
         return ""
     tests = comparison.family
     counted = f", with all {tests} tests counted" if tests > 1 else ""
-    return f", {seeds_for_ranks(max(1, tests))} seeds of each could be certain{counted}"
+    return f", {seeds_for_ranks(max(1, tests))} seeds of each could{counted}"
 
 
 def by_ranks(test: Test, p_holm: float | None) -> str:

@@ -2,10 +2,11 @@
 
 import json
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -21,7 +22,7 @@ from ablate.report.numbers import DASH, about, count, duration
 from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 from ablate.runs.record import RESULTS
-from ablate.statistics.reach import LEVEL, least_p_rank_sum, seeds_for_ranks
+from ablate.statistics.reach import LEVEL, least_p_rank_sum, seeds_for_ranks, tests_of
 from ablate.sweep import twins
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
@@ -147,7 +148,10 @@ def seeds_line(cells: Sequence[PlannedCell]) -> str | None:
     counts = Counter(frozenset((k, word(v)) for k, v in c.assignment.items() if k != "seed") for c in valid)
     if len(counts) < 2 or all(cell.status in RESULTS for cell in valid):
         return None
-    n, tests = min(counts.values()), len(counts) - 1
+    values = defaultdict(set)
+    for key, value in chain.from_iterable(counts):
+        values[key].add(value)
+    n, tests = min(counts.values()), tests_of(len(counts), [len(found) for found in values.values() if len(found) > 1])
     enough = f"{seeds_for_ranks(tests)} seeds for each"
     if n == 1:
         return f"One seed for each variant: no test can tell a difference from chance. Use more, such as {enough}."
