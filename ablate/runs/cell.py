@@ -19,6 +19,7 @@ from ablate.configuration.refusals.guard import guarded
 from ablate.configuration.resolvers import register_resolvers
 from ablate.design.cost import Cost
 from ablate.errors import InputError
+from ablate.process.garbage import write_open_files
 from ablate.process.interrupt import StopRequest, stop_request
 from ablate.runs import intact, record
 from ablate.runs.beginning import beginning
@@ -143,7 +144,10 @@ def run(
         watch = Watch(stop, claim.staging, here["data_checksum"], progress, name)
         last = begin.checkpoint
         begins(directory, resumed_at(step_of(last), cfg.trainer, data.batches) if last else None)
-        return recorded(cell, claim, known, data, here, begin, watch), True
+        try:
+            return recorded(cell, claim, known, data, here, begin, watch), True
+        finally:
+            write_open_files()  # of the user's callbacks, before the garbage collector closes them
 
 
 def run_when_free(

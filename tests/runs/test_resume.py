@@ -72,6 +72,7 @@ def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(
 ):
     if recipe == "accumulating":
         step //= 3
+    of_epoch = 4 if recipe == "accumulating" else 10
     overrides = ["trainer.max_epochs=3", *RECIPES[recipe]]
     whole = prepared(*overrides, runs=undisturbed / recipe)
     cell.run(whole)  # the first time
@@ -86,7 +87,9 @@ def test_an_interrupted_run_ends_with_the_numbers_of_an_undisturbed_one(
     starts = []
     result, trained = cell.run(stopped, begins=lambda directory, step: starts.append((directory, step)))
     assert trained and result.status == "finished" and result.resumed
-    resumed_at = f"in epoch {(step + 1) // 10 + 1}/3 (step {step + 2} of 30)"  # the next one, counted from 1
+    resumed_at = (
+        f"in epoch {(step + 1) // of_epoch + 1}/3 (step {step + 2} of {3 * of_epoch})"  # the next one, counted from 1
+    )
     assert starts == [(stopped.directory, resumed_at)]
     assert result.summary == record.read(whole.directory).summary
     files_equal(whole.directory, stopped.directory)

@@ -101,7 +101,7 @@ def test_processes_ask_each_other_seldom_and_before_every_checkpoint(monkeypatch
             is_last_batch=False, accumulate_grad_batches=1, world_size=processes, global_step=step
         )
         trainer.enable_validation, trainer.check_val_every_n_epoch = False, 1
-        trainer.fit_loop = SimpleNamespace(batch_idx=step - 1)
+        trainer.fit_loop, trainer.val_check_batch = SimpleNamespace(batch_idx=step - 1), 10**6
         checkpoints.on_train_batch_end(trainer, None, None, None, step - 1)
     assert seen == list(asked)
 

@@ -50,7 +50,10 @@ def test_they_learn(overrides, their_cell):
     ("overrides", "message"),
     [
         (["model=torchvision", "model.name=mobilnet_v3_small"], "Did you mean mobilenet_v3_small?"),
-        (["model=timm", "model.name=resnet10"], "model.name=resnet10: timm has no such model. Did you mean resnet10t?"),
+        (
+            ["model=timm", "model.name=resnet10"],
+            "model.name=resnet10: timm has no such model. Did you mean resnet101 or resnet10t?",
+        ),
         (["model=torchvision", "model.name=fcn_resnet50"], "torchvision has no such model."),
         (["model=torchvision", "model.name=resnet18", "+model.dropuot=1"], "unexpected keyword argument 'dropuot'"),
         (

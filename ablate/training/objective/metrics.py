@@ -41,6 +41,8 @@ class _Accuracy(MulticlassAccuracy):
                 "metrics=accuracy needs a class for each image. For numbers use metrics=regression, for several yes or"
                 " no for each image metrics=multilabel."
             )
+        if self.num_classes is not None and preds.shape[1] > self.num_classes:
+            raise ValueError(f"{preds.shape[1]} scores for {self.num_classes} classes")
         # Among equal scores, topk(1) may choose another one than argmax.
         best = preds.argmax(1, keepdim=True) if self.top_k == 1 else preds.topk(self.top_k, dim=1).indices
         hits = (best == target.unsqueeze(1)).sum()
