@@ -52,7 +52,6 @@ def main() -> None:
             raise
         print("ablate: interrupted, state saved; the same command resumes it.", file=sys.stderr)
         code = exit_codes.by_signal(stop.signum)
-    garbage.write_open_files()
     sys.exit(code)
 
 

@@ -36,9 +36,13 @@ def derived(
 
 def _shared(run: Result, other: Result, chosen: Collection[str]) -> tuple[str, ...]:
     """What was typed for the run: the choices, and what was typed for the other one too."""
-    folders = [text if text.startswith("hydra.") else _added(text) for text in run.record.search_path]
     typed = [text for key, text in run.typed.items() if key.lstrip("+") in chosen or other.typed.get(key) == text]
-    return (*folders, *typed)
+    return (*folders(run), *typed)
+
+
+def folders(run: Result) -> list[str]:
+    """The folders of the user's own options, as overrides."""
+    return [text if text.startswith("hydra.") else _added(text) for text in run.record.search_path]
 
 
 def _added(config_dir: str) -> str:
@@ -48,7 +52,8 @@ def _added(config_dir: str) -> str:
 
 
 @cache
-def _composer() -> Composer:
+def composer() -> Composer:
+    """The one that composes what stored runs were asked with: they share most of it."""
     register_resolvers()
     return Composer()
 
@@ -57,6 +62,6 @@ def _composer() -> Composer:
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any] | None:
     """The values; None where they cannot be composed here and now."""
     try:
-        return _composer()(overrides)
+        return composer()(overrides)
     except (InputError, HydraException, OmegaConfBaseException):
         return None

@@ -50,9 +50,9 @@ def pair(
     """
     runs = [_run(results, name) for name in (first, second)]
     if all(runs):
-        sides = [[run] for run in runs if run]
-        names: list[dict[str, Any]] = [{"run": run.fingerprint} for run in runs if run]
-        alone = [run for (run,) in sides]
+        alone = [run for run in runs if run]
+        sides = [[run] for run in alone]
+        names: list[dict[str, Any]] = [{"run": run.fingerprint} for run in alone]
         entries = [
             Entry(name, run.seed, run.record.status, typed, run)
             for name, run, typed in zip(names, alone, retyped.overrides(alone), strict=True)

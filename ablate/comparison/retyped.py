@@ -6,8 +6,8 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.comparison.derived import composer, folders
 from ablate.comparison.results import Result, defaults, differences
-from ablate.configuration.bulk import Composer
 from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.overrides import override
 from ablate.configuration.values import at
@@ -22,19 +22,18 @@ _GONE = object()
 def overrides(results: Sequence[Result]) -> list[tuple[str, ...] | None]:
     """For each result the words that make its run again; None where it was not made by this project.
 
-    Where they cannot be composed, as without the folder of the user's own options, they are as they were typed.
+    Where they cannot be composed, as where the folder of the user's own options is gone, they are as they were typed.
     """
-    composer = Composer()
     known: dict[Any, tuple[str, ...]] = {}
 
     def words(result: Result) -> tuple[str, ...] | None:
         typed = result.overrides
-        if typed is None or result.directory is None or _has_todays_defaults(result):
+        if typed is None or result.directory is None:
             return typed
         shared = tuple(text for text in typed if not text.startswith("seed="))
-        key = (shared, tuple(result.record.choices.items()), id(result.config))
+        key = (shared, tuple(result.record.choices.items()), id(result.config))  # the seeds of a variant share it
         if key not in known:
-            known[key] = _no_longer_implied(result, shared, composer)
+            known[key] = () if _has_todays_defaults(result) else _no_longer_implied(result, shared)
         return (*typed, *known[key])
 
     return [words(result) for result in results]
@@ -49,15 +48,16 @@ def _has_todays_defaults(result: Result) -> bool:
     return result.typed.keys() >= {*axes, *own} - NOT_HASHED
 
 
-def _no_longer_implied(result: Result, typed: Sequence[str], composer: Composer) -> tuple[str, ...]:
+def _no_longer_implied(result: Result, typed: Sequence[str]) -> tuple[str, ...]:
+    asked = [*folders(result), *typed]
     try:
-        today = composer.options(typed)
+        today = composer().options(asked)
         options = [
             override(axis, option)
             for axis, option in result.record.choices.items()
             if axis in today and axis not in NOT_HASHED and option not in (None, today[axis])
         ]
-        now = composer([*typed, *options])
+        now = composer()([*asked, *options])
     except (InputError, HydraException, OmegaConfBaseException):
         return ()
     return (*options, *(override(key, was) for key, was in _changed(result.config, now)))

@@ -25,10 +25,10 @@ def keep_imports() -> None:
 
 
 def write_open_files() -> None:
-    """Write what open files still hold back, such as that of a user's callback. Call it after the last run.
+    """Write what open files still hold back, such as that of a user's callback. Call it after each run.
 
-    A forked worker's exit does not do so. Nor does the interpreter's exit for a file in a cycle of references, as one
-    is that a callback holds: before Python 3.14 it may close what is below the file first.
+    A forked worker's exit does not do so. Nor do the interpreter's exit and the garbage collector for a file in a cycle
+    of references, as one is that a callback holds: before Python 3.14 they may close what is below the file first.
     """
     for thing in gc.get_objects():
         if type(thing) in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom):

@@ -147,7 +147,7 @@ def run(
         try:
             return recorded(cell, claim, known, data, here, begin, watch), True
         finally:
-            write_open_files()  # of the user's callbacks, before the garbage collector closes them
+            write_open_files()  # of the user's callbacks
 
 
 def run_when_free(

@@ -67,3 +67,18 @@ def test_words_that_this_version_cannot_compose_stay_as_they_are(tmp_path):
     (directory,) = tmp_path.iterdir()
     typed_then(directory, ["model=of_somebody", "seed=3"])
     assert shown(tmp_path) == ["model=of_somebody", "seed=3"]
+
+
+def test_an_option_of_the_users_own_is_composed_from_its_folder(tmp_path):
+    mine = tmp_path / "my_conf" / "activation"
+    mine.mkdir(parents=True)
+    (mine / "tanh.yaml").write_text("_target_: torch.nn.Tanh\n_partial_: true\n")
+    folders = [f"--config-dir={tmp_path / 'my_conf'}"]
+    store(tmp_path / "runs", [], ONCE)
+    (directory,) = (tmp_path / "runs").iterdir()
+    known = record.read(directory)
+    assert known
+    asked = ["activation=tanh", "trainer=cpu", "trainer.precision=32-true", "seed=3"]
+    choices = known.choices | {"activation": "tanh"}
+    record.write(directory, replace(known, overrides=asked, choices=choices, search_path=folders))
+    assert set(ONCE) <= set(shown(tmp_path / "runs"))

@@ -9,10 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torchvision import datasets
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
 from ablate.errors import InputError
 from ablate.training.data import ImageFolder
+from ablate.training.images import pictures
 from ablate.training.images.loaders import EpochSampler
 from ablate.training.seeds import stream
 
@@ -155,3 +157,7 @@ def test_train_and_test_folders_must_have_the_same_classes(
     with pytest.raises(InputError, match="val"):
         (tmp_path / "val" / "ant" / "0.png").unlink()
         image_folder(tmp_path)
+
+
+def test_the_kinds_of_pictures_are_those_of_torchvision():
+    assert pictures.EXTENSIONS == IMG_EXTENSIONS

@@ -56,7 +56,7 @@ def serve(connection: Connection, threads: int, environment: dict[str, str], log
     import torch
 
     from ablate.configuration.resolvers import register_resolvers
-    from ablate.process import garbage, streams
+    from ablate.process import streams
     from ablate.process.interrupt import StopRequest
     from ablate.training import tracking
 
@@ -73,7 +73,6 @@ def serve(connection: Connection, threads: int, environment: dict[str, str], log
         except (EOFError, BrokenPipeError):
             break
     tracking.close()
-    garbage.write_open_files()
     sys.stdout.flush()
     if log.stat().st_size == 0:
         log.unlink()
