@@ -1,5 +1,5 @@
-"""Values that follow from the choices that are compared: norm=none, for one, gives convolutions a bias. And choices that
-are other words for them, as `experiment=…` is."""
+"""Values that follow from the choices that are compared: norm=none, for one, gives convolutions a bias. And choices
+that are other words for them, as `experiment=…` is."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -43,9 +43,10 @@ def derived(
 def needed(choices: Mapping[str, list[Any]], results: Sequence[Result]) -> dict[str, list[Any]]:
     """The choices without those that only say again what the others say.
 
-    Runs that are compared may have been typed in different words: experiment=he2015_plain20 once, and recipe=he2015_cifar
-    shortcut=none today. Then the experiment is no choice of its own, if all that differs between the runs is named by
-    the other choices, or follows from their options. So is model=resnet32 beside model.stages=[5,5,5].
+    Runs that are compared may have been typed in different words: experiment=he2015_plain20 once, and
+    recipe=he2015_cifar shortcut=none today. Then the experiment is no choice of its own, if all that differs between
+    the runs is named by the other choices, or follows from their options. So is model=resnet32 beside
+    model.stages=[5,5,5].
     """
     kept = dict(choices)
     if any(run.overrides is None for run in results):
