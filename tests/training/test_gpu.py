@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from ablate.configuration.similar import Similar
 from ablate.errors import InputError
 from ablate.process import processors
 from ablate.process.interrupt import StopRequest
@@ -133,5 +134,6 @@ def test_one_run_is_timed_against_two_at_a_time(prepared):
 def test_a_worker_has_its_share_of_the_memory_and_no_more(prepared):
     _ours, theirs = Pipe()  # a pipe whose other end is gone cannot be written to
     chosen = ["trainer=gpu", "trainer.max_epochs=1", f"runs_dir={prepared().cfg.runs_dir}", "tracking=disabled"]
-    assert pool_worker._outcome(chosen, 10**6, StopRequest(), theirs).status == pool_worker.OUT_OF_MEMORY
-    assert pool_worker._outcome(chosen, 1, StopRequest(), theirs).status == "finished"  # the others have gone
+    compose = Similar()
+    assert pool_worker._outcome(chosen, 10**6, StopRequest(), theirs, compose).status == pool_worker.OUT_OF_MEMORY
+    assert pool_worker._outcome(chosen, 1, StopRequest(), theirs, compose).status == "finished"  # the others have gone
