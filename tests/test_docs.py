@@ -87,15 +87,36 @@ def test_every_page_is_in_the_navigation_once():
     assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
+def test_the_home_page_lists_every_command():
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(COMMANDS)
+
+
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_the_tutorials_sweep_file_is_one(tmp_path):
-    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    (found,) = re.findall(r'```yaml title="norm.yaml"\n(.*?)```', text, re.DOTALL)
-    (tmp_path / "norm.yaml").write_text(found, encoding="utf-8")
-    assert SweepFile.read(tmp_path / "norm.yaml").parameters["norm"] == ["batch", "none"]
+# The sweep files that pages show, but for a reader's own of before.
+SHOWN = [
+    (page.name, title, text)
+    for page in PAGES
+    for title, text in re.findall(r"^```yaml(.*)\n((?:.*\n)*?)```", page.read_text(encoding="utf-8"), re.MULTILINE)
+    if "\nparameters:" in text and "before.yaml" not in title
+]
+
+
+@pytest.mark.parametrize("text", [text for *_, text in SHOWN], ids=[f"{page}{title}" for page, title, _ in SHOWN])
+def test_a_sweep_file_that_a_page_shows_can_be_run(text, tmp_path):
+    """Its parameters are keys of the configuration, with values that these take."""
+    register_resolvers()
+    (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
+    for key, values in SweepFile.read(tmp_path / "shown.yaml").parameters.items():
+        for value in values:
+            Composition.of([f"{key}={value}"]).check_types()
+
+
+def test_sweep_files_are_shown():
+    assert {page for page, *_ in SHOWN} == {"tutorial.md", "sweeps.md", "migration.md"}
 
 
 def test_readmes_findings_are_those_of_the_results():

@@ -1,4 +1,4 @@
-"""Show how often verdicts are wrong, on simulated sweeps whose truth is known: docs/statistics.md has the tables.
+"""Show how often verdicts are wrong, on simulated sweeps whose truth is known: docs/simulations.md has the tables.
 
 ablate simulate --sweeps 2000
 ablate simulate normal chance

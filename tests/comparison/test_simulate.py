@@ -9,7 +9,7 @@ from ablate.__main__ import called
 from ablate.comparison.simulation import fixed as simulation
 from ablate.errors import InputError
 
-DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "statistics.md").read_text()
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "simulations.md").read_text()
 
 
 def printed(arguments, capsys):

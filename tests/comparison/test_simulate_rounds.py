@@ -17,7 +17,7 @@ from ablate.statistics.rounds import Rules, standing
 from ablate.statistics.sequential import Looks
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs" / "simulations.md").read_text(encoding="utf-8")
 LOOKS = Looks((4, 6, 8, 12))
 
 
