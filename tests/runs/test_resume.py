@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from ablate.configuration.refusals.guard import guarded
-from ablate.configuration.similar import Similar
 from ablate.process.interrupt import Interrupted, StopRequest
 from ablate.report.terminal import plan_table
 from ablate.runs import cell, record
 from ablate.sweep.engines import pool_worker
+from ablate.sweep.engines.similar import Similar
 from ablate.sweep.execution import to_run
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan

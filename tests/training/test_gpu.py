@@ -9,12 +9,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from ablate.configuration.similar import Similar
 from ablate.errors import InputError
 from ablate.process import processors
 from ablate.process.interrupt import StopRequest
 from ablate.runs import cell
 from ablate.sweep.engines import packing, pool, pool_worker
+from ablate.sweep.engines.similar import Similar
 from ablate.training import settings
 from ablate.training.gradients.recorder import StepRecorder
 

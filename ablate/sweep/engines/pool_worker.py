@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from ablate.sweep.engines import packing
 
 if TYPE_CHECKING:
-    from ablate.configuration.similar import Similar
     from ablate.process.interrupt import StopRequest
+    from ablate.sweep.engines.similar import Similar
     from ablate.training.progress import Epoch, Within
 
 
@@ -57,9 +57,9 @@ def serve(connection: Connection, threads: int, environment: dict[str, str], log
     import torch
 
     from ablate.configuration.resolvers import register_resolvers
-    from ablate.configuration.similar import Similar
     from ablate.process import streams
     from ablate.process.interrupt import StopRequest
+    from ablate.sweep.engines.similar import Similar
     from ablate.training import tracking
 
     streams.hold()

@@ -6,9 +6,9 @@ from unittest.mock import patch
 import pytest
 from omegaconf import OmegaConf
 
-from ablate.configuration import similar
 from ablate.configuration.composition import composed
 from ablate.configuration.resolvers import register_resolvers
+from ablate.sweep.engines import similar
 
 register_resolvers()
 
