@@ -288,6 +288,21 @@ def test_a_full_disk_leaves_nothing_unfinished_and_goes_on_once_there_is_room(st
     goes_on_right(chosen, expected)
 
 
+@pytest.mark.parametrize(("free", "full"), [(9_999_999, True), (10_000_001, False)])
+def test_a_library_s_own_error_is_a_full_disk_where_its_file_does_not_fit(tmp_path, monkeypatch, free, full):
+    """As torch.save's, which names a position in the file. Other programs may have freed some bytes since."""
+
+    def write(path: Path) -> None:
+        path.write_bytes(bytes(10_000_000))
+        raise RuntimeError("unexpected pos")
+
+    used = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: used._replace(free=free))
+    with pytest.raises(FullDiskError if full else RuntimeError):
+        Staging(tmp_path).replace(tmp_path / "checkpoint", write)
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_disk_that_is_full_before_the_claim_leaves_no_claim(stored, monkeypatch):
     chosen, expected = stored("stopped")
     original = Path.write_text

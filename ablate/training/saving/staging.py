@@ -53,7 +53,7 @@ class Staging:
                     os.fsync(file.fileno())  # otherwise a crash of the machine could leave an empty file
                 unfinished.replace(path)
             except BaseException as error:
-                full = _is_full(self.folder, error)
+                full = _is_full(unfinished, error)
                 with suppress(OSError):
                     unfinished.unlink()
                 if full:
@@ -117,11 +117,13 @@ def put(folder: Path, target: Path) -> Path:
         number += 1
 
 
-def _is_full(folder: Path, error: BaseException) -> bool:
-    """Like `errors.is_full`, but also for libraries that raise their own errors: then the disk's free space counts."""
+def _is_full(unfinished: Path, error: BaseException) -> bool:
+    """Like `errors.is_full`, but also for libraries that raise their own errors: then it counts whether what has been
+    written of the file would fit once more. Other programs may have made some room since."""
     if is_full(error):
         return True
     try:
-        return isinstance(error, Exception) and shutil.disk_usage(folder).free < 2**16
+        written = unfinished.stat().st_size if unfinished.exists() else 0
+        return isinstance(error, Exception) and shutil.disk_usage(unfinished.parent).free < max(written, 2**16)
     except OSError:
         return False
