@@ -42,6 +42,7 @@ def main() -> None:
     Exit codes: 0 done (also if the run diverged), 1 something failed, 2 wrong input, 129, 130 or 143 interrupted.
     """
     streams.hold()
+    streams.notice("starting …")  # the first imports take most of a second
     garbage.collect_rarely()
     try:
         code = _run(sys.argv[1:])

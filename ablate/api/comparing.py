@@ -36,8 +36,8 @@ HEIGHT = 640  # pixels of a page in a notebook
 class Report:
     """A comparison as a report shows it; as a notebook's last line, with table and figures.
 
-    comparison  everything that it says
-    contents    what is shown of it
+    - comparison: everything that it says
+    - contents: what is shown of it
     """
 
     def __init__(self, made: Contents) -> None:
@@ -86,15 +86,15 @@ def compare(
         report = ablate.compare("runs", metric="val/acc", baseline={"norm": "batch"})
         report.table
 
-    source      sweep files, which are one study; directories of runs and folders of them; a report's comparison.json,
-                whose values are judged again; or runs from elsewhere: a table such as results.csv,
-                wandb:ENTITY/PROJECT, mlflow:FOLDER, tensorboard:FOLDER
-    metric      test/acc, or test/loss where no accuracy is measured
-    goal        maximize or minimize, where that is not known of the metric
-    baseline    its values, where it is not the defaults, or the file's first ones
-    margin      the difference up to which two are equivalent, as the report writes it: points of accuracy
-    overrides, config_dir  of sweep files, what they were run with; of runs, KEY=VALUE of those that are meant
-    asked       of runs from elsewhere, where their choices and seeds are: `ablate.Asked(seed="seed", pair=True)`
+    - source: sweep files, which are one study; directories of runs and folders of them; a report's comparison.json,
+      whose values are judged again; or runs from elsewhere: a table such as results.csv, wandb:ENTITY/PROJECT,
+      mlflow:FOLDER, tensorboard:FOLDER
+    - metric: test/acc, or test/loss where no accuracy is measured
+    - goal: maximize or minimize, where that is not known of the metric
+    - baseline: its values, where it is not the defaults, or the file's first ones
+    - margin: the difference up to which two are equivalent, as the report writes it: points of accuracy
+    - overrides, config_dir: of sweep files, what they were run with; of runs, KEY=VALUE of those that are meant
+    - asked: of runs from elsewhere, where their choices and seeds are: `ablate.Asked(seed="seed", pair=True)`
 
     Raises InputError where there is nothing to compare.
     """

@@ -23,10 +23,10 @@ if TYPE_CHECKING:  # each takes a second or more, and not every caller needs the
 class Run:
     """One run's directory.
 
-    directory  where it lies
-    record     what run.json says: status, choices, summary, cost, provenance, …
-    trained    whether it was trained just now, rather than found finished
-    reported   the W&B run of an agent to which a stored result was reported, or None
+    - directory: where it lies
+    - record: what run.json says: status, choices, summary, cost, provenance, …
+    - trained: whether it was trained just now, rather than found finished
+    - reported: the W&B run of an agent to which a stored result was reported, or None
     """
 
     def __init__(
@@ -131,7 +131,8 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         run = ablate.train(["model=resnet20", "seed=1", "trainer.max_epochs=5"])
         run.summary["test/acc"]
 
-    config_dir: a folder of your own options.
+    - overrides: what you would type on the command line, a list of words
+    - config_dir: a folder of your own options
 
     Raises InputError for what cannot be trained, and what the training raises.
     """

@@ -110,8 +110,10 @@ def run(overrides: list[str]) -> dict[str, int]:
     from ablate.bench import paired
     from ablate.configuration.composition import Composition
     from ablate.configuration.resolvers import register_resolvers
+    from ablate.errors import hush
     from ablate.runs import cell
 
+    hush()
     register_resolvers()
     with tempfile.TemporaryDirectory() as folder:
         chosen = cell.prepare(Composition.of([*overrides, f"runs_dir={folder}"]))

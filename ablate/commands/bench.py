@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablate import bench
 from ablate.configuration.overrides import folder
-from ablate.errors import InputError, nearest
+from ablate.errors import InputError, hush, nearest
 
 ALL = "all"
 
@@ -51,5 +51,6 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--rounds {options.rounds}: give a number of rounds, at least 1.")
     wanted = bench.NAMES if ALL in named else named or bench.BY_DEFAULT
     overrides = [*folder(options.config_dir), *(word for word in options.words if word not in named)]
+    hush()
     chosen = [name for name in bench.NAMES if name in wanted]
     bench.show(overrides, chosen, rounds=options.rounds, as_json=options.json)

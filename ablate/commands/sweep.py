@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         return WRONG_INPUT
     valid = [cell for cell in cells if cell.status != INVALID]
     left = execution.to_run(cells, options.retry_failed, options.rerun_outdated)
-    print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to run.", flush=True)
+    print(f"{bare(file.name)}: {len(cells)} cells, {len(left)} to do.", flush=True)
     notes = (plan_table.seeds_line(cells), plan_table.threads_line(cells), twins.line(cells))
     for line in (*plan_table.metric_lines(file, cells), *notes):
         if line:

@@ -34,8 +34,9 @@ def run(composition: Composition, options: argparse.Namespace) -> None:
 
     garbage.keep_imports()
     run = runs.trained(composition, opening.show_start)
-    closing.show(run.record, run.directory, run.trained)
-    options.ended = [*getattr(options, "ended", []), run.directory]
+    record = run.record.asked(composition)
+    closing.show(record, run.directory, run.trained)
+    options.ended = [*getattr(options, "ended", []), (run.directory, record)]
     if run.reported:
         print(f"Its stored result has been reported to W&B as the run {run.reported}.")
 

@@ -73,7 +73,8 @@ def confounds(
             ours, theirs = (group[0].record.cost.get(name) for group in (runs, baseline))
             if ours and theirs and ours != theirs:
                 ratio = ours / theirs
-                warnings.append(f"{ratio - 1:+.2%} {what}" if 0.5 < ratio < 2 else f"{ratio:.3g} times the {what}")
+                change = f"{ratio - 1:+.2%}".replace("-", "−")
+                warnings.append(f"{change} {what}" if 0.5 < ratio < 2 else f"{ratio:.3g} times the {what}")
         changed = differences(baseline[0].config, runs[0].config, besides)
         for key in derived(changed, baseline[0], runs[0], besides):
             del changed[key]

@@ -1,6 +1,7 @@
-"""Values that follow from the choices that are compared: norm=none, for one, gives convolutions a bias."""
+"""Values that follow from the choices that are compared: norm=none, for one, gives convolutions a bias. And choices
+that are other words for them, as `experiment=…` is."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,16 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.comparison.results import Result, at
+from ablate.comparison.results import Result, at, differences
 from ablate.configuration.bulk import Composer
-from ablate.configuration.overrides import folder
+from ablate.configuration.fingerprint import BUNDLES
+from ablate.configuration.overrides import folder, override
 from ablate.configuration.resolvers import register_resolvers
 from ablate.errors import InputError
+from ablate.training.settings import AUTO
+
+# What a run resolves, or what follows from its seed, need not be typed.
+FOLLOWS = (*AUTO, "vary", "data.seed", "data.split_seed")
 
 
 def derived(
@@ -32,6 +38,45 @@ def derived(
     if theirs is None or ours is None:
         return set()
     return {key for key, values in changed.items() if (at(theirs, key), at(ours, key)) == values}
+
+
+def needed(choices: Mapping[str, list[Any]], results: Sequence[Result]) -> dict[str, list[Any]]:
+    """The choices without those that only say again what the others say.
+
+    Runs that are compared may have been typed in different words: experiment=he2015_plain20 once, and
+    recipe=he2015_cifar shortcut=none today. Then the experiment is no choice of its own, if all that differs between
+    the runs is named by the other choices, or follows from their options. So is model=resnet32 beside
+    model.stages=[5,5,5].
+    """
+    kept = dict(choices)
+    if any(run.overrides is None for run in results):
+        return kept  # of runs from elsewhere no whole configuration is known
+    first, *others = {id(result.config): result for result in results}.values()
+    changed = [(run, differences(first.config, run.config, FOLLOWS)) for run in others]
+    for key in choices:
+        if key in BUNDLES or any(other.startswith(f"{key}.") for other in kept):
+            rest = [other for other in kept if other not in (key, *BUNDLES)]
+            if rest and all(_is_said(found, first, run, rest) for run, found in changed):
+                del kept[key]
+    return kept
+
+
+def _is_said(changed: Mapping[str, tuple[Any, Any]], one: Result, other: Result, keys: Sequence[str]) -> bool:
+    """Whether each of the changed values is inside one of the keys, or belongs to no axis and is what the chosen
+    options make of it."""
+    unsaid = [path for path in changed if not any(path == key or path.startswith(f"{key}.") for key in keys)]
+    if any(path.split(".")[0] in one.record.choices for path in unsaid):
+        return False
+    return not unsaid or all(
+        (made := _composed((*folders(run), *_options(run)))) is not None
+        and all(at(made, path) == changed[path][i] for path in unsaid)
+        for i, run in enumerate((one, other))
+    )
+
+
+def _options(run: Result) -> list[str]:
+    options = run.record.choices
+    return [override(axis, options[axis]) for axis in options if axis not in BUNDLES and options[axis] is not None]
 
 
 def _shared(run: Result, other: Result, chosen: Collection[str]) -> tuple[str, ...]:

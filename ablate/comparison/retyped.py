@@ -6,16 +6,13 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.comparison.derived import composer, folders
+from ablate.comparison.derived import FOLLOWS, composer, folders
 from ablate.comparison.results import Result, defaults, differences
 from ablate.configuration.fingerprint import NOT_HASHED
 from ablate.configuration.overrides import override
 from ablate.configuration.values import at
 from ablate.errors import InputError
-from ablate.training.settings import AUTO
 
-# What a run resolves, or what follows from its seed, need not be typed.
-_FOLLOWS = (*AUTO, "vary", "data.seed", "data.split_seed")
 _GONE = object()
 
 
@@ -65,7 +62,7 @@ def _no_longer_implied(result: Result, typed: Sequence[str]) -> tuple[str, ...]:
 
 def _changed(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The stored values that are others today, of the keys that both have; a class is its option's own."""
-    for key, (was, _) in differences(dict(stored), dict(now), _FOLLOWS).items():
+    for key, (was, _) in differences(dict(stored), dict(now), FOLLOWS).items():
         in_both = at(stored, key, _GONE) is not _GONE and at(now, key, _GONE) is not _GONE
         if in_both and not key.endswith("_target_"):
             yield key, was

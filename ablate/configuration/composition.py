@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -38,9 +38,9 @@ class Composition:
     hydra_cfg: DictConfig
 
     @classmethod
-    def of(cls, overrides: Sequence[str]) -> "Composition":
-        """Compose `overrides`. A `variant=…` among them is replaced by its overrides."""
-        cfg = composed(variant.typed(overrides))
+    def of(cls, overrides: Sequence[str], compose: Callable[[list[str]], DictConfig] | None = None) -> "Composition":
+        """Compose `overrides`, by `composed` or what does the same. A `variant=…` is replaced by its overrides."""
+        cfg = (compose or composed)(variant.typed(overrides))
         own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         hydra_cfg = OmegaConf.masked_copy(cfg, ["hydra"])
         OmegaConf.set_readonly(hydra_cfg, False)

@@ -13,7 +13,19 @@ _LATER = (errno.ENOSPC, errno.EDQUOT)  # a full disk, which may have room again
 class _Lasting(io.TextIOWrapper):
     """A text stream on a file descriptor. Text that cannot be written is dropped."""
 
+    notice: "_Lasting | None" = None  # of all of them: the one on which a notice stands that the next text replaces
+
     def write(self, text: str) -> int:
+        self._clear()
+        return self._written(text)
+
+    def _clear(self) -> None:
+        if (on := _Lasting.notice) is not None:
+            _Lasting.notice = None
+            on._written("\r\x1b[K")
+            on.flush()
+
+    def _written(self, text: str) -> int:
         try:
             return super().write(text)
         except OSError as error:
@@ -28,6 +40,7 @@ class _Lasting(io.TextIOWrapper):
 
     def end(self) -> None:
         """Flush before the interpreter does, which would report an error."""
+        self._clear()
         try:
             super().flush()
         except OSError:
@@ -68,6 +81,14 @@ def hold() -> None:
         )
         setattr(sys, name, lasting)
         atexit.register(lasting.end)
+
+
+def notice(text: str) -> None:
+    """Show a line on the terminal until anything else is printed; nothing where the output is not on a terminal."""
+    streams = (sys.stdout, sys.stderr)
+    if all(isinstance(stream, _Lasting) and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb":
+        print(text, end="", file=sys.stderr, flush=True)
+        _Lasting.notice = sys.stderr  # type: ignore[assignment]
 
 
 class LastingLog(logging.FileHandler):

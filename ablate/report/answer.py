@@ -7,11 +7,11 @@ from ablate.comparison.comparison import Comparison
 from ablate.comparison.simple import strongest_interaction
 from ablate.report.answering.crossed import depending
 from ablate.report.answering.extremes import best_and_worst, is_sure, named, order, possible, tied
-from ablate.report.answering.findings import Finding, changed, fallen, findings, lacking, ranked, told
+from ablate.report.answering.findings import Finding, changed, fallen, findings, lacking, learns_nothing, ranked, told
 from ablate.report.answering.phrases import capital
 from ablate.report.designs import doubtful
 from ablate.report.numbers import numbered, p_phrase, unit
-from ablate.runs.record import RESULTS
+from ablate.runs.record import LOST, RESULTS
 from ablate.statistics.judgement import EQUIVALENT, TOO_FEW
 from ablate.statistics.rounds import GOES_ON
 
@@ -41,12 +41,26 @@ def answer(comparison: Comparison) -> list[str]:
         return [f"The first look is at {comparison.rounds.looks[0]} seeds: before it nothing is compared."]
     if not found:
         return ["No variant shares a finished seed with the baseline, so nothing is compared yet."]
+    if learns_nothing(comparison):
+        return _nothing_learned(comparison)
     others = [variant for variant in comparison.variants if not variant.is_baseline]
     by_rows = len(others) > 1 and all(variant.test for variant in others) and any(map(is_sure, others))
     if comparison.effects:
         crossed = _of_crossed(comparison, found, by_rows)
         return [*crossed, *doubtful(comparison), *_fallen(comparison), *_best(comparison)]
     return best_and_worst(comparison) if by_rows else _of_findings(comparison, found)
+
+
+def _nothing_learned(comparison: Comparison) -> list[str]:
+    runs, of = sum(len(variant.values) for variant in comparison.variants), unit(comparison.metric)
+    which = "The only run" if runs == 1 else f"All {runs} runs"
+    ended = numbered(lost, "other run") if (lost := comparison.count(*LOST)) else ""
+    return [
+        f"Nothing was learned: the {comparison.metric} of {'each run' if runs > 1 else 'the run'} is that of guessing,"
+        f" {of.value(comparison.chance)}{of.of_value}.",
+        f"{which} trained too briefly, or none of these designs trains with this recipe"
+        f"{f'; {ended} diverged or stopped' if ended else ''}. What differs between them says nothing of the choices.",
+    ]
 
 
 def _of_crossed(comparison: Comparison, found: Sequence[Finding], by_rows: bool) -> list[str]:

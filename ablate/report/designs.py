@@ -74,7 +74,10 @@ def _of_screen(comparison: Comparison) -> list[str]:
     mixed = [f"{effect.factors[0]} with {pairs(effect.aliases)}" for effect in comparison.effects if effect.aliases]
     clear = [effect.factors[0] for effect in comparison.effects if effect.aliases == ()]
     if mixed:
-        said.append(f"Mixed (aliases; × is what both do together): {'; '.join(mixed)}.")
+        parts = [weight for effect in comparison.effects for _, weight in (effect.aliases or ())]
+        signs = "; a fraction: so much of it" if any(abs(abs(part) - 1) > 1e-6 for part in parts) else ""
+        signs += "; −: it is subtracted" if any(part < 0 for part in parts) else ""
+        said.append(f"Mixed (aliases; × is what both do together{signs}): {'; '.join(mixed)}.")
     if clear:
         said.append(f"Clear of interactions of two choices: {', '.join(clear)}.")
     return said

@@ -122,8 +122,9 @@ def _groups(made: Contents) -> list[tuple[str, list[Figure], str]]:
 
 
 def _short(sentence: str) -> str:
-    """What has room in a tab: without what stands in brackets, cut between words."""
-    return shorten(re.sub(r"\s+\([^()]*\)", "", sentence), TITLE, placeholder=" …")
+    """What has room in a tab: the first sentence, without what stands in brackets, cut between words."""
+    first = re.sub(r"\s+\([^()]*\)", "", sentence).partition(". ")[0]
+    return shorten(first, TITLE, placeholder=" …")
 
 
 def _question(text: str) -> tuple[str, str]:

@@ -199,7 +199,7 @@ def _batches(data: Data, count: int) -> Iterator[tuple[Tensor, Tensor]]:
 _SHAPE = "scores have the right shape in training and evaluation"
 _ONE = "a batch of one image works"
 _GRADIENT = "every parameter gets a gradient"
-_GLOBAL = "no global random numbers are drawn"
+_GLOBAL = "random numbers are torch's, drawn in training alone (as dropout's are)"
 _BATCHES = "two designs with one seed see the same batches"
 _TWICE = "same seed twice gives equal numbers"
 _RESUMED = "interrupted and resumed gives equal numbers"

@@ -138,6 +138,10 @@ class RunRecord(_Stored):
             started=now(),
         )
 
+    def asked(self, now: "Composition") -> Self:
+        """The record of a stored run in the words that were typed for it now: they may be others than then."""
+        return replace(self, name=now.name, choices=now.choices, overrides=now.overrides, search_path=now.search_path)
+
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Self:
         """Read the content of a file of any version."""

@@ -50,6 +50,7 @@ class PlannedCell:
     record       the record in its directory
     same         the parameters of later cells that are identical to this one
     seconds      training time: measured if the cell has a result, else estimated, else None
+    by_steps     whether it is estimated by a few timed steps, not by cells that have finished
     one_thread   whether it has one thread because `threads` is not set
 
     An invalid cell has None for what is not known.
@@ -67,6 +68,7 @@ class PlannedCell:
     record: RunRecord | None = None
     same: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
+    by_steps: bool = False
     one_thread: bool = False
 
     @property

@@ -1,5 +1,6 @@
 """Estimates how long a training takes, from a few steps on random images."""
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from ablate.training.images.foreign import Foreign
 from ablate.training.module import decayed_groups
 from ablate.training.sources import without_download
 
-TIMED_STEPS = 3
+# So many steps at least, and for so many seconds: beside other programs one step says little.
+TIMED_STEPS, TIMED_SECONDS = 3, 1.0
 
 # The precisions with mixed types, and the second of these. A GPU's steps with a loss scaler are timed without it.
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -36,20 +38,20 @@ class Training:
 
 
 def timed(values: dict[str, Any]) -> float | None:
-    """Seconds of training and validation, from the fastest of a few steps. None if this machine does not have the GPU,
-    and for a user's data module, whose batch size is not known. Raises what the data raise, also if they are not here:
-    nothing is downloaded."""
+    """Seconds of training and validation, from the median of a few steps after the first. None if this machine does
+    not have the GPU, and for a user's data module, whose batch size is not known. Raises what the data raise, also if
+    they are not here: nothing is downloaded."""
     on_gpu = values["trainer"]["accelerator"] == "gpu"
     if (on_gpu and not torch.cuda.is_available()) or (found := training(values)) is None:
         return None
-    times = []
-    for _ in range(1 + TIMED_STEPS):
+    times: list[float] = []
+    while len(times) < 1 + TIMED_STEPS or sum(times[1:]) < TIMED_SECONDS:
         start = time.perf_counter()
         found.step()
         if on_gpu:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
-    return min(times[1:]) * steps(values, found.images.train_size, found.images.val_size)
+    return statistics.median(times[1:]) * steps(values, found.images.train_size, found.images.val_size)
 
 
 def training(values: dict[str, Any], compiled: bool = False) -> Training | None:

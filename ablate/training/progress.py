@@ -92,7 +92,7 @@ class Epoch:
 @dataclass(frozen=True)
 class Within:
     """Where a training is: in epoch `number` of `of`, at `done` of `batches` (infinite, if that is not known) of
-    `what`, each of which takes so many `seconds`."""
+    `what`. `seconds`: what each of the latest took."""
 
     number: int
     of: int
@@ -107,7 +107,8 @@ class Within:
         left = self.seconds * (self.batches - self.done)
         about = f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min"
         done = f"{self.what} {self.done:,}/{int(self.batches):,}"
-        return f"epoch {self.number}/{self.of}  {done}, the others in about {about}"
+        more = int(self.batches) - self.done  # of this epoch: neither its validation nor the next epochs
+        return f"epoch {self.number}/{self.of}  {done}, the other {more:,} in about {about}"
 
 
 def written(metric: str, value: float) -> str:
@@ -136,8 +137,10 @@ class EpochLines(Callback):
         tell: Callable[[Within], None] = lambda within: print(within, flush=True),
     ) -> None:
         self.show, self.tell = show, tell
-        self._started = self._heard = self._looked = 0.0
+        self._started = self._heard = 0.0
         self._trained = 0  # batches of this epoch in this process: not those before a resume
+        self._looked = 0  # batches of this validation or test
+        self._since = (0.0, 0)  # from when the pace is measured, and the batches that had passed then
         self._wait = FIRST
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -154,13 +157,16 @@ class EpochLines(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._trained += 1
-        if self._is_long():
-            self._tell(trainer, "batch", batch_idx, trainer.num_training_batches, self._trained, self._started)
+        self._pass(trainer, "batch", batch_idx, trainer.num_training_batches, self._trained)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._looked = time.monotonic()
+        self._looked = 0
+        self._since = (time.monotonic(), 0)
 
     on_test_start = on_validation_start
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._since = (time.monotonic(), self._trained)  # where a training goes on within its epoch
 
     def on_validation_batch_end(
         self,
@@ -171,9 +177,8 @@ class EpochLines(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._is_long():
-            batches = trainer.num_val_batches[dataloader_idx]
-            self._tell(trainer, "validation batch", batch_idx, batches, batch_idx + 1, self._looked)
+        self._looked += 1
+        self._pass(trainer, "validation batch", batch_idx, trainer.num_val_batches[dataloader_idx], self._looked)
 
     def on_test_batch_end(
         self,
@@ -184,24 +189,30 @@ class EpochLines(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._is_long():
-            batches = trainer.num_test_batches[dataloader_idx]
-            self._tell(trainer, "test batch", batch_idx, batches, batch_idx + 1, self._looked)
+        self._looked += 1
+        self._pass(trainer, "test batch", batch_idx, trainer.num_test_batches[dataloader_idx], self._looked)
 
     def _begin(self) -> None:
         self._started = self._heard = time.monotonic()
         self._trained = 0
+        self._since = (self._started, 0)
 
-    def _is_long(self) -> bool:
-        return time.monotonic() - self._heard >= self._wait
+    def _pass(self, trainer: pl.Trainer, what: str, index: int, of: float, here: int) -> None:
+        """The batch of this index has passed, of so many; `here`: how many in this process. Tell it now and then.
 
-    def _tell(self, trainer: pl.Trainer, what: str, index: int, of: float, here: int, since: float) -> None:
-        """Tell that the batch of this index has passed, of so many; `here` of them in this process, `since` a time."""
-        self._heard, self._wait = time.monotonic(), EVERY
-        if trainer.is_global_zero:
-            epochs = int(trainer.max_epochs or 0)
-            seconds = (self._heard - since) / here
-            self.tell(Within(min(trainer.current_epoch + 1, epochs), epochs, what, index + 1, of, seconds))
+        The pace is that of the batches since the last line, and never of the first batch, which also waits for workers
+        and kernels: what else the machine does changes within an epoch.
+        """
+        now = time.monotonic()
+        (since, before), is_first = self._since, here == 1
+        if now - self._heard >= self._wait:
+            self._heard, self._wait, self._since = now, EVERY, (now, here)
+            if trainer.is_global_zero:
+                epochs = int(trainer.max_epochs or 0)
+                seconds = (now - since) / (here - before)
+                self.tell(Within(min(trainer.current_epoch + 1, epochs), epochs, what, index + 1, of, seconds))
+        elif is_first:
+            self._since = (now, here)
 
     def _show_last(self, trainer: pl.Trainer) -> None:
         """Show the epoch that has ended, if there is one. Its last metrics are logged only after its end."""

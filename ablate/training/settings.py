@@ -187,7 +187,7 @@ def _has_gpu_driver() -> bool:
 
 @cache
 def _has_bf16(on_gpu: bool) -> bool:
-    """Whether the hardware multiplies bfloat16 natively: only then is autocast faster."""
+    """Whether the hardware multiplies bfloat16 faster than float32: only then is autocast faster."""
     if on_gpu:
         import torch
 
@@ -196,7 +196,16 @@ def _has_bf16(on_gpu: bool) -> bool:
         cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
-    return re.search(r"\b(avx512_bf16|amx_tile)\b", cpuinfo) is not None
+    return multiplies_bf16(cpuinfo)
+
+
+def multiplies_bf16(cpuinfo: str) -> bool:
+    """Whether a processor with this /proc/cpuinfo multiplies bfloat16 faster than float32.
+
+    AMX does, and AVX-512's instruction on AMD's processors. On Intel's it has the speed of float32 or less: on a Xeon
+    whose host withholds AMX, matrix products take 1.7 and convolutions 1.8 times as long in bfloat16.
+    """
+    return bool(re.search(r"\bamx_bf16\b", cpuinfo) or re.search(r"\bAuthenticAMD\b[\s\S]*\bavx512_bf16\b", cpuinfo))
 
 
 def check_values(cfg: Mapping[str, Any]) -> None:

@@ -165,7 +165,7 @@ def test_a_metric_that_no_run_has_is_refused(run, compared):
     ("change", "said"),
     [
         ({"cost": {"params": 1100}}, "+10.00% parameters"),
-        ({"cost": {"macs": 40_000}}, "-20.00% multiply-adds"),
+        ({"cost": {"macs": 40_000}}, "−20.00% multiply-adds"),
         (
             {"provenance": {"git": {"commit": "fedcba9876543210", "dirty": False}}},
             "code other than the baseline's in seed 1: fedcba9876 instead of 0123456789",

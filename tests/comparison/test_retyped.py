@@ -12,6 +12,7 @@ from ablate.comparison.results import find
 from ablate.configuration.composition import Composition
 from ablate.configuration.fingerprint import fingerprint
 from ablate.configuration.resolvers import register_resolvers
+from ablate.report.terminal import ending
 from ablate.runs import record
 from ablate.training.settings import resolve_auto
 from tests.simulated_runs import write_run
@@ -82,3 +83,66 @@ def test_an_option_of_the_users_own_is_composed_from_its_folder(tmp_path):
     choices = known.choices | {"activation": "tanh"}
     record.write(directory, replace(known, overrides=asked, choices=choices, search_path=folders))
     assert set(ONCE) <= set(shown(tmp_path / "runs"))
+
+
+def same_cell(runs: Path, typed: list[str], test_acc: float) -> None:
+    """A stored run as its words compose it."""
+    asked = Composition.of([*typed, "trainer=cpu", "trainer.precision=32-true"])
+    values = asked.values()
+    resolve_auto(values)
+    directory = write_run(runs, {"threads": len(list(runs.glob("*")))}, values["seed"], test_acc, history=False)
+    (directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(values)), encoding="utf-8")
+    typed_then(directory, asked.overrides, asked.choices)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "axis"),
+    [
+        (
+            ["experiment=he2015_plain20", "data=digits"],
+            ["recipe=he2015_cifar", "data=digits", "shortcut=zero_pad"],
+            {"shortcut": ["zero_pad", "none"]},
+        ),
+        (  # norm=none also gives the convolutions a bias
+            ["experiment=he2015_resnet20", "data=digits", "norm=none"],
+            ["recipe=he2015_cifar", "data=digits", "norm=batch"],
+            {"norm": ["batch", "none"]},
+        ),
+        (["model=resnet32"], ["model.stages=[3,3,3]"], {"model.stages": [[3, 3, 3], [5, 5, 5]]}),
+        # Here they are no other words: what differs has no other name, or not all of it.
+        (["experiment=he2015_plain20"], [], {"experiment": [None, "he2015_plain20"]}),
+        (
+            ["experiment=he2015_plain20"],
+            ["shortcut=projection"],
+            {"experiment": [None, "he2015_plain20"], "shortcut": ["projection", "none"]},
+        ),
+        (
+            ["model=resnet50"],
+            ["model.stages=[3,3,3]"],
+            {"model": ["resnet20", "resnet50"], "model.stages": [[3, 3, 3], [3, 4, 6, 3]]},
+        ),
+    ],
+)
+def test_runs_typed_in_different_words_are_compared_by_what_differs(tmp_path, then, now, axis):
+    """As those are of which a multirun finds some stored."""
+    for seed in range(2):
+        same_cell(tmp_path, [*then, f"seed={seed}"], 0.8)
+        same_cell(tmp_path, [*now, f"seed={seed}"], 0.9)
+    assert from_results(find([tmp_path]), "").factors == axis
+
+
+def test_a_multirun_ends_in_the_words_typed_for_it(tmp_path, capsys):
+    """Where a stored run is one of its runs, the words that it was typed with then are no part of the answer."""
+    words = {"experiment=he2015_plain20": "recipe=he2015_cifar shortcut=none", "": "recipe=he2015_cifar"}
+    for then, now in words.items():
+        for seed in range(2):
+            same_cell(tmp_path, [*(then or now).split(), "data=digits", f"seed={seed}"], 0.9 if then else 0.8)
+    ended = []
+    for run in find([tmp_path]):
+        then = next((text for text in run.record.overrides if text.startswith("experiment=")), "")
+        asked = run.record.asked(Composition.of([*words[then].split(), "data=digits", f"seed={run.seed}"]))
+        assert run.directory and "experiment" not in asked.title and asked.summary == run.record.summary
+        ended.append((run.directory, asked))
+    ending.show_runs(ended)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("Taking the shortcut away") and "experiment" not in said

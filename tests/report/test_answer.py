@@ -7,6 +7,7 @@ import pytest
 from ablate.report.answer import answer
 from ablate.report.contents import contents
 from ablate.report.notes import notes
+from ablate.report.page import render
 from ablate.report.tables import as_json, markdown
 
 BATCH, NONE = {"norm": "batch"}, {"norm": "none"}
@@ -49,9 +50,31 @@ def test_three_seeds_cannot_say_it(run, compared):
         run(NONE, seed, (0.1, 0.1, 0.8)[seed], history=False)
     (said,) = answer(compared())
     way = sum(WITH[:3]) / 3 - (0.1 + 0.1 + 0.8) / 3
-    assert said.startswith(f"norm=none has too few seeds: −{100 * way:.1f}")
-    assert " points in the mean, 2 of its 3 seeds never learn, none of the baseline's" in said
-    assert said.endswith("this test cannot bring 3 seeds below p = 0.1, 4 seeds of each could.")
+    assert said.startswith(f"norm=none has too few seeds for a verdict. So far: −{100 * way:.1f}")
+    assert " points in the mean; 2 of its 3 seeds never learn, none of the baseline's" in said
+    assert said.endswith("3 seeds). With 3 seeds this test's p is at least 0.1; 4 seeds of each variant can be enough.")
+    assert "<title>test/acc: norm=none has too few seeds for a verdict</title>" in render(contents(compared()))
+
+
+def test_one_seed_that_fails_is_one(run, compared):
+    for seed in range(3):
+        run(BATCH, seed, WITH[seed], history=False)
+        run(NONE, seed, (0.1, 0.7, 0.8)[seed], history=False)
+    (said,) = answer(compared())
+    assert "; 1 of its 3 seeds never learns, none of the baseline's" in said
+    assert any("norm=none (1 of 3 never learns)" in note for note in notes(compared()))
+
+
+def test_where_nothing_learned_that_is_the_answer(run, compared):
+    """Accuracies at chance differ too, but that says nothing of the choices."""
+    for seed in range(3):
+        run(BATCH, seed, 0.1 + seed / 1000, history=False)
+        run(NONE, seed, 0.12 - seed / 1000, history=False)
+    first, second = answer(compared())
+    assert first == "Nothing was learned: the test/acc of each run is that of guessing, 10.00%."
+    assert second.startswith("All 6 runs trained too briefly, or")
+    run({"norm": "group"}, 0, 0.3, history=False)
+    assert not any("Nothing was learned" in said for said in answer(compared()))
 
 
 def test_three_seeds_of_which_some_diverge_say_the_way_of_their_ranks(run, compared):
@@ -60,8 +83,8 @@ def test_three_seeds_of_which_some_diverge_say_the_way_of_their_ranks(run, compa
         run(NONE, seed, None if seed else 0.5, status="diverged" if seed else "finished", history=False)
         run({"norm": "group"}, seed, WITH[seed] + seed / 1000, history=False)
     (said,) = [text for text in answer(compared()) if "too few seeds" in text]
-    assert said.startswith("norm=none has too few seeds: ranks lower, 2 of its 3 seeds diverged")
-    assert said.endswith("below p = 0.1, 5 seeds of each could, with all 2 tests counted.")
+    assert said.startswith("norm=none has too few seeds for a verdict. So far: ranks lower; 2 of its 3 seeds diverged")
+    assert said.endswith("p is at least 0.1; 5 seeds of each variant can be enough (all 2 tests counted).")
 
 
 def test_a_variant_that_always_diverges_is_in_the_answer(run, compared):
@@ -165,3 +188,6 @@ def test_a_smaller_effect_of_a_screen_may_be_an_interaction_of_larger_ones(run, 
     assert said[0].startswith("norm matters most")
     (doubt,) = [sentence for sentence in said if sentence.startswith("Perhaps")]
     assert re.findall(r"(\w+) \(−?(\w+) × (\w+)\)", doubt) == [("activation", "norm", "shortcut")]
+    (mixed,) = [note for note in notes(compared()) if note.startswith("Mixed")]
+    explained, listed = mixed.split("): ")
+    assert ("−: it is subtracted" in explained) == ("−" in listed) and "fraction" not in explained

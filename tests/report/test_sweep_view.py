@@ -8,6 +8,7 @@ from rich.console import Console
 from ablate.configuration.resolvers import register_resolvers
 from ablate.report.terminal import ending, sweep_view
 from ablate.report.terminal.seed_rows import SeedRows
+from ablate.runs import record
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan
 from ablate.training.progress import Epoch, Within
@@ -94,7 +95,7 @@ def test_a_multirun_ends_so_too(run, tmp_path, capsys, monkeypatch):
             for norm in ("batch", "none")
             for seed in range(2 * few)
         ]
-        ending.show_runs(made)
+        ending.show_runs([(path, record.read(path)) for path in made])
         answer, command = capsys.readouterr().out.strip().splitlines()
         assert "norm" in answer
         named = " ".join(f"runs/{path.name}" for path in made) if few == 1 else "runs"
@@ -145,7 +146,7 @@ def test_without_bars_a_run_that_is_under_way_is_told_of_now_and_then(swept, mon
     now[0] = 60.0
     view.epoch(cells[-1], Epoch(1, 12, {"val/acc": 0.5}, 60.0))
     assert capsys.readouterr().out.splitlines() == [
-        "0/8  norm=none seed=3  epoch 1/12  batch 12/60, the others in about 72 s",
-        "0/8  norm=none seed=3  epoch 1/12  batch 30/60, the others in about 45 s",
+        "0/8  norm=none seed=3  epoch 1/12  batch 12/60, the other 48 in about 72 s",
+        "0/8  norm=none seed=3  epoch 1/12  batch 30/60, the other 30 in about 45 s",
         "0/8  norm=none seed=3  epoch 1/12  val/acc 50.00%",
     ]

@@ -16,6 +16,7 @@ from ablate.process.interrupt import Interrupted, StopRequest
 from ablate.report.terminal import plan_table
 from ablate.runs import cell, record
 from ablate.sweep.engines import pool_worker
+from ablate.sweep.engines.similar import Similar
 from ablate.sweep.execution import to_run
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import plan
@@ -149,7 +150,7 @@ def test_a_run_whose_time_is_over_is_interrupted_and_ends_with_the_numbers_of_an
 
 def test_a_sweeps_cell_whose_time_is_over_is_left_to_do(prepared, tmp_path, capsys):
     timed = prepared("trainer.max_epochs=2", "+trainer.max_time={seconds:0}")
-    outcome = pool_worker._outcome(timed.composition.overrides, None, StopRequest(), Mock())
+    outcome = pool_worker._outcome(timed.composition.overrides, None, StopRequest(), Mock(), Similar())
     assert outcome.status == "interrupted" and outcome.reason.startswith("trainer.max_time is over")
     file = tmp_path / "timed.yaml"
     file.write_text(json.dumps({"method": "grid", "parameters": {"seed": {"values": [0, 1]}}}))

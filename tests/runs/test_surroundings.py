@@ -128,3 +128,17 @@ def test_a_run_is_saved_when_its_terminal_is_closed(tmp_path):
         _, code = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(code) == 128 + signal.SIGHUP
     assert status(tmp_path) == ["interrupted"]
+
+
+def test_a_terminal_shows_a_notice_until_the_first_text(tmp_path):
+    """And where the output is piped, or only one stream is a terminal, there is none."""
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        [*ABLATE, "--version"], cwd=tmp_path, env=ENVIRONMENT | {"TERM": "xterm"}, stdout=theirs, stderr=theirs
+    )
+    shown, _, rest = os.read(ours, 10_000).decode().partition("\r\x1b[K")
+    assert shown == "starting …" and rest.startswith("ablate ") and rest.count("\n") == 1
+    piped = subprocess.run(
+        [*ABLATE, "--version"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    assert piped.stdout == rest.replace("\r\n", "\n") and not select.select([ours], [], [], 0)[0]

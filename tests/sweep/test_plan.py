@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from ablate.report.terminal import plan_table
 from ablate.runs import cell as single
 from ablate.runs import checks, record
 from ablate.runs.record import RunRecord
-from ablate.sweep import twins
+from ablate.sweep import timing, twins
 from ablate.sweep.engines.pool_worker import Outcome
 from ablate.sweep.estimate import estimate
 from ablate.sweep.execution import Request, to_run
@@ -202,6 +203,41 @@ def test_estimates_come_from_results_and_follow_the_work(tmp_path):
     assert [cell.seconds for cell in cells] == [10.0, 10.0, 20.0, 20.0]
 
 
+def test_estimates_come_from_the_cells_that_finished_last(tmp_path, capsys):
+    """A machine that has become busy, or idle again, is as it is now."""
+    parameters = {"seed": {"values": list(range(30))}}
+    cells = planned(tmp_path, parameters)
+    for number, done in enumerate(cells[:29]):
+        done.directory.mkdir(parents=True)
+        seconds, ended = (40.0 if number < 9 else 10.0), f"2026-01-01T00:{59 - number:02d}:00+00:00"
+        record.write(done.directory, RunRecord(status="finished", cost={"seconds": seconds}, ended=ended))
+        done.look()
+    estimate(cells)
+    assert cells[-1].seconds == 40.0
+    plan_table.show(sweep_file(tmp_path, parameters), cells, as_json=False, every=False)
+    assert "The estimate is from the cells that finished last." in capsys.readouterr().out
+
+
+def test_an_estimate_by_steps_is_called_one_and_is_of_the_usual_step(tmp_path, monkeypatch, capsys):
+    parameters = {"seed": {"value": 0}}
+    (cell,) = planned(tmp_path, parameters)
+    steps_taken = iter([9.0, 0.1, 0.5, 0.5, 0.5, 0.1])  # the first warms up; the fastest was a moment without others
+    now = 0.0
+
+    def step() -> None:
+        nonlocal now
+        now += next(steps_taken)
+
+    images = SimpleNamespace(train_size=1280, val_size=0)
+    monkeypatch.setattr(timing, "training", lambda values: timing.Training(step, images))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
+    estimate([cell])
+    batches = 1280 // cell.values["data"]["batch_size"]
+    assert cell.seconds == pytest.approx(0.5 * batches * cell.values["trainer"]["max_epochs"])
+    plan_table.show(sweep_file(tmp_path, parameters), [cell], as_json=False, every=False)
+    assert "from a few steps timed just now" in capsys.readouterr().out
+
+
 def test_an_estimate_downloads_nothing(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(datasets, "FashionMNIST", lambda *args, **kwargs: asked.append(args))
@@ -319,7 +355,7 @@ def test_a_sweep_that_does_not_say_threads_has_one_in_each_cell_whatever_the_mac
     assert single.prepare(Composition.of(cells[0].overrides)).fingerprint == names[0]
     plan_table.show(sweep_file(tmp_path, {"seed": {"value": 0}}), cells, as_json=False, every=False)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("threads=1")]
-    assert "threads=8 here" in line and "2 to run leave cores idle: threads=4" in line
+    assert "threads=8 here" in line and "2 cells would leave cores idle: threads=4" in line
 
     # What is said is done: auto is what a run on its own has.
     for said in (found(8, "threads=auto"), found(8, threads={"value": "auto"})):

@@ -32,7 +32,7 @@ def test_a_sweep_runs_its_cells_once_and_then_only_what_is_new(tmp_path):
     planned = json.loads(ablate(tmp_path, "plan", "ours.yaml", "--json").stdout)
     assert planned["counts"] == {"finished": 2, "to do": 2}
     second = ablate(tmp_path, "sweep", "ours.yaml")
-    assert second.returncode == 0 and "4 cells, 2 to run" in second.stdout
+    assert second.returncode == 0 and "4 cells, 2 to do" in second.stdout
     after = records(tmp_path)
     assert len(after) == 4
     assert {name: after[name] for name in before} == before
@@ -79,9 +79,9 @@ def test_failed_and_diverged_cells_leave_the_others_alone(tmp_path):
 
     (tmp_path / "poison.py").write_text(POISON.replace("raise RuntimeError", "print"))
     nothing = ablate(tmp_path, *run, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
-    assert nothing.returncode == 1 and "4 cells, 0 to run" in nothing.stdout
+    assert nothing.returncode == 1 and "4 cells, 0 to do" in nothing.stdout
     mended = ablate(tmp_path, *run, "--retry-failed", PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
-    assert mended.returncode == 0 and "4 cells, 2 to run" in mended.stdout
+    assert mended.returncode == 0 and "4 cells, 2 to do" in mended.stdout
 
 
 def test_a_worker_that_is_killed_is_replaced(tmp_path):

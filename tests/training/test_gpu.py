@@ -14,6 +14,7 @@ from ablate.process import processors
 from ablate.process.interrupt import StopRequest
 from ablate.runs import cell
 from ablate.sweep.engines import packing, pool, pool_worker
+from ablate.sweep.engines.similar import Similar
 from ablate.training import settings
 from ablate.training.gradients.recorder import StepRecorder
 
@@ -133,5 +134,6 @@ def test_one_run_is_timed_against_two_at_a_time(prepared):
 def test_a_worker_has_its_share_of_the_memory_and_no_more(prepared):
     _ours, theirs = Pipe()  # a pipe whose other end is gone cannot be written to
     chosen = ["trainer=gpu", "trainer.max_epochs=1", f"runs_dir={prepared().cfg.runs_dir}", "tracking=disabled"]
-    assert pool_worker._outcome(chosen, 10**6, StopRequest(), theirs).status == pool_worker.OUT_OF_MEMORY
-    assert pool_worker._outcome(chosen, 1, StopRequest(), theirs).status == "finished"  # the others have gone
+    compose = Similar()
+    assert pool_worker._outcome(chosen, 10**6, StopRequest(), theirs, compose).status == pool_worker.OUT_OF_MEMORY
+    assert pool_worker._outcome(chosen, 1, StopRequest(), theirs, compose).status == "finished"  # the others have gone

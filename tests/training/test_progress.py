@@ -3,6 +3,7 @@
 import io
 import re
 import signal
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -57,11 +58,38 @@ def test_a_long_epoch_says_how_far_it_is_in_plain_lines(prepared, monkeypatch, c
     cell.run(prepared("trainer.max_epochs=2", "data.eval_batch_size=16"))
     printed = capsys.readouterr().out
     first, *others = lines_of(printed, "epoch 1/2  batch")
-    assert re.fullmatch(r"epoch 1/2  batch 3/10, the others in about \d+ s", first)
+    assert re.fullmatch(r"epoch 1/2  batch 3/10, the other 7 in about \d+ s", first)
     assert [int(re.search(r"batch (\d+)/10", line)[1]) for line in others] == [9]
     assert lines_of(printed, "epoch 2/2  validation batch") and lines_of(printed, "epoch 2/2  test batch")
     assert printed.index("epoch 1/2  batch") < printed.index("epoch 1/2  train/loss")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", printed)
+
+
+def test_the_time_left_is_by_the_latest_batches(monkeypatch):
+    """Neither by the first one, which waits for workers, nor by those from before the machine became busy or idle."""
+    trainer = SimpleNamespace(
+        is_global_zero=True, current_epoch=0, max_epochs=1, num_training_batches=1_000, num_val_batches=[10, 10]
+    )
+    now, told = 0.0, []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    lines = progress.EpochLines(tell=told.append)
+    lines.on_train_start(trainer, None)
+    paces = [30.0] + [1.0] * 20 + [4.0] * 20  # seconds of each batch
+    for i, seconds in enumerate(paces):
+        now += seconds
+        lines.on_train_batch_end(trainer, None, None, None, i)
+    assert [(line.done, line.seconds) for line in told][:2] == [(1, 30.0), (16, 1.0)]
+    assert told[-1].seconds == 4.0
+    lines.on_validation_start(trainer, None)
+    for loader in range(2):
+        for i in range(10):
+            now += 2.0
+            lines.on_validation_batch_end(trainer, None, None, None, i, loader)
+    assert {line.seconds for line in told if line.what == "validation batch"} == {2.0}
+    lines.on_validation_end(trainer, None)
+    now += 16.0
+    lines.on_train_batch_end(trainer, None, None, None, 41)
+    assert (told[-1].done, told[-1].seconds) == (42, 16.0)
 
 
 def test_a_short_epoch_is_one_line(prepared, capsys):

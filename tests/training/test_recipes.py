@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import yaml
 from PIL import Image
 
+from ablate.configuration.bulk import Composer
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.fingerprint import fingerprint
 from ablate.configuration.resolvers import register_resolvers
@@ -275,6 +276,32 @@ def test_no_recipe_can_be_typed_and_swept(tmp_path, monkeypatch):
     cells = [plan(SweepFile.read(Path(f"{number}.yaml")), []) for number in range(2)]
     assert [cell.directory for cell in cells[0]] == [cell.directory for cell in cells[1]]
     assert "recipe=none" in cells[0][0].overrides, "the words that a worker composes"
+
+
+ONE_OF_EACH = [
+    *("he2015_plain20", "he2015_resnet110", "he2015_resnet50", "he2016_original"),
+    *("functional_basic", "notebook_deep", "patterns_vgg16", "stepwise_block_depth2", "stepwise_resnet50"),
+]
+TRAINING = ("data", "optimizer", "schedule", "trainer")
+NETWORK = ("model", "block", "shortcut", "norm", "placement", "transition", "head", "init", "padding", "conv_bias")
+
+
+@pytest.mark.parametrize("experiment", ONE_OF_EACH)
+def test_a_typed_recipe_replaces_that_of_an_experiment(experiment):
+    """Nothing of the experiment's own training is left, and its network stays. By one composer and by the other."""
+    register_resolvers()
+    own = Composition.of([f"experiment={experiment}"])
+    assert own.choices["recipe"]
+    for recipe in ("none", "he2016_cifar", "patterns"):
+        words = [f"experiment={experiment}", f"recipe={recipe}"]
+        both, alone = Composition.of(words), Composition.of([f"recipe={recipe}"])
+        values, want = both.values(), alone.values()
+        assert {key: values[key] for key in TRAINING} == {key: want[key] for key in TRAINING}
+        assert Composer()(words) == values
+        others = [axis for axis in own.choices if axis not in (*TRAINING, "recipe")]
+        assert [both.choices[axis] for axis in others] == [own.choices[axis] for axis in others]
+        assert [values[key] for key in NETWORK] == [own.values()[key] for key in NETWORK]
+        assert ("recipe=none" in both.name) == (recipe == "none")
 
 
 def test_no_experiment_is_refused_in_words():

@@ -38,8 +38,22 @@ def test_only_runs_whose_result_has_changed_have_another_name(batches, stands):
 
 def test_what_the_hardware_has_is_what_torch_says():
     assert settings._gpus() == torch.cuda.device_count()
-    on_cpu = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    assert settings._has_bf16(on_gpu=False) == on_cpu
+    if settings._has_bf16(on_gpu=False):
+        assert torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "faster"),
+    [
+        ("GenuineIntel", "avx2 avx512f avx512_bf16 amx_bf16 amx_tile avx512_fp16", True),
+        ("GenuineIntel", "avx2 avx512f avx512_bf16 avx512_fp16", False),  # its host withholds AMX
+        ("AuthenticAMD", "avx2 avx512f avx512_bf16", True),
+        ("AuthenticAMD", "avx2", False),
+    ],
+)
+def test_bfloat16_is_chosen_where_a_processor_is_faster_in_it(vendor, flags, faster):
+    one = f"vendor_id\t: {vendor}\nmodel name\t: a processor\nflags\t\t: fpu {flags} sha_ni\n\n"
+    assert settings.multiplies_bf16(one * 2) == faster
 
 
 @pytest.mark.parametrize(("precision", "tf32"), [("highest", False), ("high", True)])

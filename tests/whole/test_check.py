@@ -12,11 +12,12 @@ from ablate.runs.check import answers
 from tests import process
 
 ROOT = CONF.parent
+DRAWN = "random numbers are torch's, drawn in training alone (as dropout's are)"
 PROMISES = [
     "scores have the right shape in training and evaluation",
     "a batch of one image works",
     "every parameter gets a gradient",
-    "no global random numbers are drawn",
+    DRAWN,
     "two designs with one seed see the same batches",
     "same seed twice gives equal numbers",
     "interrupted and resumed gives equal numbers",
@@ -27,11 +28,14 @@ PROMISES = [
     ("model", "broken"),
     [
         ("perceptron", {}),
-        ("noisy", {"no global random numbers are drawn": "it draws from torch's generator while it is evaluated"}),
+        (
+            "noisy",
+            {DRAWN: "it draws from torch's generator while it is evaluated"},
+        ),
         (
             "rolling",
             {
-                "no global random numbers are drawn": "it draws from Python's generator while it is trained",
+                DRAWN: "it draws from Python's generator while it is trained",
                 "same seed twice gives equal numbers": "train/loss_step at step 0 is ",
                 "interrupted and resumed gives equal numbers": "train/loss_step at step 0 is ",
             },

@@ -11,14 +11,14 @@ from ablate.comparison.results import Result
 class Asked:
     """What was typed about runs that this tool did not make. What is None or empty is found out, and said.
 
-    metric   what is compared
-    seed     the column of the seed
-    status   the column that says how a run ended
-    factors  the columns of the choices
-    pair     whether runs of one seed pair: they share initialisation and batches
-    average  whether several runs of the same choices and seed count as their mean
-    chance   the accuracy of guessing
-    where    a filter of the tracker's, as its API takes it
+    - metric: what is compared
+    - seed: the column of the seed
+    - status: the column that says how a run ended
+    - factors: the columns of the choices
+    - pair: whether runs of one seed pair: they share initialisation and batches
+    - average: whether several runs of the same choices and seed count as their mean
+    - chance: the accuracy of guessing
+    - where: a filter of the tracker's, as its API takes it
     """
 
     metric: str | None = None

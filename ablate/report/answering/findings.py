@@ -151,15 +151,16 @@ def ranked(comparison: Comparison, finding: Finding) -> str:
         which = "better" if test.direction > 0 else "worse"
         said = f"{finding.choice} matters: {what} is {which}{in_the_mean(comparison, finding.difference, test)}: {how}."
     else:
-        few = finding.verdict == TOO_FEW
-        said = f"{finding.choice} {'has too few seeds' if few else 'is undecided'}: "
-        said += f"{so_far(comparison, finding)}, {how}" if few else how
-        if test.least_p >= LEVEL:
-            said += f"; this test cannot bring {numbered(test.n[0], 'seed')} below p = {test.least_p:.2g}"
-            said += enough(comparison)
-        elif finding.p_holm is not None and finding.p_holm < LEVEL:
+        if finding.verdict == TOO_FEW:
+            said = f"{finding.choice} has too few seeds for a verdict. So far: {so_far(comparison, finding)}; {how}"
+        else:
+            said = f"{finding.choice} is undecided: {how}"
+        if test.least_p < LEVEL and finding.p_holm is not None and finding.p_holm < LEVEL:
             said += "; its other seeds rank higher, but a variant that loses more seeds is not called better"
         said += "."
+        if test.least_p >= LEVEL:
+            seeds = numbered(test.n[0], "seed")
+            said += f" With {seeds} this test's p is at least {test.least_p:.2g}{enough(comparison)}."
     if finding.effect and finding.effect.left_out and finding.difference and finding.difference.interval:
         of = unit(comparison.metric).to(finding.difference.interval)
         said += (
@@ -182,8 +183,8 @@ def enough(comparison: Comparison) -> str:
     if comparison.rounds:
         return ""
     tests = comparison.family
-    counted = f", with all {tests} tests counted" if tests > 1 else ""
-    return f", {seeds_for_ranks(max(1, tests))} seeds of each could{counted}"
+    counted = f" (all {tests} tests counted)" if tests > 1 else ""
+    return f"; {seeds_for_ranks(max(1, tests))} seeds of each variant can be enough{counted}"
 
 
 def by_ranks(test: Test, p_holm: float | None) -> str:
@@ -210,21 +211,28 @@ def fell(
     said = []
     stopped = comparison.count("stopped") > 0
     lost = ("are lost (diverged or stopped)", "is lost (diverged or stopped)") if stopped else ("diverged", "diverged")
-    for (ours, others), (of_seeds, with_a_run) in ((test.lost, lost), (test.low, learn)):
+    for (ours, others), (several, one) in ((test.lost, lost), (test.low, learn)):
         if not ours and not others:
             continue
         if pair is None:
-            said.append(f"{ours} of {n} seeds have a run that {with_a_run} with it, {others} of {m} without")
+            have = "has" if ours == 1 else "have"
+            said.append(f"{ours} of {n} seeds {have} a run that {one} with it, {others} of {m} without")
         else:
             own = f"all {n} of its seeds" if ours == n > 1 else f"{ours} of its {numbered(n, 'seed')}"
             other = "none" if not others else f"all {m}" if others == m > 1 else f"{others} of {m}"
-            said.append(f"{own} {of_seeds}, {theirs.format(other)}")
+            said.append(f"{own} {one if ours == 1 else several}, {theirs.format(other)}")
     return " and ".join(said)
 
 
 def guesses(comparison: Comparison, variant: Variant) -> bool:
     """Whether a variant's low seeds, if it has any, are at chance."""
     return comparison.chance is not None and guessed(comparison.chance, variant) == len(variant.low)
+
+
+def learns_nothing(comparison: Comparison) -> bool:
+    """Whether every value of every variant is that of guessing."""
+    chance, values = comparison.chance, [value for v in comparison.variants for value in v.values.values()]
+    return chance is not None and all(is_at_chance(value, chance) for value in values)
 
 
 def guessed(chance: float, variant: Variant) -> int:
@@ -237,12 +245,12 @@ def fallen(comparison: Comparison, variants: Sequence[Variant]) -> str:
     listed = []
     for variant in variants[:LISTED]:
         parts = []
-        for status, ended in (("diverged", "diverged"), ("stopped", "were stopped")):
+        for status, ended in (("diverged", ("diverged", "diverged")), ("stopped", ("were stopped", "was stopped"))):
             if lost := variant.seeds(status):
-                parts.append(f"{len(lost)} of {len(variant.entries)} {ended}")
+                parts.append(f"{len(lost)} of {len(variant.entries)} {ended[len(lost) == 1]}")
         if variant.low:
             guessing = comparison.chance is not None and guessed(comparison.chance, variant)
-            what = LEARN[0] if guessing == len(variant.low) else FALL[0]
+            what = (LEARN if guessing == len(variant.low) else FALL)[len(variant.low) == 1]
             some = f", {guessing} of them at chance" if 0 < guessing < len(variant.low) else ""
             parts.append(f"{len(variant.low)} of {len(variant.values)} {what}{some}")
         listed.append(f"{variant.label} ({', '.join(parts)})")

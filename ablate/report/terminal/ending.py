@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from ablate.errors import InputError
 from ablate.paths import relative
 from ablate.report.answer import answer
 from ablate.report.terminal.markup import plain, prose
-from ablate.runs.record import RESULTS
+from ablate.runs.record import RESULTS, RunRecord
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import FAILED, INVALID, PlannedCell
 
@@ -31,11 +32,18 @@ def show(file: SweepFile, cells: Sequence[PlannedCell], words: Sequence[str]) ->
     _show((lambda: from_plan(cells, file)) if is_over else None, words)
 
 
-def show_runs(directories: Sequence[Path]) -> None:
-    """The same of the runs of a multirun that have ended."""
+def show_runs(ended: Sequence[tuple[Path, RunRecord]]) -> None:
+    """The same of the runs of a multirun that have ended: their directories, with their records in the words of now."""
+    directories = [directory for directory, _ in ended]
     folders = list(dict.fromkeys(path.parent for path in directories))
     named = directories if len(directories) <= NAMED else folders
-    _show(lambda: from_results(find(directories), ""), [str(relative(path)) for path in named])
+    asked = {directory.resolve(): record for directory, record in ended}
+
+    def compared() -> Comparison:
+        found = find(directories)
+        return from_results([replace(run, record=asked[run.directory.resolve()]) for run in found if run.directory], "")
+
+    _show(compared, [str(relative(path)) for path in named])
 
 
 def _show(compared: Callable[[], Comparison] | None, words: Sequence[str]) -> None:

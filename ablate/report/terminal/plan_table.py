@@ -1,11 +1,9 @@
 """A plan on the terminal, and as JSON."""
 
 import json
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +16,13 @@ from ablate.configuration.fingerprint import ADDED
 from ablate.configuration.values import word
 from ablate.errors import nearest
 from ablate.process import processors
-from ablate.report.numbers import DASH, about, count, duration
+from ablate.report.numbers import DASH, about, count, duration, numbered
 from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 from ablate.runs.record import RESULTS
 from ablate.statistics.reach import LEVEL, least_p_rank_sum, seeds_for_ranks, tests_of
 from ablate.sweep import twins
+from ablate.sweep.estimate import overhead, seconds_left
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, INVALID, OUTDATED, PlannedCell, named
 from ablate.training.goal import KNOWN, MAXIMIZE
@@ -135,10 +134,11 @@ def threads_line(cells: Sequence[PlannedCell]) -> str | None:
     left = sum(cell.status != INVALID for cell in cells)
     is_new = not any(cell.status in RESULTS for cell in cells)  # with other threads a result would be another
     use_all = is_new and 0 < 2 * left <= cores
-    idle = f" {left} to run leave cores idle: threads={cores // left} would use them." if use_all else ""
+    idle = f" {numbered(left, 'cell')} would leave cores idle: threads={cores // left} uses them." if use_all else ""
     return (
-        f"threads=1 in each cell, as nothing says how many. The same run on its own has threads={cores} here (auto),"
-        f" and is another result.{idle}"
+        "threads=1: each cell computes on one core and several run at once, as the file does not set `threads`. Typed"
+        f" alone, a run gets all cores (threads={cores} here): its sums round differently, so it counts as another"
+        f" run.{idle}"
     )
 
 
@@ -186,7 +186,7 @@ def as_data(file: SweepFile, cells: Sequence[PlannedCell]) -> dict[str, Any]:
         "metric": dict(file.metric) if file.metric else None,
         "notes": metric_lines(file, cells),
         "counts": Counter(cell.status for cell in cells),
-        "seconds_left": _seconds_left(cells),
+        "seconds_left": seconds_left(cells),
         "cells": [
             {
                 "assignment": cell.assignment,
@@ -254,32 +254,32 @@ def _sum(cells: Sequence[PlannedCell]) -> str:
     parts = ", ".join(f"{number:,} {status}" for status, number in counts.items())
     same = sum(len(cell.same) for cell in cells)
     merged = f" ({same:,} more come out identical)" if same else ""
-    left = _seconds_left(cells)
+    left = seconds_left(cells)
     if left is None:
         time = " Training time left: unknown until a cell has finished."
     else:
-        time = f" Training time left: {about(left)}, one after the other{_beside(cells)}." if left else ""
+        time = (
+            f" Training time left: {about(left)}, one after the other{_beside(cells)}.{_source(cells)}" if left else ""
+        )
     return f"{len(cells):,} cells{merged}: {parts}.{time}"
+
+
+def _source(cells: Sequence[PlannedCell]) -> str:
+    """What the time is estimated from."""
+    by_steps = [cell for cell in cells if cell.by_steps and cell.status not in (*RESULTS, OUTDATED, INVALID)]
+    if not by_steps:
+        return " The estimate is from the cells that finished last."
+    return (
+        " The estimate is from a few steps timed just now: it grows where other programs or other cells keep the"
+        " machine busy, and is better once a cell has finished."
+    )
 
 
 def _beside(cells: Sequence[PlannedCell]) -> str:
     """What the cells take besides their training: to start, to test and to store, as those took that have finished."""
-    known = [cell.record for cell in cells if cell.status == "finished" and cell.record and not cell.record.resumed]
-    taken = [
-        (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
-        - record.cost["seconds"]
-        for record in known
-        if record.ended and record.started and record.cost.get("seconds") is not None
-    ]
-    if not taken:
+    if (taken := overhead(cells)) is None:
         return "; each cell takes some seconds more to start and to test"
-    return f"; each cell takes {about(max(1.0, statistics.median(taken)))} more to start and to test"
-
-
-def _seconds_left(cells: Sequence[PlannedCell]) -> float | None:
-    left = [cell.seconds for cell in cells if cell.status not in (*RESULTS, OUTDATED, INVALID)]
-    known = [seconds for seconds in left if seconds is not None]
-    return sum(known) if len(known) == len(left) else None
+    return f"; each cell takes {about(max(1.0, taken))} more to start and to test"
 
 
 def _unasked(cells: Sequence[PlannedCell]) -> str | None:

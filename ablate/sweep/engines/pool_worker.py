@@ -16,6 +16,7 @@ from ablate.sweep.engines import packing
 
 if TYPE_CHECKING:
     from ablate.process.interrupt import StopRequest
+    from ablate.sweep.engines.similar import Similar
     from ablate.training.progress import Epoch, Within
 
 
@@ -58,18 +59,20 @@ def serve(connection: Connection, threads: int, environment: dict[str, str], log
     from ablate.configuration.resolvers import register_resolvers
     from ablate.process import streams
     from ablate.process.interrupt import StopRequest
+    from ablate.sweep.engines.similar import Similar
     from ablate.training import tracking
 
     streams.hold()
     torch.set_num_threads(threads)
     register_resolvers()
+    compose = Similar()
     stop = StopRequest()
     stop.listen()
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
     while stop.signum is None:
         try:
             overrides, sharing = connection.recv()
-            connection.send(("ended", _outcome(overrides, sharing, stop, connection)))
+            connection.send(("ended", _outcome(overrides, sharing, stop, connection, compose)))
         except (EOFError, BrokenPipeError):
             break
     tracking.close()
@@ -98,7 +101,9 @@ def _limit_memory(sharing: int) -> None:
     torch.cuda.set_per_process_memory_fraction(packing.share(sharing, total))
 
 
-def _outcome(overrides: list[str], sharing: int | None, stop: "StopRequest", connection: Connection) -> Outcome:
+def _outcome(
+    overrides: list[str], sharing: int | None, stop: "StopRequest", connection: Connection, compose: "Similar"
+) -> Outcome:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -114,7 +119,7 @@ def _outcome(overrides: list[str], sharing: int | None, stop: "StopRequest", con
     try:
         if sharing is not None:
             _limit_memory(sharing)
-        prepared = cell.prepare(Composition.of(overrides))
+        prepared = cell.prepare(Composition.of(overrides, compose))
         show, tell = partial(_send, connection, "epoch"), partial(_send, connection, "within")
         record, _ = cell.run(prepared, stop, lambda bar: EpochLines(show, tell))
         return Outcome(record.status)

@@ -10,6 +10,7 @@ from ablate.training.gradients.reading import Gradients
 
 if TYPE_CHECKING:  # imported in the functions that draw: it takes half a second
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 COLUMNS = 256  # columns of a map; each shows the geometric mean over its steps
@@ -54,7 +55,8 @@ def rms_by_step(gradients: Gradients) -> "Figure":
         layer = gradients.layers[i]
         ax.plot(middles, 10 ** gradients.rms[i], label=f"{layer.name or 'itself'} (depth {layer.depth:.2f})", lw=1)
     ax.set(xlabel="optimizer step", ylabel=drawing.ABSOLUTE, yscale="log")
-    ax.legend(fontsize=8)
+    _log_ticks(ax.yaxis)
+    ax.legend(fontsize=8, loc="upper right")
     return figure
 
 
@@ -80,11 +82,23 @@ def _profile(ax: "Axes", gradients: Gradients) -> None:
     ax.set(xscale="log", ylim=(len(gradients.layers), 0), yticks=[])
     ax.set_xlim(left=max(ax.get_xlim()[0], drawing.LEAST))
     ax.set_xlabel(drawing.ABSOLUTE, fontsize=8)
+    _log_ticks(ax.xaxis)
     ax.tick_params("x", labelsize=7)
     ax.grid(axis="x", lw=0.4, alpha=0.5)
     ax.spines[["top", "right"]].set_visible(False)
     if moments:
         ax.legend(fontsize=6, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1, handlelength=1, frameon=False)
+
+
+def _log_ticks(axis: "Axis") -> None:
+    """Few ticks, in plain text: drawing powers as formulas, and ticks between, takes as long as all the rest."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    least, most = sorted(axis.get_view_interval())
+    within_decades = (1.0,) if most >= 100 * least else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=within_decades))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _scale(ax: "Axes") -> None:
