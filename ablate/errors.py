@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import json
 import logging
 import re
 import sysconfig
@@ -54,7 +55,8 @@ def not_taken(key: str, value: object, what: str, takes: Iterable[str], beside: 
     near = nearest(key.rpartition(".")[2], [*takes, *beside])
     others = f"; other keys are {', '.join(beside)}" if beside else ""
     listed = ", ".join(takes) or "nothing"
-    return InputError(f"{key}={value}: {what} does not take it.{near} It takes {listed}{others}.")
+    shown = value if isinstance(value, str) else json.dumps(value, default=str)  # true, as it is typed, not True
+    return InputError(f"{key}={shown}: {what} does not take it.{near} It takes {listed}{others}.")
 
 
 def reason(error: BaseException) -> str:

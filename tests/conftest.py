@@ -10,13 +10,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from omegaconf import DictConfig
 
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.resolvers import register_resolvers
 from ablate.runs import cell
 from tests.browser import browser  # noqa: F401
+from tests.compositions import compositions_are_remembered, remembered  # noqa: F401
 from tests.simulated_runs import compared, run, simulate  # noqa: F401
 
 # Small enough for a second, large enough to learn: 10 steps an epoch, whatever the defaults are.
@@ -51,7 +52,7 @@ def compose_cfg() -> Callable[..., DictConfig]:
 
     def composed(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
+            return remembered("config", overrides=list(overrides))
 
     return composed
 

@@ -21,7 +21,7 @@ from ablate.configuration.fingerprint import BUNDLES, NOT_HASHED
 from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
-from ablate.configuration.values import at, differing, is_inside, put
+from ablate.configuration.values import at, differing, is_inside, put, word
 from ablate.errors import InputError, WrongNameError
 from ablate.paths import CONF
 
@@ -231,7 +231,9 @@ def check_type(key: str, value: Any, default: Any) -> None:
         hint = ""
         if isinstance(value, str) and _NUMBER.fullmatch(value) and isinstance(default, int | float):
             hint = " The value is text, as ${oc.env:NAME} always is: write ${oc.decode:${oc.env:NAME}} for a number."
-        raise InputError(f"{key}={value}: {_kind(default)} is expected, such as the default, {default}.{hint}")
+        raise InputError(
+            f"{key}={_shown(value)}: {_kind(default)} is expected, such as the default, {_shown(default)}.{hint}"
+        )
     for number in value if isinstance(value, list | ListConfig) else [value]:
         if isinstance(number, float) and not math.isfinite(number):
             raise InputError(f"{key}={value}: a finite number is expected.")
@@ -269,6 +271,11 @@ def axes(hydra_cfg: DictConfig) -> dict[str, str | None]:
     choices = {str(axis): option for axis, option in hydra_cfg.hydra.runtime.choices.items()}
     own = {axis: option for axis, option in choices.items() if not axis.startswith("hydra/")}
     return own | {axis: None for axis in BUNDLES if own.get(axis) == "none"}
+
+
+def _shown(value: Any) -> str:
+    """As it is typed: true, not True."""
+    return word(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
 def _fits(value: Any, default: Any) -> bool:

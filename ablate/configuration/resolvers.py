@@ -19,8 +19,8 @@ def register_resolvers() -> None:
 def _by_size(size: int | None, small: Any, large: Any) -> Any:
     if size is None:
         raise InputError(
-            "data.image_size is null: the file of your data must say channels, image_size and num_classes; of"
-            " data=arrays they come from data.images and data.labels."
+            "data.image_size is not known. With data=arrays, name your two files: data.images=X.npy data.labels=y.npy."
+            " A data file of your own must say channels, image_size and num_classes."
         )
     return small if size <= SMALL_IMAGE else large
 

@@ -3,8 +3,10 @@
 import random
 from pathlib import Path
 
+import hydra
 import pytest
 
+from ablate.configuration import composition
 from ablate.configuration.bulk import Composer
 from ablate.configuration.composition import Composition
 from ablate.configuration.resolvers import register_resolvers
@@ -35,6 +37,12 @@ VALUES = {
     "tracking.tags": ["[a,b]"],
     "compile": ["default"],
 }
+
+
+@pytest.fixture(autouse=True)
+def _hydra_composes_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the composer is compared with."""
+    monkeypatch.setattr(composition, "compose", hydra.compose)
 
 
 def drawn(seed: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +64,22 @@ def test_accuracies_are_in_percent_as_in_a_report(tmp_path, capsys):
     closing.show(RunRecord.of(known), tmp_path, trained=True)
     out = " ".join(capsys.readouterr().out.split())
     assert "test accuracy 90.21% (top-5 50.00%) validation 90.00%" in out
-    assert "gradient flow even layers near the image / near the head: 0.5 (even: 0.01 to 100)" in out, "of any network"
+    assert "gradient flow even 0.5 times as large near the image as near the head even is 0.01 to 100 times" in out
+
+
+def test_the_gradients_lines_fit_a_terminal_and_say_why_there_is_no_verdict(tmp_path, capsys):
+    known = {
+        "status": "finished",
+        "summary": {"gradient_flow/first_to_last": 0.0123, "gradient_flow/size": 0.00123},
+        "cost": {"params": 1, "macs": 1, "seconds": 1.0},
+        "gradient_norms": {"stem.conv": 0.123, "head.linear": 0.456},
+        "gradient_flow": "vanishing",
+    }
+    closing.show(RunRecord.of(known), Path("runs/0123456789ab"), trained=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines), lines
+    closing.show(RunRecord.of(known | {"gradient_flow": None}), tmp_path, trained=True)
+    assert "gradient flow  not judged  it takes two layers between the first and the last" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

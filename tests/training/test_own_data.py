@@ -267,7 +267,7 @@ def test_what_a_function_must_return(prepared, their, returned, message):
 def test_what_the_file_of_a_function_lacks_is_named(prepared, their):
     with pytest.raises(InputError, match=r"data\.count is missing: their_data\.load takes it"):
         prepared("data=theirs", their(FUNCTION, _target_="their_data.load", scale=2.0, **SIZES))
-    with pytest.raises(InputError, match=r"data\.image_size is null: the file of your data must say channels"):
+    with pytest.raises(InputError, match=r"data\.image_size is not known.*file of your own must say channels"):
         prepared("data=theirs", their(FUNCTION, _target_="their_data.load", count=3))
     path = their(FUNCTION, _target_="their_data.load", count=3, **SIZES)
     with pytest.raises(InputError, match=r"data\.root is missing: .*Start your data's file with `defaults: \[arr"):

@@ -54,8 +54,31 @@ def explained(error: Exception) -> str:
         text = f"{where[1]}: {text}"
     if isinstance(error, MissingConfigException) and error.options:
         return _unknown_option(error)
+    if said := _of_interpolation(text):
+        return said
     key = re.search(r"Could not override '([^']+)'", text)
     return _unknown_key(key[1], getattr(error, "typed", ())) if key else in_one_line(text)
+
+
+_RAISED = "InputError raised while resolving interpolation: "
+
+
+def _of_interpolation(text: str) -> str | None:
+    """The message for a ${…} that cannot be resolved; None if that is not the error."""
+    if _RAISED in text:  # OmegaConf keeps only the error's text
+        return text.partition(_RAISED)[2].partition("\n")[0]
+    if missing := re.search(r"Interpolation key '([^']+)' not found", text):
+        return (
+            f"{missing[1]} is missing: a value is written as ${{{missing[1]}}}. If ~{missing[1]} was typed, leave it"
+            " out and set another value instead."
+        )
+    if unknown := re.search(r"^(?:(\S+): )?.*Unsupported interpolation type (\S+)", text, re.DOTALL):
+        where = f"{unknown[1]}: " if unknown[1] else ""
+        return (
+            f"{where}${{{unknown[2]}:…}} is not known here. Write the value itself, another key's as ${{KEY}}, or a"
+            " variable of the environment as ${oc.decode:${oc.env:NAME}}."
+        )
+    return None
 
 
 def in_one_line(text: str) -> str:

@@ -40,12 +40,13 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
     if record.gradient_flow:  # none where too little was recorded, or the record is older than the verdict
         ratio = summary["gradient_flow/first_to_last"]
         typical = summary.get("gradient_flow/size")  # which older records lack
-        large, meaning = ("", "") if typical is None else (f", size: {typical:.2g}", "; size: the median layer's RMS")
-        limits = f" (even: {VANISHING:g} to {EXPLODING:g}{meaning})"
-        detail = (
-            "" if ratio is None else f"  [dim]layers near the image / near the head: {ratio:.2g}{large}{limits}[/dim]"
-        )
-        rows.append(("gradient flow", plain(record.gradient_flow) + detail))
+        far = "" if ratio is None else f"  [dim]{ratio:.2g} times as large near the image as near the head[/dim]"
+        rows.append(("gradient flow", plain(record.gradient_flow) + far))
+        if ratio is not None:
+            size = "" if typical is None else f"; RMS of the median layer: {typical:.2g}"
+            rows.append(("", f"[dim]even is {VANISHING:g} to {EXPLODING:g} times{size}[/dim]"))
+    elif record.gradient_norms and trained:
+        rows.append(("gradient flow", "not judged  [dim]it takes two layers between the first and the last[/dim]"))
     rows.append(("run", plain(relative(directory))))
     rows += [(label, f"[bold]{plain(text)}[/bold]") for label, text in _next_steps(record, directory, trained)]
     prose(console, f"\n[bold]{plain(record.title)}: {state}[/bold]")

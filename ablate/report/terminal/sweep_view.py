@@ -28,7 +28,7 @@ from ablate.report.terminal.markup import plain, prose
 from ablate.report.terminal.narrow import fitted
 from ablate.report.terminal.plan_table import COLOURS, outdated_lines, values_of, varying
 from ablate.report.terminal.seed_rows import ROWS, SeedRows
-from ablate.runs.record import RESULTS
+from ablate.runs.record import RESULTS, RunRecord
 from ablate.runs.tracked.links import FOLDER, link
 from ablate.sweep.file import SweepFile
 from ablate.sweep.plan import DAMAGED, FAILED, INTERRUPTED, INVALID, OUTDATED, RUNNING, TO_DO, PlannedCell
@@ -151,9 +151,7 @@ class SweepView:
         return f"{about((time.monotonic() - self._started) / self._ended * (self._count - self._ended))} left"
 
     def _short(self, cell: PlannedCell) -> str:
-        names = self._varying or list(cell.assignment)
-        said = " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
-        return said or cell.name or "baseline"  # a variant that sets nothing
+        return by_what_varies(cell, self._varying)
 
 
 def show_result(file: SweepFile, cells: Sequence[PlannedCell], arguments: Sequence[str]) -> None:
@@ -230,15 +228,32 @@ class _WithRows(Progress):
 def show_offline(file: SweepFile, cells: Sequence[PlannedCell]) -> None:
     """How to look at what W&B has of the runs here, and how to upload it."""
     console = Console(highlight=False, soft_wrap=True)
-    runs = [(cell.directory, cell.record) for cell in cells if cell.record and cell.record.wandb.mode == "offline"]
+    varied = varying(cells)
+    runs = [
+        (_called(cell, cell.record, varied), cell.directory, cell.record)
+        for cell in cells
+        if cell.record and cell.record.wandb.mode == "offline"
+    ]
     if not runs:
         return
-    folder = runs[0][0].parent
-    links = folder / FOLDER / file.name.replace("/", "_")
+    links = runs[0][1].parent / FOLDER / file.name.replace("/", "_")
     if link(runs, links):
         console.print(f"look at them  [bold]{plain(shlex.join(['wandb', 'leet', str(relative(links))]))}[/]")
-        sync = f"wandb sync {shlex.quote(str(relative(folder)))}/*/wandb/offline-run-*"
-        console.print(f"upload all    [bold]{plain(sync)}[/]")
+        sync = shlex.join(["wandb", "sync", str(relative(links))])
+        console.print(f"upload them   [bold]{plain(sync)}[/]")
+
+
+def by_what_varies(cell: PlannedCell, varied: Sequence[str]) -> str:
+    """The cell by the parameters that are not the same in all cells."""
+    names = varied or list(cell.assignment)
+    said = " ".join(f"{name}={word(cell.assignment[name])}" for name in names if name in cell.assignment)
+    return said or cell.name or "baseline"  # a variant that sets nothing
+
+
+def _called(cell: PlannedCell, known: RunRecord, varied: Sequence[str]) -> str:
+    """The run beside the sweep's others: by the user's name for it, or by what varies."""
+    is_named = cell.values is not None and cell.values["tracking"].get("name")
+    return (known.wandb.name if is_named else None) or by_what_varies(cell, varied)
 
 
 def last(text: str | None) -> str:

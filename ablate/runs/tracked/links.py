@@ -15,17 +15,17 @@ def offline_folders(directory: Path) -> list[Path]:
     return sorted((directory / "wandb").glob("offline-run-*"))
 
 
-def link(runs: Iterable[tuple[Path, RunRecord]], folder: Path) -> bool:
-    """Let `folder` have a link to each W&B folder of the runs, directories with their records, and no others.
+def link(runs: Iterable[tuple[str, Path, RunRecord]], folder: Path) -> bool:
+    """Let `folder` have a link to each W&B folder of the runs, names with directories and records, and no others.
 
     Returns whether there are any. A name begins with `run-`, or leet (wandb 0.31) does not see it.
     """
     wanted: dict[str, Path] = {}
-    for directory, known in runs:
+    for called, directory, known in runs:
         found = offline_folders(directory)
         for number, target in enumerate(found, start=1):
             part = f" part {number}" if len(found) > 1 else ""
-            name = f"run-{known.wandb.name or known.name}{part}".replace("/", "_")
+            name = f"run-{called}{part}".replace("/", "_")
             wanted[f"{name} {known.fingerprint}" if name in wanted else name] = target
     if not wanted:
         return False
