@@ -64,8 +64,12 @@ def _run(typed: list[str]) -> int:
 
         print(help.version() if first == "--version" else help.overview(COMMANDS))
         return 0
-    from ablate.configuration.refusals.guard import guarded
-    from ablate.configuration.resolvers import register_resolvers
+    try:
+        from ablate.configuration.refusals.guard import guarded
+        from ablate.configuration.resolvers import register_resolvers
+    except ModuleNotFoundError as error:
+        print(f"ablate: {error}: the installation is not complete. Run its `pip install` again.", file=sys.stderr)
+        return exit_codes.FAILED
 
     register_resolvers()
     if wrong := guarded(_check_folder):

@@ -252,8 +252,8 @@ def composed(overrides: list[str]) -> DictConfig:
         overrides = [*_search_path(HydraConfig.get().overrides.hydra), *overrides]
     try:
         return compose("config", overrides=overrides, return_hydra_config=True)
-    except ConfigCompositionException as error:
-        error.typed = overrides  # type: ignore[attr-defined]  # whoever explains it needs to know of what it was made
+    except (ConfigCompositionException, ValueError) as error:
+        error.typed = overrides  # type: ignore[union-attr]  # whoever explains it needs to know of what it was made
         raise
 
 

@@ -137,10 +137,15 @@ def check(values: Mapping[str, Any]) -> None:
             continue
         for key, path, rule, needed in rules:
             if key not in holder:
-                if needed and not (its_own and path in whole.PARTS):
+                if needed and not (its_own and path in whole.PARTS) and not (path == "data.root" and _is_own(holder)):
                     raise _missing(path, values)
             elif rule is not None and (expected := rule.refusal(holder[key])):
                 raise InputError(f"{path}={_shown(holder[key])}: {expected}")
+
+
+def _is_own(data: Mapping[str, Any]) -> bool:
+    """Whether the data are a user's module or function, which need not have a folder."""
+    return not str(data.get("_target_")).startswith("ablate.")
 
 
 def _holder(values: Mapping[str, Any], parents: tuple[str, ...]) -> Mapping[str, Any] | None:
@@ -216,7 +221,10 @@ def _missing(path: str, values: Mapping[str, Any]) -> InputError:
     if path == "model.stages":
         advice = "A model's file has stages and widths, or a _target_ that is the whole network."
     elif axis == "data" and isinstance(target, str) and not target.startswith("ablate."):
-        advice = "Start your data's file with `defaults: [arrays, _self_]`, which sets the usual values."
+        advice = (
+            "Write it into your data's file. That of a function starts with `defaults: [arrays, _self_]`, which sets"
+            " the usual values."
+        )
     return InputError(f"{path} is missing: every run needs it. {advice}")
 
 

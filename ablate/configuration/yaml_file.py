@@ -10,7 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.errors import InputError
+from ablate.errors import InputError, nearest
 
 _BYTES = 16 * 2**20
 _VALUES = 1_000_000  # aliases expanded
@@ -27,7 +27,9 @@ def text(path: Path) -> str:
             raise InputError(f"{path} has {found.st_size:,} bytes: at most {_BYTES:,} are read.")
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. A YAML file is expected.") from error
+        beside = [str(other) for other in path.parent.glob("*.yaml")] if isinstance(error, FileNotFoundError) else []
+        near = nearest(str(path), beside)
+        raise InputError(f"{path}: {error.strerror}. A YAML file is expected.{near}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path} is not UTF-8, in line {line}: save it with that encoding.") from error

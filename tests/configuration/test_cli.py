@@ -141,7 +141,7 @@ WRONG = [
         ["optimizer.momentum=0.9"],
         ["momentum: there is no such axis or value. Another option of optimizer has it. Here"],
     ),
-    (["optimizer.lr=${optimizer.lrr}"], ["optimizer.lr: ", "'optimizer.lrr' not found"]),
+    (["optimizer.lr=${optimizer.lrr}"], ["optimizer.lr: ", "optimizer.lrr is missing"]),
 ]
 
 

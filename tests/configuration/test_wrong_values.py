@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from wandb.errors import UsageError
 from wandb.sdk.wandb_settings import Settings
 
 from ablate.__main__ import called
+from ablate.configuration import yaml_file
 from ablate.configuration.refusals.guard import guarded
 from ablate.configuration.refusals.wording import explained
 from ablate.configuration.resolvers import register_resolvers
@@ -63,7 +65,7 @@ REFUSED = {
     "data.num_classes=0": r"data\.num_classes=0: it must not be below 1",
     "data.mean=[grey]": r"a list of numbers is expected",
     "~init": r"^init is missing",
-    "~seed": r"^seed is missing: .* If ~seed was typed, leave it out and set another value instead\.$",
+    "~seed": r"^(\S+: )?seed is missing: .* If ~seed was typed, leave it out and set another value instead\.$",
     "data.image_size=${eval:1+1}": r"^data\.image_size: \$\{eval:…\} is not known here\. Write the value itself",
     "data=arrays": r"With data=arrays, name your two files: data\.images=X\.npy data\.labels=y\.npy",
     "+optimizer.foo=true": r"^optimizer\.foo=true: torch\.optim\.AdamW does not take it",
@@ -121,7 +123,7 @@ def test_an_axis_that_is_null_in_a_sweep_file_is_refused_with_one_message(tmp_pa
     (tmp_path / "null.yaml").write_text("{method: grid, parameters: {seed: {value: 0}, norm: {values: [none, null]}}}")
     assert guarded(called, command, ["null.yaml", "tracking=disabled"]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith("ablate: An axis takes the name of an option, not null,")
+    assert said.startswith("ablate: norm=null: an axis takes the name of an option, not null,")
     assert [path.name for path in tmp_path.iterdir()] == ["null.yaml"]
 
 
@@ -251,3 +253,10 @@ def test_a_users_model_checkpoint_makes_its_folder(prepared, tmp_path):
     )
     record, _ = cell.run(chosen)
     assert record.status == "finished" and [path.suffix for path in folder.iterdir()] == [".ckpt"]
+
+
+def test_a_file_that_is_not_there_names_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shortcut.yaml").write_text("{}")
+    with pytest.raises(InputError, match=r"shortcutt\.yaml: No such file .* Did you mean shortcut\.yaml\?$"):
+        yaml_file.text(Path("shortcutt.yaml"))

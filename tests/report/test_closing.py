@@ -9,7 +9,7 @@ import pytest
 from ablate.api.runs import Run
 from ablate.configuration.composition import CONF, Composition
 from ablate.configuration.resolvers import register_resolvers
-from ablate.report.terminal import closing
+from ablate.report.terminal import closing, opening
 from ablate.runs import cell
 from ablate.runs.record import RunRecord
 from tests.conftest import SMALL
@@ -98,3 +98,26 @@ def test_the_network_is_named_though_it_is_the_default(tmp_path, capsys, name, t
     assert capsys.readouterr().out.strip().startswith(f"{title}: finished")
     assert repr(Run(tmp_path, record)).startswith(f"<Run {title}: finished")
     assert RunRecord.of({"status": "finished", "name": name}).title == name, "of a network that is no choice"
+
+
+def test_metrics_of_your_own_stand_beside_the_accuracy(tmp_path, capsys):
+    summary = {"test/acc": 0.5, "test/acc_top5": 0.9, "test/loss": 1.25, "test/worst": 0.125}
+    cost = {"params": 1, "macs": 1, "seconds": 1.0}
+    closing.show(RunRecord.of({"status": "finished", "summary": summary, "cost": cost}), tmp_path, trained=True)
+    said = capsys.readouterr().out
+    assert "test/worst     0.125\n" in said and "test accuracy  50.00%" in said and "test/loss" not in said
+
+
+@pytest.mark.parametrize(
+    ("threads", "accelerator", "load", "cores", "said"),
+    [
+        ("auto", "auto", 2.0, 2, True),
+        ("auto", "cpu", 1.9, 2, False),
+        ("auto", "gpu", 9.0, 2, False),
+        (2, "cpu", 9.0, 2, False),
+        ("auto", "cpu", 9.0, 1, False),
+    ],
+)
+def test_a_lone_run_on_a_busy_machine_says_that_one_thread_may_be_faster(threads, accelerator, load, cores, said):
+    line = opening._busy({"threads": threads, "trainer": {"accelerator": accelerator}}, load, cores)
+    assert ("threads=1 may be faster" in (line or "")) == said

@@ -39,7 +39,7 @@ def explained(error: Exception) -> str:
             return str(cause)
         cause = cause.__cause__
     if is_no_option(error):
-        return f"An axis takes the name of an option, not null, a number, true or false. {error}."
+        return _no_option(getattr(error, "typed", ()))
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
     if several := re.match(r"Ambiguous value for argument '(.+)'", str(error)):
@@ -67,10 +67,11 @@ def _of_interpolation(text: str) -> str | None:
     """The message for a ${…} that cannot be resolved; None if that is not the error."""
     if _RAISED in text:  # OmegaConf keeps only the error's text
         return text.partition(_RAISED)[2].partition("\n")[0]
-    if missing := re.search(r"Interpolation key '([^']+)' not found", text):
+    if missing := re.search(r"^(?:(\S+): )?.*Interpolation key '([^']+)' not found", text, re.DOTALL):
+        where, key = f"{missing[1]}: " if missing[1] else "", missing[2]
         return (
-            f"{missing[1]} is missing: a value is written as ${{{missing[1]}}}. If ~{missing[1]} was typed, leave it"
-            " out and set another value instead."
+            f"{where}{key} is missing: a value is written as ${{{key}}}. If ~{key} was typed, leave it out and set"
+            " another value instead."
         )
     if unknown := re.search(r"^(?:(\S+): )?.*Unsupported interpolation type (\S+)", text, re.DOTALL):
         where = f"{unknown[1]}: " if unknown[1] else ""
@@ -101,6 +102,15 @@ def _several(typed: str) -> str:
 def is_no_option(error: BaseException) -> bool:
     """Whether it is Hydra's error for `shortcut=null`, which is a plain ValueError."""
     return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
+
+
+def _no_option(typed: Sequence[str]) -> str:
+    """The message where an axis has a value that is no name."""
+    parsed = zip(typed, OverridesParser.create().parse_overrides(list(typed)), strict=True)
+    usual = axes(composed([]))
+    own = [(text, found.value()) for text, found in parsed if found.key_or_group in usual]
+    named = [text for text, value in own if not isinstance(value, str | list)]
+    return f"{' '.join(named) or 'An axis'}: an axis takes the name of an option, not null, a number, true or false."
 
 
 def _unreadable(error: OverrideParseException) -> str:

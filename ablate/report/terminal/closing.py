@@ -26,9 +26,9 @@ def show(record: RunRecord, directory: Path, trained: bool) -> None:
         # +trainer.limit_test_batches=0 and its like leave one out.
         if "test/acc" in summary:
             rows.append(("test accuracy", _accuracy(summary)))
-        else:
-            own = [name for name in summary if name.startswith("test/")]
-            rows += [(name, f"[bold]{_written(name, summary[name])}[/bold]") for name in own]
+        shown = ("test/acc", "test/acc_top5", "test/loss") if "test/acc" in summary else ()
+        own = [name for name in summary if name.startswith("test/") and name not in shown]
+        rows += [(name, f"[bold]{_written(name, summary[name])}[/bold]") for name in own]
         if "val/acc" in summary:
             rows.append(("validation", _written("val/acc", summary["val/acc"])))
     rows.append(("parameters", count(cost["params"])))
