@@ -24,6 +24,8 @@ def test_the_network_and_the_data_of_ones_own_train(tmp_path, monkeypatch):
         "my_conf/model/small_net.yaml",
         "my_lab.py",
         "my_conf/data/my_data.yaml",
+        "my_lab.py",
+        "my_conf/data/my_module.yaml",
     ]
     for title, text in found:
         (tmp_path / title).parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +39,8 @@ def test_the_network_and_the_data_of_ones_own_train(tmp_path, monkeypatch):
         config_dir="my_conf",
     )
     assert run.status == "finished" and len(run.test_set[1]) and run.network.layers[0].out_channels == 8
+    run = ablate.train(["model=small_net", "data=my_module", "trainer.max_epochs=1", *settings], config_dir="my_conf")
+    assert run.status == "finished" and run.summary["test/acc"] > 0
 
 
 def test_a_table_of_runs_is_read_by_pandas_as_shown(tmp_path, monkeypatch):
