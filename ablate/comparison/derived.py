@@ -14,6 +14,7 @@ from ablate.configuration.bulk import Composer
 from ablate.configuration.fingerprint import BUNDLES
 from ablate.configuration.overrides import folder, override
 from ablate.configuration.resolvers import register_resolvers
+from ablate.configuration.values import identity
 from ablate.errors import InputError
 from ablate.training.settings import AUTO
 
@@ -56,9 +57,34 @@ def needed(choices: Mapping[str, list[Any]], results: Sequence[Result]) -> dict[
     for key in choices:
         if key in BUNDLES or any(other.startswith(f"{key}.") for other in kept):
             rest = [other for other in kept if other not in (key, *BUNDLES)]
-            if rest and all(_is_said(found, first, run, rest) for run, found in changed):
+            left = [other for other in kept if other != key]
+            if rest and all(_is_said(found, first, run, rest) for run, found in changed) and not _alike(left, results):
                 del kept[key]
     return kept
+
+
+def untold(choices: Collection[str], results: Sequence[Result]) -> list[str]:
+    """By what runs differ that have the same choices: one key for each pair that nothing else tells apart.
+
+    They may have been typed in the same words, as where what nobody typed has had another default since.
+    """
+    more: list[str] = []
+    while pair := _alike([*choices, *more], results):
+        one, other = pair
+        found = differences(one.config, other.config, FOLLOWS)
+        axes = [axis for axis in dict.fromkeys(path.split(".")[0] for path in found) if axis in one.record.choices]
+        more.append(next((axis for axis in axes if one.value(axis) != other.value(axis)), next(iter(found))))
+    return more
+
+
+def _alike(choices: Collection[str], results: Sequence[Result]) -> tuple[Result, Result] | None:
+    """Two runs that have the same choices, but were trained differently; None where there are none."""
+    first: dict[str, Result] = {}
+    for run in {id(result.config): result for result in results if result.overrides is not None}.values():
+        one = first.setdefault(identity({key: run.value(key) for key in choices}), run)
+        if differences(one.config, run.config, FOLLOWS):
+            return one, run
+    return None
 
 
 def _is_said(changed: Mapping[str, tuple[Any, Any]], one: Result, other: Result, keys: Sequence[str]) -> bool:

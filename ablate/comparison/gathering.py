@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.comparison import retyped
 from ablate.comparison.columns import assignments
 from ablate.comparison.comparison import Comparison, compare
-from ablate.comparison.derived import needed
+from ablate.comparison.derived import needed, untold
 from ablate.comparison.results import Result, distinct, read, varied
 from ablate.comparison.variants import Entry, levels, move_first
 from ablate.configuration import whole
@@ -79,6 +79,7 @@ def from_results(
 def choices(results: Sequence[Result]) -> dict[str, list[Any]]:
     """By what the runs differ, each choice with its values: the default first, or else what the first run has."""
     factors = needed(varied(results), results)
+    factors |= {key: distinct(result.value(key) for result in results) for key in untold(factors, results)}
     for key, found in factors.items():
         having = next(result for result in results if result.has(key))
         ours = [value for value in found if identity(value) == identity(having.default(key))]

@@ -92,18 +92,20 @@ class Epoch:
 @dataclass(frozen=True)
 class Within:
     """Where a training is: in epoch `number` of `of`, at `done` of `batches` (infinite, if that is not known) of
-    `what`. `seconds`: what each of the latest took."""
+    `what`. `seconds`: what each of the latest took; None after the first one."""
 
     number: int
     of: int
     what: str
     done: int
     batches: float
-    seconds: float
+    seconds: float | None
 
     def __str__(self) -> str:
         if not math.isfinite(self.batches):
             return f"epoch {self.number}/{self.of}  {self.what} {self.done:,}"
+        if self.seconds is None:
+            return f"epoch {self.number}/{self.of}  {self.what} {self.done:,}/{int(self.batches):,}"
         left = self.seconds * (self.batches - self.done)
         about = f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min"
         done = f"{self.what} {self.done:,}/{int(self.batches):,}"
@@ -209,7 +211,7 @@ class EpochLines(Callback):
             self._heard, self._wait, self._since = now, EVERY, (now, here)
             if trainer.is_global_zero:
                 epochs = int(trainer.max_epochs or 0)
-                seconds = (now - since) / (here - before)
+                seconds = None if is_first else (now - since) / (here - before)
                 self.tell(Within(min(trainer.current_epoch + 1, epochs), epochs, what, index + 1, of, seconds))
         elif is_first:
             self._since = (now, here)

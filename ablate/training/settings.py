@@ -169,14 +169,14 @@ def _precision(trainer: Mapping[str, Any]) -> str | None:
 # Importing torch takes a second, so it is only imported if there may be a GPU.
 @cache
 def _gpus() -> int:
-    if not _has_gpu_driver():
+    if not has_gpu_driver():
         return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _has_gpu_driver() -> bool:
+def has_gpu_driver() -> bool:
     """Whether NVIDIA's or AMD's driver is installed. Without one, torch finds no GPU."""
     try:
         ctypes.CDLL("libcuda.so.1")

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 wandb.util.pd_available = False
 
 # For each run wandb (0.31) reads the metadata of all installed packages: a tenth of a second of a sweep's cell.
-wandb.util.working_set = cache(lambda listed=wandb.util.working_set: tuple(listed()))
+if hasattr(wandb.util, "working_set"):  # not a part of its interface: another version may lack it
+    wandb.util.working_set = cache(lambda listed=wandb.util.working_set: tuple(listed()))
 
 PATIENCE = 600.0  # seconds
 

@@ -146,3 +146,27 @@ def test_a_multirun_ends_in_the_words_typed_for_it(tmp_path, capsys):
     ending.show_runs(ended)
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith("Taking the shortcut away") and "experiment" not in said
+
+
+@pytest.mark.parametrize(
+    ("stored", "keys"),
+    [
+        ([(["norm=none"], ONCE), (["norm=none"], [])], ["optimizer"]),  # typed alike, under other defaults
+        (
+            [
+                (["experiment=he2015_resnet50", "data=digits"], []),  # its stride is in the 1x1 convolution
+                (["model=resnet50", "recipe=he2015_imagenet", "shortcut=projection", "data=digits"], []),
+                (["model=resnet50", "recipe=he2015_imagenet", "shortcut=projection", "data=digits", "block=basic"], []),
+            ],
+            None,
+        ),
+    ],
+)
+def test_runs_that_were_trained_differently_are_never_one_variant(tmp_path, stored, keys):
+    for number, (typed, default) in enumerate(stored):
+        store(tmp_path / str(number), typed, default)
+    found = from_results(find([tmp_path / str(number) for number in range(len(stored))]), "")
+    assert len(found.variants) == len(stored) and not any(
+        entry.superseded for v in found.variants for entry in v.entries
+    )
+    assert keys is None or list(found.factors) == keys

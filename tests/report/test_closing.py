@@ -109,15 +109,15 @@ def test_metrics_of_your_own_stand_beside_the_accuracy(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("threads", "accelerator", "load", "cores", "said"),
+    ("loads", "busy"),
     [
-        ("auto", "auto", 2.0, 2, True),
-        ("auto", "cpu", 1.9, 2, False),
-        ("auto", "gpu", 9.0, 2, False),
-        (2, "cpu", 9.0, 2, False),
-        ("auto", "cpu", 9.0, 1, False),
+        ("2.10 0.4 0.2 3/250 999", True),
+        ("1.90 0.4 0.2 3/250 999", False),  # not for a minute
+        ("2.10 0.4 0.2 2/250 999", False),  # no longer: the run before had as many threads
     ],
 )
-def test_a_lone_run_on_a_busy_machine_says_that_one_thread_may_be_faster(threads, accelerator, load, cores, said):
-    line = opening._busy({"threads": threads, "trainer": {"accelerator": accelerator}}, load, cores)
-    assert ("threads=1 may be faster" in (line or "")) == said
+def test_a_lone_run_on_a_busy_machine_says_that_one_thread_may_be_faster(tmp_path, monkeypatch, loads, busy):
+    monkeypatch.setattr(opening.os, "cpu_count", lambda: 2)
+    (tmp_path / "loadavg").write_text(loads)
+    assert opening.is_busy(tmp_path / "loadavg") == busy
+    assert not opening.is_busy(tmp_path / "none")

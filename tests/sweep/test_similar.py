@@ -3,9 +3,11 @@
 from pathlib import Path
 from unittest.mock import patch
 
+import hydra
 import pytest
 from omegaconf import OmegaConf
 
+from ablate.configuration import composition
 from ablate.configuration.composition import composed
 from ablate.configuration.resolvers import register_resolvers
 from ablate.sweep.engines import similar
@@ -22,8 +24,16 @@ FOR_HYDRA = [
     "data.root=${oc.env:HOME}",
     "hydra.job.name=mine",
     "seed=null",
+    "stop_hopeless=0.5 stop_hopeless=null",
+    "tracking.project=mine tracking={project:yours}",
 ]
 REFUSED = ["optimizer.lrr=3", "norm=nrom seed=1", "seed=1,2", "trainer=5", "experiment=he2015_resnet110 a_group=3"]
+
+
+@pytest.fixture(autouse=True)
+def _hydra_composes_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the worker's compositions are compared with."""
+    monkeypatch.setattr(composition, "compose", hydra.compose)
 
 
 def everything(cfg):

@@ -1,12 +1,13 @@
 """What a training shows on the terminal before it starts: torch alone takes a second or more to import."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ablate.configuration.composition import Composition
 from ablate.paths import relative
-from ablate.process import processors
+from ablate.training.settings import has_gpu_driver
 
 
 def show(composition: Composition, values: dict[str, Any]) -> None:
@@ -22,21 +23,23 @@ def show(composition: Composition, values: dict[str, Any]) -> None:
     others = [text for key, text in composition.overridden.items() if key not in shown]
     what = " on ".join(map(str, said.values())) or "a network"
     print(f"{what}{long}, seed {values['seed']}{': ' * bool(others)}{' '.join(others)}", flush=True)
-    if line := _busy(values, os.getloadavg()[0], processors.usable()):
-        print(line, flush=True)
+    if values["threads"] == "auto" and values["trainer"]["accelerator"] != "gpu" and is_busy() and not has_gpu_driver():
+        print(
+            "Other programs use this machine's cores. The run's threads then wait for one another: threads=1 may be"
+            " faster. It is another result.",
+            flush=True,
+        )
 
 
-def _busy(values: dict[str, Any], load: float, cores: int) -> str | None:
-    """What to do where other programs use the cores on which the run is to compute with a thread each; else None.
-
-    load  how many processes wanted a core in the last minute
-    """
-    if values["threads"] != "auto" or values["trainer"]["accelerator"] == "gpu" or cores == 1 or load < cores:
-        return None
-    return (
-        f"Other programs use this machine (load {load:.1f} on {cores} cores). On the CPU, {cores} threads then wait for"
-        " one another: threads=1 may be faster. It is another result."
-    )
+@cache  # the first run of this process is not among the others
+def is_busy(loads: Path = Path("/proc/loadavg")) -> bool:
+    """Whether more programs want a core than there are, now and for a minute; False where no file says so."""
+    try:
+        minute, _, _, now, _ = loads.read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    cores = os.cpu_count() or 1
+    return cores > 1 and float(minute) >= cores and int(now.partition("/")[0]) > cores
 
 
 def show_start(directory: Path, resumed: str | None) -> None:

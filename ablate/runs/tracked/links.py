@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ablate.runs.record import RunRecord
+from ablate.runs.tracked.labels import short
 
 FOLDER = ".leet"  # below runs_dir
+LONGEST = 100  # characters of a run's name in that of its link: a file's name has at most 255 bytes
 
 
 def offline_folders(directory: Path) -> list[Path]:
@@ -25,7 +27,7 @@ def link(runs: Iterable[tuple[str, Path, RunRecord]], folder: Path) -> bool:
         found = offline_folders(directory)
         for number, target in enumerate(found, start=1):
             part = f" part {number}" if len(found) > 1 else ""
-            name = f"run-{called}{part}".replace("/", "_")
+            name = f"run-{short(called, known.fingerprint, LONGEST)}{part}".replace("/", "_")
             wanted[f"{name} {known.fingerprint}" if name in wanted else name] = target
     if not wanted:
         return False

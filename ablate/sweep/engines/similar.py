@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.configuration.composition import axes, composed
+from ablate.configuration.values import is_inside
 
 
 class Similar:
@@ -26,8 +27,9 @@ class Similar:
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))
             values = [override for override in parsed if self._is_plain(override)]
-            base = self._base(tuple(str(override.input_line) for override in parsed if override not in values))
-            if all(override.type is OverrideType.CHANGE for override in parsed) and _can_be_set(base, values):
+            others = [override for override in parsed if override not in values]
+            base = self._base(tuple(str(override.input_line) for override in others))
+            if all(override.type is OverrideType.CHANGE for override in parsed) and _can_be_set(base, values, others):
                 return _with_values(base, values, parsed)
         except (HydraException, OmegaConfBaseException):
             pass  # of what was typed Hydra itself raises it again
@@ -46,10 +48,15 @@ class Similar:
         return is_value and is_own and isinstance(value, str | int | float) and "${" not in str(value)
 
 
-def _can_be_set(base: DictConfig, values: Sequence[Override]) -> bool:
-    """Whether they name values of `base`, not axes that only one of its options adds."""
-    keys = [override.key_or_group for override in values]
-    return axes(base).keys().isdisjoint(keys) and not any(OmegaConf.is_config(OmegaConf.select(base, k)) for k in keys)
+def _can_be_set(base: DictConfig, values: Sequence[Override], others: Sequence[Override]) -> bool:
+    """Whether they name values of `base`: not axes that only one of its options adds, and nothing that one of `others`
+    sets too, where the order in which they were typed counts."""
+    keys, chosen = [override.key_or_group for override in values], axes(base)
+    options = [other for other in others if other.key_or_group in chosen and isinstance(other.value(), str)]
+    set_too = [other.key_or_group for other in others if other not in options]
+    if any(is_inside(key, [other]) or is_inside(other, [key]) for key in keys for other in set_too):
+        return False
+    return chosen.keys().isdisjoint(keys) and not any(OmegaConf.is_config(OmegaConf.select(base, k)) for k in keys)
 
 
 def _with_values(base: DictConfig, values: Sequence[Override], parsed: Sequence[Override]) -> DictConfig:

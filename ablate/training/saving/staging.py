@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -118,12 +119,16 @@ def put(folder: Path, target: Path) -> Path:
 
 
 def _is_full(unfinished: Path, error: BaseException) -> bool:
-    """Like `errors.is_full`, but also for libraries that raise their own errors: then it counts whether what has been
-    written of the file would fit once more. Other programs may have made some room since."""
+    """Like `errors.is_full`, but also for libraries that raise their own errors: then the disk's free space counts.
+
+    torch (2.14) names a position in the file. Then it counts whether what has been written would fit once more: other
+    programs may have made some room since.
+    """
     if is_full(error):
         return True
     try:
-        written = unfinished.stat().st_size if unfinished.exists() else 0
-        return isinstance(error, Exception) and shutil.disk_usage(unfinished.parent).free < max(written, 2**16)
+        by_torch = isinstance(error, RuntimeError) and re.search("unexpected pos|PytorchStreamWriter", str(error))
+        needed = unfinished.stat().st_size if by_torch and unfinished.exists() else 0
+        return isinstance(error, Exception) and shutil.disk_usage(unfinished.parent).free < max(needed, 2**16)
     except OSError:
         return False
