@@ -1,6 +1,7 @@
 """What docs/ shows to be written by hand works as it is shown."""
 
 import re
+import sys
 from pathlib import Path
 
 import ablate
@@ -33,6 +34,8 @@ def test_the_network_and_the_data_of_ones_own_train(tmp_path, monkeypatch):
             file.write(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "my_lab", None)  # to be as it was afterwards: the examples have one too
+    del sys.modules["my_lab"]
     settings = [word for word in SMALL if not word.startswith("model.")]
     run = ablate.train(
         ["model=small_net", "data=my_data", "model.width=8", "data.noise=0.1", "trainer.max_epochs=1", *settings],

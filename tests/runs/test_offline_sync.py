@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ablate.runs import cell
-from ablate.runs.record import RunRecord, WandbRun
+from ablate.runs.record import RunRecord
 from ablate.runs.tracked import links
 from ablate.runs.tracked.labels import labels
 from ablate.training.saving import offline
@@ -159,13 +159,18 @@ def test_leet_gets_a_folder_of_links_with_names(prepared, tmp_path):
         chosen = prepared("tracking=offline", *own)
         for began in ("20260101_000000", "20260102_000000")[: 1 + ("seed=1" in own)]:
             (chosen.directory / "wandb" / f"offline-run-{began}-abc").mkdir(parents=True)
-        runs.append((chosen.directory, RunRecord(name="x", wandb=WandbRun("abc", "offline", name=labels(chosen).name))))
+        runs.append((" ".join(own), chosen.directory, RunRecord(name="x", fingerprint="0a1b2c3d4e5f")))
+    long = prepared("tracking=offline", "seed=2").directory  # a sweep of many choices
+    (long / "wandb" / "offline-run-20260101_000000-abc").mkdir(parents=True)
+    runs.append(("a.key=ü " * 40, long, RunRecord(name="y", fingerprint="f5e4d3c2b1a0")))
     folder = tmp_path / "runs" / ".leet" / "ours"
     for _ in range(2):  # again, when the sweep goes on
         assert links.link(runs, folder)
         found = {path.name: path.resolve() for path in folder.iterdir()}
-        assert len(found) == 3 and all(path.is_dir() for path in found.values())
+        assert len(found) == 4 and all(path.is_dir() for path in found.values())
+        (cut,) = (name for name in found if "f5e4d3c2b1a0" in name)
+        assert cut.startswith("run-a.key=ü a.key=ü ") and found.pop(cut).parent.parent == long
         (whole,) = (name for name in found if "norm=none" in name)
-        assert whole == f"run-{labels(chosen).name}"
+        assert whole == "run-norm=none"
         assert {name[-8:-2] for name in found if name != whole} == {"1 part"}
     assert not links.link([], folder)
