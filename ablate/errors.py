@@ -102,6 +102,11 @@ def bare(value: object) -> str:
 _said: set[str] = set()
 
 
+def raised_within(text: str) -> str | None:
+    """What the InputError said that a resolver has raised, of which OmegaConf keeps only the text; None if none has."""
+    return text.partition("InputError raised while resolving interpolation: ")[2].partition("\n")[0] or None
+
+
 def say(text: str) -> None:
     """One line of what is good to know, once in a process."""
     if text not in _said:

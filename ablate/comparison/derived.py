@@ -14,7 +14,7 @@ from ablate.configuration.bulk import Composer
 from ablate.configuration.fingerprint import BUNDLES
 from ablate.configuration.overrides import folder, override
 from ablate.configuration.resolvers import register_resolvers
-from ablate.configuration.values import identity
+from ablate.configuration.values import identity, is_inside
 from ablate.errors import InputError
 from ablate.training.settings import AUTO
 
@@ -50,12 +50,16 @@ def needed(choices: Mapping[str, list[Any]], results: Sequence[Result]) -> dict[
     model.stages=[5,5,5].
     """
     kept = dict(choices)
-    if any(run.overrides is None for run in results):
+
+    def may_repeat(key: str) -> bool:
+        return key in BUNDLES or any(other.startswith(f"{key}.") for other in kept)
+
+    if not any(map(may_repeat, choices)) or any(run.overrides is None for run in results):
         return kept  # of runs from elsewhere no whole configuration is known
     first, *others = {id(result.config): result for result in results}.values()
     changed = [(run, differences(first.config, run.config, FOLLOWS)) for run in others]
     for key in choices:
-        if key in BUNDLES or any(other.startswith(f"{key}.") for other in kept):
+        if may_repeat(key):
             rest = [other for other in kept if other not in (key, *BUNDLES)]
             left = [other for other in kept if other != key]
             if rest and all(_is_said(found, first, run, rest) for run, found in changed) and not _alike(left, results):
@@ -90,7 +94,7 @@ def _alike(choices: Collection[str], results: Sequence[Result]) -> tuple[Result,
 def _is_said(changed: Mapping[str, tuple[Any, Any]], one: Result, other: Result, keys: Sequence[str]) -> bool:
     """Whether each of the changed values is inside one of the keys, or belongs to no axis and is what the chosen
     options make of it."""
-    unsaid = [path for path in changed if not any(path == key or path.startswith(f"{key}.") for key in keys)]
+    unsaid = [path for path in changed if not is_inside(path, keys)]
     if any(path.split(".")[0] in one.record.choices for path in unsaid):
         return False
     return not unsaid or all(

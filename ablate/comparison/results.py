@@ -12,7 +12,7 @@ import yaml
 
 from ablate.configuration import whole
 from ablate.configuration.fingerprint import ADDED, NOT_HASHED, OPTIONS
-from ablate.configuration.values import identity
+from ablate.configuration.values import identity, is_inside
 from ablate.errors import InputError, bare
 from ablate.paths import relative
 from ablate.runs import config_file, record
@@ -50,7 +50,7 @@ class Result:
     def typed(self) -> dict[str, str]:
         """What was typed, by its key, the seed and what cannot change a result left out."""
         typed = {_key(text): text for text in self.record.overrides}
-        return {key: text for key, text in typed.items() if key != "seed" and not _inside(key, NOT_HASHED)}
+        return {key: text for key, text in typed.items() if key != "seed" and not is_inside(key, NOT_HASHED)}
 
     @property
     def place(self) -> str | None:
@@ -210,7 +210,7 @@ def differences(
     absent = whole.absent(config) | whole.absent(other)  # parts that one of the two networks does not have
 
     def walk(a: Any, b: Any, path: str) -> Iterable[tuple[str, tuple[Any, Any]]]:
-        if path and _inside(path, left_out):
+        if path and is_inside(path, left_out):
             return
         if isinstance(a, dict) and isinstance(b, dict):
             for key in dict.fromkeys([*a, *b]):
@@ -241,10 +241,6 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"{path}: there is no such file or folder.")
     return sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _inside(key: str, paths: Iterable[str]) -> bool:
-    return any(key == path or key.startswith(f"{path}.") for path in paths)
 
 
 def _order(value: Any) -> tuple[Any, ...]:

@@ -44,15 +44,15 @@ class Composer:
 
     def __call__(self, overrides: Sequence[str]) -> Values:
         parsed = [(text, _parsed(text)) for text in overrides]
-        values = [override for _, override in parsed if _sets_value(override)]
-        others = tuple(text for text, override in parsed if not _sets_value(override))
+        values = [override for _, override in parsed if sets_value(override)]
+        others = tuple(text for text, override in parsed if not sets_value(override))
         family = self._family(others)
         whole.check_typed([override.key_or_group for _, override in parsed], _model(parsed), family.unused)
         missing = (others, *family.missing([override.key_or_group for override in values]))
         if missing in self._refused:
             raise self._refused[missing]
         try:
-            if len(missing) > 1 or not all(_is_plain(override.value()) for override in values):
+            if len(missing) > 1 or not all(is_plain(override.value()) for override in values):
                 return _by_hydra(overrides)
             result = family.values(values)
             as_words(result, {override.key_or_group: text for text, override in parsed})
@@ -66,7 +66,7 @@ class Composer:
 
     def options(self, overrides: Sequence[str]) -> Mapping[str, str | None]:
         """The option of every axis. Raises what Hydra raises for an option that does not fit."""
-        return self._family(tuple(text for text in overrides if not _sets_value(_parsed(text)))).options
+        return self._family(tuple(text for text in overrides if not sets_value(_parsed(text)))).options
 
     def chosen(self, overrides: Sequence[str], key: str) -> Any:
         """What `overrides` choose at `key`: the option of an axis, or a value. None if `key` is neither."""
@@ -82,7 +82,7 @@ class Composer:
         keys = [_parsed(text).key_or_group for text in overrides]
         if not any(whole.concerns(key, frozenset(whole.PARTS)) for key in keys):
             return list(overrides)
-        family = self._family(tuple(text for text in overrides if not _sets_value(_parsed(text))))
+        family = self._family(tuple(text for text in overrides if not sets_value(_parsed(text))))
         return [text for text, key in zip(overrides, keys, strict=True) if not whole.concerns(key, family.unused)]
 
     def _family(self, overrides: tuple[str, ...]) -> "_Family":
@@ -223,10 +223,10 @@ def named(text: str) -> str:
         override = _parsed(text)
     except HydraException:  # it cannot be read
         return text
-    return override.key_or_group if _sets_value(override) else text
+    return override.key_or_group if sets_value(override) else text
 
 
-def _sets_value(override: Override) -> bool:
+def sets_value(override: Override) -> bool:
     """Whether it sets a value (`key=value`), and does not choose an option or add or delete a key."""
     key = override.key_or_group
     is_value = key not in _all_axes() and override.package is None and not key.startswith("hydra")
@@ -237,7 +237,7 @@ def _chooses_option(override: Override) -> bool:
     return override.type is OverrideType.CHANGE and override.key_or_group in _all_axes()
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether a value can be set unchanged: Hydra would merge a mapping and resolve an interpolation."""
     return not isinstance(value, dict) and "${" not in str(value)
 

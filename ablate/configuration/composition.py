@@ -22,7 +22,7 @@ from ablate.configuration.overrides import flattened
 from ablate.configuration.rules import is_too_long
 from ablate.configuration.schema import WORDS, check_keys
 from ablate.configuration.values import at, differing, is_inside, put, word
-from ablate.errors import InputError, WrongNameError
+from ablate.errors import InputError, WrongNameError, raised_within
 from ablate.paths import CONF
 
 
@@ -62,9 +62,8 @@ class Composition:
         try:
             values = plain(self.cfg, resolve=True)
         except InterpolationResolutionError as error:
-            _, is_input_error, message = str(error.msg).partition("InputError raised while resolving interpolation: ")
-            if is_input_error:  # OmegaConf keeps only the error's text
-                raise InputError(message.partition("\n")[0]) from error
+            if message := raised_within(str(error.msg)):
+                raise InputError(message) from error
             raise
         values = whole.without(values, self.unused)
         as_words(values, self.overridden)

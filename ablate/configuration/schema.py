@@ -216,11 +216,10 @@ def _texts(value: Any) -> Iterator[str]:
 def _missing(path: str, values: Mapping[str, Any]) -> InputError:
     axis = path.partition(".")[0]
     own = values.get(axis)
-    target = own.get("_target_") if isinstance(own, Mapping) else None
     advice = f"Set another value instead of deleting it: leave out ~{path}."
     if path == "model.stages":
         advice = "A model's file has stages and widths, or a _target_ that is the whole network."
-    elif axis == "data" and isinstance(target, str) and not target.startswith("ablate."):
+    elif axis == "data" and isinstance(own, Mapping) and isinstance(own.get("_target_"), str) and _is_own(own):
         advice = (
             "Write it into your data's file. That of a function starts with `defaults: [arrays, _self_]`, which sets"
             " the usual values."

@@ -16,7 +16,7 @@ from yaml import YAMLError
 
 from ablate.configuration.composition import axes, composed, plain
 from ablate.configuration.schema import suggestion
-from ablate.errors import InputError, nearest, reason
+from ablate.errors import InputError, nearest, raised_within, reason
 from ablate.paths import CONF
 
 
@@ -60,13 +60,10 @@ def explained(error: Exception) -> str:
     return _unknown_key(key[1], getattr(error, "typed", ())) if key else in_one_line(text)
 
 
-_RAISED = "InputError raised while resolving interpolation: "
-
-
 def _of_interpolation(text: str) -> str | None:
     """The message for a ${…} that cannot be resolved; None if that is not the error."""
-    if _RAISED in text:  # OmegaConf keeps only the error's text
-        return text.partition(_RAISED)[2].partition("\n")[0]
+    if message := raised_within(text):
+        return message
     if missing := re.search(r"^(?:(\S+): )?.*Interpolation key '([^']+)' not found", text, re.DOTALL):
         where, key = f"{missing[1]}: " if missing[1] else "", missing[2]
         return (

@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.configuration.bulk import is_plain, sets_value
 from ablate.configuration.composition import axes, composed
 from ablate.configuration.values import is_inside
 
@@ -20,13 +21,12 @@ class Similar:
     """
 
     def __init__(self) -> None:
-        self._axes = frozenset(axes(composed([])))
         self._kept: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))
-            values = [override for override in parsed if self._is_plain(override)]
+            values = [override for override in parsed if sets_value(override) and is_plain(override.value())]
             others = [override for override in parsed if override not in values]
             base = self._base(tuple(str(override.input_line) for override in others))
             if all(override.type is OverrideType.CHANGE for override in parsed) and _can_be_set(base, values, others):
@@ -39,13 +39,6 @@ class Similar:
         if overrides not in self._kept:
             self._kept[overrides] = composed(list(overrides))
         return self._kept[overrides]
-
-    def _is_plain(self, override: Override) -> bool:
-        """Whether it sets a value, not an option, and Hydra would set it as it stands: no mapping, no interpolation."""
-        key, value = override.key_or_group, override.value()
-        is_value = override.package is None and key not in self._axes and "/" not in key
-        is_own = not key.startswith("hydra") and not override.is_sweep_override()
-        return is_value and is_own and isinstance(value, str | int | float) and "${" not in str(value)
 
 
 def _can_be_set(base: DictConfig, values: Sequence[Override], others: Sequence[Override]) -> bool:
